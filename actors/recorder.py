@@ -23,6 +23,7 @@ from typing import ParamSpec, TypeVar
 import msgspec
 
 from analytics import queries
+from analytics.bounces import BounceCount, Bounces
 from analytics.client import ClickHouse, ClickHouseRejected, ClickHouseUnavailable
 from analytics.damage import Damage, find_damage
 from analytics.queries import MessageEvents
@@ -118,6 +119,10 @@ class Recorder:
         """A message's events, oldest first. Raises ClickHouseUnavailable."""
         events = await self._in_thread(queries.timeline, self._ready(), tenant_id, message_id)
         return MessageEvents(events, incomplete=self._damage.of_events)
+
+    async def bounces(self, wanted: Bounces) -> list[BounceCount]:
+        """The counts of a tenant's bounces. Raises ClickHouseUnavailable."""
+        return await self._in_thread(queries.bounces, self._ready(), wanted)
 
     async def erase_events(self, tenant_id: str) -> bool:
         """Begin to delete all events of a tenant; returns whether none is left. Call it until then."""

@@ -6,6 +6,7 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
+from analytics.bounces import CountBounces
 from analytics.timeline import Timeline
 from api.admin.routes import Admin
 from api.batches import BatchCalls
@@ -37,6 +38,7 @@ from api.send.handler import MailSending
 from api.send.large.requests import Large
 from api.send.sending import Sending
 from api.settings.calls import SettingCalls
+from api.suppressions.classifications import BounceClassifications
 from api.suppressions.groups import GroupCalls
 from api.suppressions.importing import ListImports
 from api.suppressions.lists import SuppressionLists
@@ -85,6 +87,7 @@ def create_app(
     engagements: Engagements,
     large: Large,
     timeline: Timeline,
+    count_bounces: CountBounces,
     readiness: Readiness,
     lifetime_s: float,
     limits: MessageSettings = DEFAULT_LIMITS,
@@ -130,6 +133,7 @@ def create_app(
         *SettingCalls(journal, directory).routes(),
         Links(journal, settings.public_host, aliases).routes(),
         *template_routes(journal, intake, settings),
+        BounceClassifications(count_bounces).routes(),
         SuppressionLists(journal).routes(),
         ListImports(journal).routes(),
         *GroupCalls(journal).routes(),

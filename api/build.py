@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
+from analytics.bounces import BounceCount, Bounces
 from analytics.queries import MessageEvents
 from analytics.timeline import Timeline
 from api.admin.routes import Admin
@@ -154,6 +155,10 @@ async def api(context: Context, links: Links) -> Api:
         events: MessageEvents = await links.call("recorder", "timeline", tenant_id, message_id)
         return events
 
+    async def count_bounces(wanted: Bounces) -> list[BounceCount]:
+        found: list[BounceCount] = await links.call("recorder", "bounces", wanted)
+        return found
+
     async def readiness() -> Mapping[str, str | None]:
         try:
             parts: Mapping[str, str | None] = await links.call("supervisor", "readiness")
@@ -189,6 +194,7 @@ async def api(context: Context, links: Links) -> Api:
             lambda: routing.active_policy.routing.pools,
         ),
         timeline=timeline,
+        count_bounces=count_bounces,
         readiness=readiness,
         limits=settings.message,
         why_full=watch.why_full,

@@ -5,6 +5,7 @@ The actor that hosts the server calls it, and opens and closes the journal.
 
 import logging
 
+from analytics.bounces import CountBounces
 from analytics.timeline import Timeline
 from api.admin.routes import Admin
 from api.app import create_app
@@ -62,6 +63,7 @@ class ApiServer:
         offers: Offers,
         large: Large,
         timeline: Timeline,
+        count_bounces: CountBounces,
         readiness: Readiness,
         limits: MessageSettings = DEFAULT_LIMITS,
         why_full: WhyFull = never_full,
@@ -101,6 +103,7 @@ class ApiServer:
             engagements=engagements,
             large=large,
             timeline=timeline,
+            count_bounces=count_bounces,
             readiness=readiness,
             lifetime_s=lifetime_s,
             limits=limits,

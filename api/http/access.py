@@ -195,6 +195,8 @@ ROUTES: Mapping[str, Access] = {
     "GET /v3/suppression/bounces": _LIST,
     "POST /v3/suppression/bounces": _LIST_CHANGE,
     "DELETE /v3/suppression/bounces": _LIST_CHANGE,
+    "GET /v3/suppression/bounces/classifications": _LIST,
+    "GET /v3/suppression/bounces/classifications/{classification}": _LIST,
     "GET /v3/suppression/bounces/export": _LIST,
     "POST /v3/suppression/bounces/import": _LIST_CHANGE,
     "GET /v3/suppression/bounces/import/{id}": _LIST,

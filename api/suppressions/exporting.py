@@ -7,12 +7,19 @@ from collections.abc import AsyncIterator, Sequence
 import msgspec
 from litestar.response import Stream
 
+from api.http.body import ApiRequest, header
 from cluster.journal.journal import Journal
 from cluster.journal.suppressions import Suppression, Wanted
 from cluster.suppression.lists import SuppressionList
 
 PAGE = 2000
 CSV = "text/csv; charset=utf-8; header=present"
+
+
+def wants_csv(request: ApiRequest) -> bool:
+    """Whether the client asks for a CSV file, and for nothing else that there is."""
+    accepted = [one.partition(";")[0].strip().lower() for one in (header(request.scope, b"accept") or "").split(",")]
+    return "text/csv" in accepted and "application/json" not in accepted
 
 
 async def exported(

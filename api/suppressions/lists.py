@@ -16,13 +16,13 @@ from litestar.response import Stream
 from msgspec import Struct
 
 from api.http import help_texts
-from api.http.body import ApiRequest, TypedBody, header
+from api.http.body import ApiRequest, TypedBody
 from api.http.errors import answers
 from api.http.examples import Example
 from api.http.refusals import Fault, Invalid, NotFound
 from api.http.routes import RouteGroup, resource
 from api.suppressions.emails import addresses
-from api.suppressions.exporting import CSV, exported, page_as_csv
+from api.suppressions.exporting import CSV, exported, page_as_csv, wants_csv
 from api.suppressions.exporting import PAGE as EXPORTED_AT_ONCE
 from cluster.journal.journal import Journal
 from cluster.journal.suppressions import NewSuppression, Suppression, Wanted
@@ -139,7 +139,7 @@ class SuppressionLists:
                 limit=limit,
                 offset=offset,
             )
-            as_csv = _wants_csv(request)
+            as_csv = wants_csv(request)
             if as_csv and request.query_params.keys().isdisjoint(("limit", "offset", "after")):
                 wanted = msgspec.structs.replace(wanted, limit=EXPORTED_AT_ONCE)
                 return await exported(self._journal, request.auth.tenant_id, list_, wanted, columns)
@@ -240,11 +240,6 @@ class SuppressionLists:
                 example=of_one,
             )(remove_one),
         )
-
-
-def _wants_csv(request: ApiRequest) -> bool:
-    accepted = [one.partition(";")[0].strip().lower() for one in (header(request.scope, b"accept") or "").split(",")]
-    return "text/csv" in accepted and "application/json" not in accepted
 
 
 def _shown(shape: type[Struct], entry: Suppression) -> Struct:

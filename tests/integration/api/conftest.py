@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 import httpx
 import pytest
 
+from analytics.bounces import BounceCount, Bounces
 from analytics.queries import MessageEvents
 from api.http.auth import Tokens
 from api.server import ApiServer
@@ -71,6 +72,7 @@ class Site:
             offers=self._offer,
             large=large_requests(self.dsn, limiter, self.due.extend),
             timeline=self._timeline,
+            count_bounces=self._count_bounces,
             readiness=self._readiness,
             why_full=why_full,
             tokens=tokens,
@@ -89,6 +91,9 @@ class Site:
 
     async def _timeline(self, tenant_id: str, message_id: str) -> MessageEvents:
         return MessageEvents([])
+
+    async def _count_bounces(self, wanted: Bounces) -> list[BounceCount]:
+        return []
 
     async def _readiness(self) -> dict[str, str | None]:
         return {"journal": None}

@@ -170,6 +170,7 @@ async def test_a_port_that_is_taken(journal: Journal, journal_dsn: str) -> None:
             offers=lambda _: None,
             large=large_requests(journal_dsn, limiter),
             timeline=nothing,  # type: ignore[arg-type]
+            count_bounces=nothing,  # type: ignore[arg-type]
             readiness=nothing,
         )
         with pytest.raises(OSError):

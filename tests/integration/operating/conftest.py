@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from analytics.bounces import BounceCount, Bounces
 from analytics.queries import MessageEvents, TimelineEvent
 from api.admin.routes import Admin
 from api.server import ApiServer
@@ -95,6 +96,7 @@ class Postray:
             offers=self._offer,
             large=large_requests(dsn, limiter),
             timeline=self._timeline,
+            count_bounces=self._count_bounces,
             readiness=self._readiness,
             admin=admin,
         )
@@ -146,6 +148,9 @@ class Postray:
 
     def _offer(self, requests: Sequence[NewRequest]) -> None:
         """No mail is delivered here."""
+
+    async def _count_bounces(self, wanted: Bounces) -> list[BounceCount]:
+        return []
 
     async def _timeline(self, tenant_id: str, message_id: str) -> MessageEvents:
         return MessageEvents(

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from litestar import Litestar
 
+from analytics.bounces import BounceCount, Bounces
 from analytics.queries import MessageEvents, TimelineEvent
 from api.app import create_app
 from api.images.cache import ImageCache
@@ -41,6 +42,9 @@ class World:
         self.parts: dict[str, str | None] = {"journal": None, "cluster": None}
         self.events: list[TimelineEvent] | Exception = []
         self.events_incomplete = False
+        self.bounces: list[BounceCount] | Exception = []
+        self.counted: list[Bounces] = []
+        """What bounces were asked for."""
         self.before_timeline: Callable[[], Awaitable[object]] | None = None
         self.now = 1000.0
         self.aliases: dict[str, Sequence[str] | None] = {}
@@ -91,6 +95,7 @@ class World:
             engagements=Engagements(journal),
             large=self.large,
             timeline=self._timeline,
+            count_bounces=self._count_bounces,
             readiness=self._readiness,
             lifetime_s=86_400,
         )
@@ -106,6 +111,12 @@ class World:
         if isinstance(self.events, Exception):
             raise self.events
         return MessageEvents(self.events, self.events_incomplete)
+
+    async def _count_bounces(self, wanted: Bounces) -> list[BounceCount]:
+        self.counted.append(wanted)
+        if isinstance(self.bounces, Exception):
+            raise self.bounces
+        return self.bounces
 
     async def _aliases(self, host: str) -> Sequence[str] | None:
         return self.aliases.get(host, ())

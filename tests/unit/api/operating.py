@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import httpx
 
+from analytics.bounces import BounceCount, Bounces
 from analytics.queries import MessageEvents, TimelineEvent
 from api.admin.routes import Admin
 from api.app import create_app
@@ -234,6 +235,7 @@ class Operating:
             engagements=Engagements(journal),
             large=cast(Large, self),
             timeline=self._timeline,
+            count_bounces=self._count_bounces,
             readiness=self._readiness,
             lifetime_s=1,
             admin=admin,
@@ -265,6 +267,9 @@ class Operating:
 
     async def commit(self, request: NewRequest) -> None:
         raise AssertionError("an operator sends no mail here")
+
+    async def _count_bounces(self, wanted: Bounces) -> list[BounceCount]:
+        return []
 
     async def _timeline(self, tenant_id: str, message_id: str) -> MessageEvents:
         processed = TimelineEvent(

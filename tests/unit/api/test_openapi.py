@@ -92,6 +92,8 @@ STATUSES = {
     ("get", "/v3/suppression/bounces"): {*KEYED, "400", "403"},
     ("post", "/v3/suppression/bounces"): {"201", *WITH_BODY} - {"404"},
     ("delete", "/v3/suppression/bounces"): {"204", *WITH_BODY} - {"404"},
+    ("get", "/v3/suppression/bounces/classifications"): {*KEYED, "400", "403"},
+    ("get", "/v3/suppression/bounces/classifications/{classification}"): {*KEYED, "400", "403"},
     ("get", "/v3/suppression/bounces/export"): {*KEYED, "400", "403"},
     ("post", "/v3/suppression/bounces/import"): {"202", *WITH_BODY, "409"} - {"422"},
     ("get", "/v3/suppression/bounces/import/{id}"): {*KEYED, "400", "403", "404"},
@@ -319,6 +321,7 @@ def test_making_the_application_touches_nothing() -> None:
         engagements=anything,
         large=anything,
         timeline=anything,
+        count_bounces=anything,
         readiness=anything,
         lifetime_s=1,
     )
