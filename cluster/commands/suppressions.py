@@ -70,7 +70,7 @@ def purge(config: str | None, rule: str, since: datetime, list_: str | None, dry
 @suppressions.command("list")
 @click.argument("tenant", type=NAME)
 @click.argument("list_", type=LIST, metavar="LIST")
-@click.option("--email", type=NAME, help="Only addresses with this in them.")
+@click.option("--email", type=NAME, help="Only addresses that begin with this; % stands for any text.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 500))
 @json_option
 @click.pass_obj

@@ -63,7 +63,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
     until: datetime | None = None
     """The last moment."""
     part: str = ""
-    """A part of the address; ``%`` in it stands for any text."""
+    """What the address begins with; ``%`` in it stands for any text."""
     after: tuple[datetime, str] | None = None
     """The time and the compared address of the last entry of the page before."""
     limit: int
@@ -99,7 +99,7 @@ class Suppressions(JournalPart):
                 until=wanted.until or _LAST,
                 after_at=after_at,
                 after_address=after_address,
-                pattern=_pattern(wanted.part) if wanted.part else None,
+                patterns=_patterns(wanted.part) if wanted.part else None,
                 limit=wanted.limit,
                 offset=wanted.offset,
             )
@@ -166,10 +166,11 @@ class Suppressions(JournalPart):
         return {id for (id,) in found}
 
 
-def _pattern(part: str) -> str:
-    """For LIKE: text that contains the part, whose ``%`` stands for any text."""
-    escaped = part.lower().replace("\\", "\\\\").replace("_", "\\_")
-    return escaped if "%" in part else f"%{escaped}%"
+def _patterns(part: str) -> "list[str]":
+    """For LIKE: addresses that begin with the part, whose ``%`` stands for any text. A domain in U-labels is found too,
+    if it is complete."""
+    spellings = {part.lower(), compared(part)}
+    return [spelling.replace("\\", "\\\\").replace("_", "\\_") + "%" for spelling in spellings]
 
 
 async def suppress(connection: AsyncConnection[Row], entries: Sequence[NewSuppression]) -> set[tuple[str, str]]:

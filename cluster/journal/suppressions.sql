@@ -27,7 +27,7 @@ SELECT email, created_at, reason, status, ip, address FROM suppressions
 WHERE tenant_id = %(tenant_id)s AND list = %(list)s::suppression_list AND group_id = %(group_id)s
     AND created_at >= %(start)s AND created_at <= %(until)s
     AND (created_at, address) < (%(after_at)s, %(after_address)s)
-    AND (%(pattern)s::text IS NULL OR address LIKE %(pattern)s)
+    AND (%(patterns)s::text[] IS NULL OR address LIKE ANY (%(patterns)s::text[]))
 ORDER BY created_at DESC, address DESC LIMIT %(limit)s OFFSET %(offset)s
 
 -- name: suppression_entry

@@ -82,6 +82,25 @@ async def test_pages_follow_each_other(http: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize(
+    ("part", "found"),
+    [
+        ("sales", {"sales@example.com", "salesdept@example.com"}),
+        ("%market", {"ada@market.example", "market1tree@bücher.example"}),
+        ("%MARKET%tree", {"market1tree@bücher.example"}),
+        ("sales@example.com", {"sales@example.com"}),
+        ("%@bücher.example", {"market1tree@bücher.example"}),
+        ("market1tree@BÜCHER.example", {"market1tree@bücher.example"}),
+        ("a_a", set()),
+        ("\\", set()),
+    ],
+)
+async def test_email_is_what_addresses_begin_with(http: httpx.AsyncClient, part: str, found: set[str]) -> None:
+    given = ["sales@example.com", "salesdept@example.com", "presales@example.com", "ada@market.example"]
+    await http.post("/v3/suppression/bounces", json={"emails": [*given, "market1tree@bücher.example"]})
+    assert set(emails(await http.get("/v3/suppression/bounces", params={"email": part}))) == found
+
+
+@pytest.mark.parametrize(
     ("query", "field"),
     [
         ({"limit": 501}, "limit"),
