@@ -23,6 +23,7 @@ from api.http.examples import TENANT_ID, Example
 from api.http.existing import TENANT, existing
 from api.http.refusals import Fault, Forbidden, Invalid
 from api.http.setting_rules import normalised
+from api.settings.sections import change_of, given_in
 from cluster.journal.journal import Journal
 from cluster.journal.tenants import GivenLimits
 from cluster.tenancy.directory import TenantDirectory
@@ -59,17 +60,6 @@ class Tracking(Struct, frozen=True, kw_only=True):
     google_analytics: GoogleAnalytics
 
 
-class TrackingChange(Struct, frozen=True, kw_only=True):
-    """The parts to replace; the others stay as they are."""
-
-    image_embed_mode: ImageMode | None = None
-    open: OpenTracking | None = None
-    click: ClickTracking | None = None
-    subscription: SubscriptionTracking | None = None
-    unsubscribe_page: UnsubscribePage | None = None
-    google_analytics: GoogleAnalytics | None = None
-
-
 class AllSettings(Tracking, frozen=True, kw_only=True):
     """All settings of a tenant."""
 
@@ -78,30 +68,14 @@ class AllSettings(Tracking, frozen=True, kw_only=True):
     require_valid_certificate: bool
     """Mail goes to hosts with a valid certificate only."""
     tls_version: float
-    """The lowest version of TLS, where one of both is set."""
+    """The lowest version of TLS, where one of both is set: 1.2 or 1.3; a lower one counts as 1.2."""
     time_zone: str
-    """The zone of the days of statistics."""
+    """The zone of the days of statistics: a name of the IANA database, such as Europe/Berlin."""
     footer: DefaultFooter
     address_whitelist: AddressWhitelist
     bounce_purge: BouncePurge
     forward_bounce: Forwarding
     forward_spam: Forwarding
-
-
-class SettingsChange(TrackingChange, frozen=True, kw_only=True):
-    """The settings to replace; the others stay as they are."""
-
-    require_tls: bool | None = None
-    require_valid_certificate: bool | None = None
-    tls_version: float | None = None
-    """1.2 or 1.3; a lower one counts as 1.2."""
-    time_zone: str | None = None
-    """A name of the IANA database, such as Europe/Berlin."""
-    footer: DefaultFooter | None = None
-    address_whitelist: AddressWhitelist | None = None
-    bounce_purge: BouncePurge | None = None
-    forward_bounce: Forwarding | None = None
-    forward_spam: Forwarding | None = None
 
 
 class LimitsChange(Struct, frozen=True, kw_only=True):
@@ -127,11 +101,15 @@ class LimitsInForce(LimitsChange, frozen=True, kw_only=True):
     own: LimitsChange
 
 
-class TrackingBody(TypedBody[TrackingChange]):
+TrackingChange = change_of(Tracking)
+SettingsChange = change_of(AllSettings)
+
+
+class TrackingBody(TypedBody[Any]):
     decoder = msgspec.json.Decoder(TrackingChange)
 
 
-class SettingsBody(TypedBody[SettingsChange]):
+class SettingsBody(TypedBody[Any]):
     decoder = msgspec.json.Decoder(SettingsChange)
 
 
@@ -175,16 +153,13 @@ class TenantSettingsCalls:
     async def tracking(self, id: FromPath[str]) -> Tracking:
         return _shown(Tracking, await self._stored(id))
 
-    async def track(self, id: FromPath[str], data: JSONBody[TrackingChange]) -> Tracking:
+    async def track(self, id: FromPath[str], data: JSONBody[TrackingChange]) -> Tracking:  # type: ignore[valid-type]
         return _shown(Tracking, await self._change(id, data))
 
     async def settings(self, id: FromPath[str]) -> AllSettings:
         return _shown(AllSettings, await self._stored(id))
 
-    async def set(self, id: FromPath[str], data: JSONBody[SettingsChange]) -> AllSettings:
-        version = data.tls_version
-        if version is not None and 1 <= version < LOWEST_TLS:
-            data = replace(data, tls_version=LOWEST_TLS)
+    async def set(self, id: FromPath[str], data: JSONBody[SettingsChange]) -> AllSettings:  # type: ignore[valid-type]
         return _shown(AllSettings, await self._change(id, data))
 
     async def limits(self, id: FromPath[str]) -> LimitsInForce:
@@ -207,16 +182,19 @@ class TenantSettingsCalls:
         # Not from the cache, which may be a second old: what was set is answered.
         return (await existing(TENANT, id, self._tenants.find)).settings
 
-    async def _change(self, id: str, change: TrackingChange) -> TenantSettings:
-        faults: list[Fault] = []
-        given = {name: _checked(name, value, faults) for name, value in _fields(change) if value is not None}
-        if faults:
-            raise Invalid(faults)
-        changed = await existing(
-            TENANT, id, lambda id: self._tenants.change_settings(id, lambda settings: replace(settings, **given))
-        )
+    async def _change(self, id: str, change: Struct) -> TenantSettings:
+        given = given_in(change)
+
+        def changed(settings: TenantSettings) -> TenantSettings:
+            faults: list[Fault] = []
+            values = {name: _checked(name, value, getattr(settings, name), faults) for name, value in given.items()}
+            if faults:
+                raise Invalid(faults)
+            return replace(settings, **values)
+
+        stored = await existing(TENANT, id, lambda id: self._tenants.change_settings(id, changed))
         self._directory.changed_here(id)
-        return changed
+        return stored
 
     def _check_own(self, asked: RequestLimits, by_operator: RequestLimits) -> None:
         """Raises Forbidden when a limit that a tenant gives itself is above the operator's."""
@@ -250,14 +228,16 @@ def _limit_faults(limits: LimitsChange) -> list[Fault]:
     return faults
 
 
-def _checked(name: str, value: Any, faults: list[Fault]) -> Any:
-    """A setting, or a part of the settings, as it is stored."""
+def _checked(name: str, value: Any, present: Any, faults: list[Fault]) -> Any:
+    """A setting, or a part of the settings with what is given of it, as it is stored. ``present``: what it is now."""
     if isinstance(value, Struct):
         of_part: list[Fault] = []
-        value = normalised(name, value, of_part)
+        value = normalised(name, replace(present, **given_in(value)), of_part)
         faults += [replace(fault, field=f"{name}.{fault.field}") for fault in of_part]
     elif name == "time_zone" and (value in NOT_ZONES or value not in available_timezones()):
         faults.append(Fault("No time zone has this name", name, help_texts.TIME_ZONE))
-    elif name == "tls_version" and value not in (LOWEST_TLS, HIGHEST_TLS):
-        faults.append(Fault(f"The version is {LOWEST_TLS} or {HIGHEST_TLS}", name))
+    elif name == "tls_version":
+        value = max(value, LOWEST_TLS) if value >= 1 else value
+        if value not in (LOWEST_TLS, HIGHEST_TLS):
+            faults.append(Fault(f"The version is {LOWEST_TLS} or {HIGHEST_TLS}", name))
     return value

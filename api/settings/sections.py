@@ -1,6 +1,7 @@
 """The sections of a tenant's settings that have routes of their own, and how a change of one is read. Pure."""
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from types import NoneType
 from typing import Any, get_args
 
@@ -34,12 +35,17 @@ class Section(Struct, frozen=True, kw_only=True):
     """Whether anything is done by it yet."""
 
 
+@cache
 def change_of(kind: type[Struct]) -> type[Struct]:
-    """The body of a change: each field may be absent. ``null`` means absent, but for a field that may be null."""
+    """The body of a change: each field may be absent, also those of a part. ``null`` means absent, but for a field that
+    may be null."""
     fields: list[Any] = []
     for one in structs.fields(kind):
-        nullable = NoneType in get_args(one.type)
-        fields.append((one.name, one.type | UnsetType, UNSET) if nullable else (one.name, one.type | None, None))
+        if NoneType in get_args(one.type):
+            fields.append((one.name, one.type | UnsetType, UNSET))
+        else:
+            is_part = isinstance(one.type, type) and issubclass(one.type, Struct)
+            fields.append((one.name, (change_of(one.type) if is_part else one.type) | None, None))
     return msgspec.defstruct(f"{kind.__name__}Change", fields, kw_only=True, frozen=True, module=kind.__module__)
 
 

@@ -117,6 +117,17 @@ async def test_what_a_body_leaves_out_stays(stored: Stored) -> None:
     assert set(found) == set(TenantSettings.__struct_fields__)
 
 
+async def test_what_a_part_leaves_out_stays(stored: Stored) -> None:
+    await stored.put("tracking", {"subscription": {"enabled": True}, "unsubscribe_page": {"text": "Acme"}})
+    change = {"subscription": {"landing": "Goodbye"}, "unsubscribe_page": {"text": None, "colour": "#112233"}}
+    changed = (await stored.put("tracking", change)).json()
+    assert (changed["subscription"]["enabled"], changed["subscription"]["landing"]) == (True, "Goodbye")
+    assert changed["unsubscribe_page"] == {"text": "Acme", "colour": "#112233"}
+    await stored.put("settings", {"bounce_purge": {"enabled": True, "soft_bounces": 5, "hard_bounces": 7}})
+    purge = (await stored.put("settings", {"bounce_purge": {"soft_bounces": None}})).json()["bounce_purge"]
+    assert purge == {"enabled": True, "soft_bounces": None, "hard_bounces": 7}
+
+
 @pytest.mark.parametrize(
     ("part", "body", "field"),
     [
