@@ -66,7 +66,7 @@ class Recipient(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Target(Struct, frozen=True, gc=False):
-    """Where a link leads. ``url``: absolute, http or https. ``link_index``: its number in the message, from 0."""
+    """Where a link leads. ``url``: absolute, http or https. ``link_index``: its number in its text, from 0."""
 
     url: str
     link_index: int
