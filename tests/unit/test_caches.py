@@ -17,6 +17,7 @@ MOST_MB = 150
 
 BOUNDS: dict[str, tuple[float, str]] = {
     "actors/compose/tracking/fields.py:feedback_id": (4, "4,096 of three cut names and what they were cut from"),
+    "actors/compose/tracking/tags.py:_spellings": (4, "256 times ten spellings of LONGEST_TAG, 12 octets a character"),
     "actors/compose/dkim.py:_kept_name_list": (26, "256 lists of 50 names of 1,000 octets, twice"),
     "actors/compose/ed25519.py:load_lanes": (0.1, "one"),
     "actors/compose/multibuffer.py:load_library": (0.1, "one"),
@@ -53,6 +54,7 @@ BOUNDS: dict[str, tuple[float, str]] = {
     "api/build.py:tls": (0.1, "one"),
     "api/send/sending.py:_batches": (4, "10,000 ids that exist"),
     "cluster/templates/handlebars/dates.py:_zone_names": (0.2, "one table"),
+    "api/settings/sections.py:change_of": (0.5, "a type for each section of settings"),
     "api/send/tracking.py:_usual": (0.5, "1,024 pairs of a number and a URL"),
     "api/send/templating.py:_compiled": (40, "256 subjects of 1,000 characters"),
     "cluster/tenancy/domains/names.py:_registries": (3, "one list"),

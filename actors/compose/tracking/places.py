@@ -157,7 +157,7 @@ def may_change(value: str) -> bool:
 
 def may_have_tags(value: str) -> bool:
     """Whether a value may hold a tag for an unsubscribe address; false for most."""
-    return "asm_" in value or "[unsubscribe]" in value
+    return "asm_" in value or "unsubscribe" in value
 
 
 def text_url(found: str) -> str:

@@ -2,6 +2,9 @@
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
+from html import escape
+from urllib.parse import quote
 
 from msgspec import Struct
 
@@ -53,11 +56,24 @@ def _asm_tags(text: str, tracking: Tracking) -> Iterator[Tag]:
 def _subscription_tags(text: str, tracking: Tracking) -> Iterator[Tag]:
     if tracking.subscription is None:
         return
-    for name in {USUAL_TAG, tracking.subscription.tag} - {""}:
+    for name in _spellings(tracking.subscription.tag):
         at = text.find(name)
         while at >= 0:
             yield Tag(at, at + len(name), own_preferences(tracking), is_subscription=True)
             at = text.find(name, at + len(name))
+
+
+@lru_cache(maxsize=256)
+def _spellings(tag: str) -> frozenset[str]:
+    """The tags of subscription tracking as a text may have them: as they are, or escaped."""
+    names = {USUAL_TAG, tag} - {""}
+    as_html = {escape(name, quote=quotes) for name in names for quotes in (False, True)}
+    as_url = {quote(name, safe=safe) for name in names for safe in ("", "/:?&=")}
+    return frozenset(names | as_html | as_url | {re.sub("%[0-9A-F]{2}", _lower, one) for one in as_url})
+
+
+def _lower(escaped: re.Match[str]) -> str:
+    return escaped[0].lower()
 
 
 def own_preferences(tracking: Tracking) -> Preferences:

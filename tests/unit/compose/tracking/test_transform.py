@@ -56,6 +56,12 @@ GA = Analytics("news", "e mail", "", "", "spring&sale")
             '<a href="<leave all>">x</a>',
         ),
         (
+            '<a href="%5Bunsubscribe%5D">x</a><a href="%5bunsubscribe%5d">y</a>',
+            {"subscription": UnsubscribeText(), "clicks": True},
+            '<a href="<leave all>">x</a><a href="<leave all>">y</a>',
+        ),
+        ("&lt;own&gt;", {"subscription": UnsubscribeText(tag="<own>")}, "<leave all>"),
+        (
             '<a href="<%asm_group_unsubscribe_raw_url%>">x</a>',
             {"group_id": 4, "clicks": True},
             '<a href="<leave 4>">x</a>',
@@ -138,6 +144,13 @@ def test_amp_has_links_only() -> None:
 def test_values_of_templates_and_substitutions(body: str, values: list[str], expected: str) -> None:
     keys = [str(number) for number in range(len(values))]
     assert tracked(body, keys, dict(zip(keys, values, strict=True)), clicks=True, group_id=4) == expected
+
+
+@pytest.mark.parametrize("value", ["[unsubscribe]", "%5Bunsubscribe%5D"])
+def test_a_value_is_the_tag_of_subscription_tracking(value: str) -> None:
+    choices: dict[str, Any] = {"clicks": True, "subscription": UnsubscribeText(html="<% Bye %>")}
+    body, end = '<a href="\0">x</a>', '<a href="<leave all>">Bye</a>'
+    assert tracked(body, ["0"], {"0": value}, **choices) == f'<a href="<leave all>">x</a>{end}'
 
 
 def test_a_hole_that_may_hide_a_link_asks_for_the_whole_text() -> None:
