@@ -11,6 +11,8 @@ import click
 from cluster.commands.instance import Instance, path_part
 from cluster.commands.output import NAME, console, json_option, moment, plain, print_json, table
 from cluster.policy.limits.quantities import duration
+from cluster.policy.replies.bounce_rules import RULES
+from cluster.settings_words import nearest_names
 
 LISTS = ("bounces", "blocks", "invalid_emails")
 """The lists that bounces feed."""
@@ -65,6 +67,9 @@ def purge(config: str | None, rule: str, since: datetime, list_: str | None, dry
     done = f"{totals['matched']} matched, {totals['deleted']} deleted"
     each = ", ".join(f"{count} of {name}" for name, count in by_list.items())
     console.print(f"{done} ({each})" if each else done, markup=False)
+    names = {known.name for known in RULES.rules}
+    if not totals["matched"] and rule not in names:  # a rule of an earlier version may have made entries
+        console.print(f"No bounce rule has the name {rule}{nearest_names(rule, names)}", markup=False, soft_wrap=True)
 
 
 @suppressions.command("list")

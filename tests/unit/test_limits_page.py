@@ -24,6 +24,7 @@ from api.suppressions import lists as suppression_lists
 from api.templates import bodies as template_bodies
 from api.templates import missing_names, paging, previewing, saving, versions
 from api.tracking import recording
+from api.unsubscribing import form as unsubscribe_form
 from cluster.access import tokens
 from cluster.http import heads
 from cluster.http.connections import ConnectionBounds
@@ -140,6 +141,7 @@ LIMITS: dict[str, int | str] = {
     "`custom_dkim_selector`": names.LONGEST_SELECTOR,
     "text of a setting": setting_rules.LONGEST_TEXT,
     "`utm_…` of a setting": setting_rules.LONGEST_PARAMETER,
+    "`text` of the unsubscribe page": setting_rules.LONGEST_PAGE_TEXT,
     "`url` of a setting": setting_rules.LONGEST_URL,
     "address whitelist": setting_rules.MOST_WHITELISTED,
     "forward addresses": setting_rules.MOST_FORWARDED,
@@ -149,9 +151,12 @@ LIMITS: dict[str, int | str] = {
     "unsubscribe groups of a tenant": suppression_groups.MOST_GROUPS,
     "name of a group": suppression_group_calls.LONGEST_NAME,
     "description of a group": suppression_group_calls.LONGEST_DESCRIPTION,
+    "addresses on a page of who has left a group": suppression_group_calls.MOST_OF_PAGE,
     "file of an import": mb(upload.MOST_BYTES),
     "imports of a tenant": suppression_imports.MOST_UNFINISHED,
     "line of an import": imported.LONGEST_RECORD,
+    "`reason` of an import": imported.LONGEST_REASON,
+    "`status` and `ip` of an import": imported.LONGEST_CODE,
     "faulty lines of an import": suppression_imports.MOST_FAULTS,
     "time that an import can be asked about": days(suppression_imports.KEPT_S),
     "templates of a tenant": templates.MOST_TEMPLATES,
@@ -191,6 +196,7 @@ LIMITS: dict[str, int | str] = {
     "token of a URL": token_texts.LONGEST,
     "keys of tokens": token_keys.LAST_ID,
     "user agent of an event": clients.LONGEST_USER_AGENT,
+    "form of an unsubscribe page": f"{unsubscribe_form.MOST_BYTES:,} bytes",
     "opens and clicks that wait for the journal": mb(recording.MOST_BYTES),
     "head of a request": kb(heads.HEAD_BYTES),
     "header fields of a request": heads.HEAD_FIELDS,

@@ -56,6 +56,13 @@ async def test_lists_are_read_and_changed(postray: Postray, acme: str, tmp_path:
     assert sorted(line.partition(",")[0] for line in lines[1:]) == ["ada@example.com", "eve@example.com"]
 
 
+async def test_a_purge_that_finds_nothing_says_whether_there_is_such_a_rule(postray: Postray) -> None:
+    mistyped = await postray.said("suppressions", "purge", "--rule", "code-mailbocks", "--since", "2d", "--dry-run")
+    assert "0 matched" in mistyped and "code-mailbox" in mistyped
+    known = await postray.said("suppressions", "purge", "--rule", "code-mailbox", "--since", "2d")
+    assert known == "0 matched, 0 deleted"
+
+
 async def test_faults_are_said(postray: Postray, acme: str, tmp_path: Path) -> None:
     other = await postray.run("suppressions", "list", "other", "bounces")
     assert other.exit_code == 1 and "other" in other.output
