@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
-from litestar import delete, get, patch, post
+from litestar import Response, delete, get, patch, post
 from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import UNSET, Struct, UnsetType
 
@@ -18,6 +18,7 @@ from api.http.refusals import Conflict, Fault, Invalid, NotFound
 from api.http.routes import RouteGroup, resource
 from api.http.texts import check_text
 from api.suppressions.emails import addresses
+from api.suppressions.paging import After, Offset, next_page, position
 from cluster.journal.journal import Journal
 from cluster.journal.suppression_groups import MOST_GROUPS, AddressInGroup, Group, GroupNameTaken, TooManyGroups
 from cluster.journal.suppressions import MOST_GROUP_ID, NewSuppression, Wanted
@@ -130,6 +131,7 @@ class GroupCalls:
                     "/{group_id:str}/suppressions",
                     responses=answers(*read),
                     summary="The addresses that have left a group, the newest first",
+                    description="The header Link names the next page of a group that has more.",
                     example=of_one,
                 )(self.suppressed),
                 post(
@@ -248,12 +250,14 @@ class GroupCalls:
         request: ApiRequest,
         group_id: FromPath[str],
         limit: Annotated[int, QueryParameter(ge=1, le=MOST_OF_PAGE)] = MOST_OF_PAGE,
-        offset: Annotated[int, QueryParameter(ge=0)] = 0,
-    ) -> list[str]:
+        offset: Offset = 0,
+        after: After = None,
+    ) -> Response[list[str]]:
         id = await self._existing(request, group_id)
-        wanted = Wanted(limit=limit, offset=offset)
+        wanted = Wanted(limit=limit, offset=offset, after=position(after))
         found = await self._journal.suppressions.page(request.auth.tenant_id, _GROUP, wanted, id)
-        return [entry.email for entry in found]
+        headers = {"Link": next_page(request, found[-1])} if len(found) == limit else None
+        return Response([entry.email for entry in found], headers=headers)
 
     async def search(self, request: ApiRequest, group_id: FromPath[str], data: JSONBody[Recipients]) -> list[str]:
         id = await self._existing(request, group_id)
@@ -268,7 +272,7 @@ class GroupCalls:
         self,
         request: ApiRequest,
         limit: Annotated[int, QueryParameter(ge=1, le=MOST_OF_PAGE)] = MOST_OF_PAGE,
-        offset: Annotated[int, QueryParameter(ge=0)] = 0,
+        offset: Offset = 0,
     ) -> list[GroupSuppression]:
         found = await self._journal.suppression_groups.entries(request.auth.tenant_id, limit, offset)
         return [

@@ -1,11 +1,8 @@
 """/v3/suppression/{list}: bounces, blocks, invalid_emails, spam_reports, unsubscribes: one set of routes for each."""
 
-import base64
-import binascii
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
-from urllib.parse import urlencode
 
 import msgspec
 from litestar import Response, delete, get, post
@@ -24,6 +21,7 @@ from api.http.routes import RouteGroup, resource
 from api.suppressions.emails import addresses
 from api.suppressions.exporting import CSV, exported, page_as_csv, wants_csv
 from api.suppressions.exporting import PAGE as EXPORTED_AT_ONCE
+from api.suppressions.paging import After, Offset, next_page, position
 from cluster.journal.journal import Journal
 from cluster.journal.suppressions import NewSuppression, Suppression, Wanted
 from cluster.suppression.lists import SuppressionList
@@ -128,14 +126,14 @@ class SuppressionLists:
             end_time: Annotated[int | None, QueryParameter(ge=0, le=LAST_SECOND)] = None,
             email: Annotated[str, QueryParameter(max_length=LONGEST_PART)] = "",
             limit: Annotated[int, QueryParameter(ge=1, le=MOST_OF_PAGE)] = MOST_OF_PAGE,
-            offset: Annotated[int, QueryParameter(ge=0)] = 0,
-            after: Annotated[str | None, QueryParameter(max_length=1000)] = None,
+            offset: Offset = 0,
+            after: After = None,
         ) -> Response[Any]:
             wanted = Wanted(
                 start=_moment(start_time),
                 until=_moment(end_time, last=True),
                 part=email,
-                after=None if after is None else _position(after),
+                after=position(after),
                 limit=limit,
                 offset=offset,
             )
@@ -146,7 +144,7 @@ class SuppressionLists:
             found = await self._journal.suppressions.page(request.auth.tenant_id, list_, wanted)
             headers = {}
             if len(found) == limit:
-                headers["Link"] = _next(request, found[-1])
+                headers["Link"] = next_page(request, found[-1])
             if as_csv:
                 return Response(page_as_csv(columns, found), media_type=CSV, headers=headers)
             return Response([_shown(shape, entry) for entry in found], headers=headers)
@@ -258,23 +256,3 @@ def _moment(seconds: int | None, *, last: bool = False) -> datetime | None:
     if seconds is None:
         return None
     return datetime.fromtimestamp(seconds, UTC).replace(microsecond=999_999 if last else 0)
-
-
-def _next(request: ApiRequest, entry: Suppression) -> str:
-    """A Link header (RFC 8288) to the page after an entry."""
-    position = f"{entry.created_at.astimezone(UTC).isoformat()} {entry.address}"
-    after = base64.urlsafe_b64encode(position.encode()).decode()
-    query = {name: value for name, value in request.query_params.items() if name not in ("after", "offset")}
-    return f'<{request.url.path}?{urlencode({**query, "after": after})}>; rel="next"'
-
-
-def _position(after: str) -> tuple[datetime, str]:
-    """The position that ``_next`` wrote. Raises Invalid."""
-    try:
-        moment, _, address = base64.urlsafe_b64decode(after).decode().partition(" ")
-        at = datetime.fromisoformat(moment)
-    except (ValueError, binascii.Error):
-        raise Invalid([Fault("Take it from the Link header of a page", "after")]) from None
-    if at.tzinfo is None or "\0" in address:
-        raise Invalid([Fault("Take it from the Link header of a page", "after")])
-    return at, address

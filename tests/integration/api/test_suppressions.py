@@ -67,6 +67,21 @@ async def test_a_list(http: httpx.AsyncClient, name: str) -> None:
     assert emails(await http.get(path)) == []
 
 
+async def test_the_pages_of_a_group_follow_each_other_while_entries_go(http: httpx.AsyncClient) -> None:
+    made = (await http.post("/v3/asm/groups", json={"name": "News", "description": "d"})).json()
+    path = f"/v3/asm/groups/{made['id']}/suppressions"
+    given = [f"r{number}@example.com" for number in range(7)]
+    await http.post(path, json={"recipient_emails": given})
+    first = await http.get(path, params={"limit": 3})
+    assert (await http.delete(f"{path}/{first.json()[0]}")).status_code == 204
+    second = await http.get(first.links["next"]["url"])
+    third = await http.get(second.links["next"]["url"])
+    assert sorted(first.json() + second.json() + third.json()) == given
+    assert "next" not in third.links
+    refused = await http.get(path, params={"after": "x"})
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (400, "after")
+
+
 async def test_pages_follow_each_other(http: httpx.AsyncClient) -> None:
     given = [f"r{number}@example.com" for number in range(7)]
     await http.post("/v3/suppression/bounces", json={"emails": given})  # all at one moment
@@ -106,6 +121,7 @@ async def test_email_is_what_addresses_begin_with(http: httpx.AsyncClient, part:
         ({"limit": 501}, "limit"),
         ({"limit": 0}, "limit"),
         ({"offset": -1}, "offset"),
+        ({"offset": 2**63}, "offset"),
         ({"after": "x"}, "after"),
         ({"after": "eA=="}, "after"),
         ({"start_time": 10**12}, "start_time"),
