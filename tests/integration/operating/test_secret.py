@@ -49,6 +49,8 @@ NOT_SEALED = {
     "messages.personal",
     "operator_tokens.hash",
     "requests.content",
+    "suppression_import_chunks.content",
+    "suppression_imports.state",
     "template_texts.sha256",
     "template_texts.texts",
     "template_versions.texts",
