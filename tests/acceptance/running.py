@@ -135,15 +135,18 @@ class Client:
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
 
-    async def until(self, path: str, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    async def until(
+        self, path: str, holds: Callable[[dict[str, Any]], bool], *, may_be_away: bool = False
+    ) -> dict[str, Any]:
         """GET ``path`` until the condition holds for its response; after the time limit, fail with the last
-        response."""
+        response. ``may_be_away``: after an outage of Postgres, a read may be asked to come again (503)."""
         deadline = time.monotonic() + MAX_WAIT_S
         while True:
             answer = await self.api.get(path)
-            assert answer.status_code == 200, answer.text
+            is_away = may_be_away and answer.status_code == 503 and int(answer.headers["Retry-After"]) >= 1
+            assert is_away or answer.status_code == 200, answer.text
             body: dict[str, Any] = answer.json()
-            if holds(body):
+            if not is_away and holds(body):
                 return body
             assert time.monotonic() < deadline, body
             await asyncio.sleep(0.05)
