@@ -18,12 +18,12 @@ from msgspec.structs import asdict, replace
 
 from api.http import help_texts
 from api.http.body import ApiRequest, TypedBody
+from api.http.changes import change_of, given_in
 from api.http.errors import answers
 from api.http.examples import TENANT_ID, Example
 from api.http.existing import TENANT, existing
 from api.http.refusals import Fault, Forbidden, Invalid
 from api.http.setting_rules import normalised
-from api.settings.sections import change_of, given_in
 from cluster.journal.journal import Journal
 from cluster.journal.tenants import GivenLimits
 from cluster.tenancy.directory import TenantDirectory

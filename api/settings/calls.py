@@ -9,6 +9,7 @@ from litestar.params import JSONBody, QueryParameter
 from msgspec import Struct, structs
 
 from api.http.body import ApiRequest, TypedBody
+from api.http.changes import change_of, given_in
 from api.http.errors import answers
 from api.http.examples import Example
 from api.http.ignored import ignored_by
@@ -16,7 +17,7 @@ from api.http.refusals import Fault, Invalid
 from api.http.routes import RouteGroup, resource
 from api.http.setting_rules import normalised
 from api.settings.enforced_tls import EnforcedTlsCalls
-from api.settings.sections import MAIL, TRACKING, Section, change_of, given_in, in_vain
+from api.settings.sections import MAIL, TRACKING, Section, in_vain
 from api.settings.stored import StoredSettings
 from cluster.journal.journal import Journal
 from cluster.tenancy.directory import TenantDirectory

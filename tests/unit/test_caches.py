@@ -54,7 +54,7 @@ BOUNDS: dict[str, tuple[float, str]] = {
     "api/build.py:tls": (0.1, "one"),
     "api/send/sending.py:_batches": (4, "10,000 ids that exist"),
     "cluster/templates/handlebars/dates.py:_zone_names": (0.2, "one table"),
-    "api/settings/sections.py:change_of": (0.5, "a type for each section of settings"),
+    "api/http/changes.py:change_of": (0.5, "a type for each section of settings"),
     "api/send/tracking.py:_usual": (0.5, "1,024 pairs of a number and a URL"),
     "api/send/templating.py:_compiled": (40, "256 subjects of 1,000 characters"),
     "cluster/tenancy/domains/names.py:_registries": (3, "one list"),
