@@ -1,5 +1,5 @@
-"""Bodies that change some fields of something: the type of such a body, made from the type of the whole, and what a body
-gives. Pure."""
+"""Bodies that change some fields of a resource: the type of such a body, made from that of the whole resource, and the
+fields that a body gives. Pure."""
 
 from functools import cache
 from types import NoneType

@@ -30,6 +30,7 @@ from cluster.intake.intake import Intake
 from cluster.journal.images import MOST_BYTES as MOST_BYTES_IN_ALL
 from cluster.journal.images import MOST_IMAGES, Image, NewImage, TooManyImages
 from cluster.journal.journal import Journal
+from cluster.tenancy.links import base_url
 
 LONGEST_SEARCH = 255
 LARGEST_PAGE = 100
@@ -249,14 +250,11 @@ class ImageCalls:
     async def _base(self, request: ApiRequest) -> str:
         """The URL that images of the tenant are below: its branded link, or that of the installation."""
         host = await self._journal.branded_links.in_use(request.auth.tenant_id)
-        if host is not None:
-            scheme = self._public_url.partition("://")[0] or request.scope["scheme"]
-            return f"{scheme}://{host}"
         if self._public_url:
-            return self._public_url
+            return base_url(host or "", self._public_url)
         server, port = request.scope["server"] or ("127.0.0.1", None)
         named = header(request.scope, b"host") or f"{server}:{port}"  # HTTP/1.0 may leave Host out
-        return f"{request.scope['scheme']}://{named}"
+        return base_url(host or "", f"{request.scope['scheme']}://{named}")
 
     @staticmethod
     def _shown(image: Image, base: str) -> ShownImage:

@@ -51,13 +51,8 @@ def _usual(tenant_number: int, base_url: str) -> Tracking:
 def _analytics(own: GoogleAnalytics, usual: defaults.GoogleAnalytics) -> Analytics | None:
     if not _either(own.enable, usual.enabled):
         return None
-    return Analytics(
-        utm_source=usual.utm_source if own.utm_source is None else own.utm_source,
-        utm_medium=usual.utm_medium if own.utm_medium is None else own.utm_medium,
-        utm_term=usual.utm_term if own.utm_term is None else own.utm_term,
-        utm_content=usual.utm_content if own.utm_content is None else own.utm_content,
-        utm_campaign=usual.utm_campaign if own.utm_campaign is None else own.utm_campaign,
-    )
+    given = {name: getattr(own, name) for name in Analytics.__struct_fields__}
+    return Analytics(**{name: getattr(usual, name) if value is None else value for name, value in given.items()})
 
 
 def _subscription(own: SubscriptionTracking, usual: defaults.SubscriptionTracking) -> UnsubscribeText | None:

@@ -25,11 +25,12 @@ from api.send.texts import LONGEST_CUSTOM_ARGS, check_data
 from cluster.journal.templates import ActiveTemplate
 from cluster.policy.routes.domains import spelled
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
+from cluster.tracking.tokens import MOST_GROUPS
 
 MOST_REPLY_TO = 1000
 MOST_CATEGORIES = 10
 LONGEST_CATEGORY = 255
-MOST_GROUPS_TO_DISPLAY = 25
+MOST_GROUPS_TO_DISPLAY = MOST_GROUPS
 LONGEST_LIFETIME_S = 7 * 24 * 3600
 CONTENT_TYPES = ("text/plain", "text/html", "text/calendar", "text/x-amp-html")
 

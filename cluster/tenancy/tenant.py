@@ -22,7 +22,7 @@ class Tenant(Struct, frozen=True, kw_only=True, gc=False):
     id: str
     name: str
     number: int = 0
-    """Short for its id, in the tokens of tracked mail."""
+    """Names it in the tokens of tracked mail, where its id would be too long."""
     is_suspended: bool = False
     resumed_at: datetime | None = None
     """When its last suspension ended."""
