@@ -128,12 +128,7 @@ class Blast:
         await self._sending.close()
 
     async def measure(self, share: float, tell: Tell) -> Repeat:
-        world, options = self._sending.world, self.settings
-        watch = world.watch()
-        await watch.start()
-        shot = await fire(self._sending, self._mail, round(share * options.messages), options, tell)
-        recorded_at = await world.recorded()
-        return repeat_of(world, shot, recorded_at, await watch.stop())
+        return await shoot(self._sending, self._mail, round(share * self.settings.messages), self.settings, tell)
 
 
 class Shot(Struct, frozen=True, kw_only=True):
@@ -146,6 +141,16 @@ class Shot(Struct, frozen=True, kw_only=True):
     """Ids of messages."""
     recipients: int
     """Recipients of each message."""
+
+
+async def shoot(sending: SendingWorld, mail: Mail, messages: int, options: Options, tell: Tell) -> Repeat:
+    """Fire, and wait until every event is recorded, so that none belongs to the next measurement."""
+    world = sending.world
+    watch = world.watch()
+    await watch.start()
+    shot = await fire(sending, mail, messages, options, tell)
+    recorded_at = await world.recorded()
+    return repeat_of(world, shot, recorded_at, await watch.stop())
 
 
 async def fire(sending: SendingWorld, mail: Mail, messages: int, options: Options, tell: Tell) -> Shot:

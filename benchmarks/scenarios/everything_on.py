@@ -4,8 +4,6 @@ Everything: a stored template, eight tracked links, a pixel, an unsubscribe link
 signatures, and the events.
 """
 
-import time
-from functools import partial
 from typing import Annotated
 
 from msgspec import Meta
@@ -16,7 +14,8 @@ from benchmarks.mail import Mail
 from benchmarks.phases import Tell
 from benchmarks.records import Better, Repeat
 from benchmarks.runner import Measure
-from benchmarks.scenarios.blast import Options, fire, repeat_of
+from benchmarks.scenarios.blast import Options
+from benchmarks.scenarios.in_turn import InTurn, together
 from benchmarks.scenarios.sending import COUNTED, Messages, SendingWorld
 from benchmarks.scenarios.templates import stored_template
 
@@ -49,7 +48,7 @@ class EverythingOn:
         self._mails = {USUAL: Mail(options.shape)}
         self._kinds = tracked_kinds()
         self._sending = SendingWorld(options)
-        self._turn = 0
+        self._in_turn = InTurn(self._sending, options)
 
     @property
     def measures(self) -> tuple[Measure, ...]:
@@ -74,30 +73,8 @@ class EverythingOn:
         await self._sending.close()
 
     async def measure(self, share: float, tell: Tell) -> Repeat:
-        found: dict[str, Repeat] = {}
-        names = (USUAL, EVERYTHING) if self._turn % 2 == 0 else (EVERYTHING, USUAL)
-        for name in names:
-            found[name] = await self._shot(name, share, partial(_tell_of, name, tell))
-        self._turn += 1
-        last = found[names[-1]]
-        return Repeat(
-            figures=figures_of(found, costs(self._kinds, self.settings.rounds)),
-            seconds=sum(one.seconds for one in found.values()),
-            promised=sum(one.promised for one in found.values()),
-            counted=sum(one.counted for one in found.values()),
-            copies=sum(one.copies for one in found.values()),
-            usage=last.usage,
-            throughput=last.throughput,
-        )
-
-    async def _shot(self, name: str, share: float, tell: Tell) -> Repeat:
-        world = self._sending.world
-        watch = world.watch()
-        await watch.start()
-        shot = await fire(self._sending, self._mails[name], round(share * self.settings.messages), self.settings, tell)
-        # The events still to be recorded belong to this way, not to the next one.
-        recorded_at = await world.recorded()
-        return repeat_of(world, shot, recorded_at or time.time(), await watch.stop())
+        found = await self._in_turn.measure(self._mails, share, tell)
+        return together(found, figures_of(found, costs(self._kinds, self.settings.rounds)), EVERYTHING)
 
 
 def figures_of(found: dict[str, Repeat], composing: dict[str, float]) -> dict[str, float]:
@@ -108,7 +85,3 @@ def figures_of(found: dict[str, Repeat], composing: dict[str, float]) -> dict[st
     )
     figures |= {f"composing, {name}": cost for name, cost in composing.items()}
     return figures | {COMPOSING: composing["tracked"] - composing["untracked"]}
-
-
-def _tell_of(name: str, tell: Tell, told: str, done: float = 0.0) -> None:
-    tell(f"{name}: {told}", done)

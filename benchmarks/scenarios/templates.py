@@ -8,7 +8,6 @@ measured as well, in this process.
 """
 
 import itertools
-import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Annotated
@@ -22,7 +21,8 @@ from benchmarks.mail import Mail, Shape, SubstitutedLetter
 from benchmarks.phases import Tell
 from benchmarks.records import Better, Repeat
 from benchmarks.runner import Measure
-from benchmarks.scenarios.blast import Options, fire, repeat_of
+from benchmarks.scenarios.blast import Options
+from benchmarks.scenarios.in_turn import InTurn, together
 from benchmarks.scenarios.sending import COUNTED, Messages, SendingWorld
 from cluster.templates.texts import TemplateTexts
 
@@ -86,7 +86,7 @@ class Templates:
         self._names = (*self._mails, STORED)
         self._kinds = order_kinds()
         self._sending = SendingWorld(options)
-        self._turn = 0
+        self._in_turn = InTurn(self._sending, options)
 
     @property
     def measures(self) -> tuple[Measure, ...]:
@@ -112,31 +112,8 @@ class Templates:
         await self._sending.close()
 
     async def measure(self, share: float, tell: Tell) -> Repeat:
-        found: dict[str, Repeat] = {}
-        for i in range(len(self._names)):
-            name = self._names[(self._turn + i) % len(self._names)]
-            found[name] = await self._shot(name, share, partial(_tell_of, name, tell))
-        self._turn += 1
-        last = found[self._names[-1]]
-        composing = costs(self._kinds, ROUNDS)
-        return Repeat(
-            figures=compared(found) | composed(composing),
-            seconds=sum(one.seconds for one in found.values()),
-            promised=sum(one.promised for one in found.values()),
-            counted=sum(one.counted for one in found.values()),
-            copies=sum(one.copies for one in found.values()),
-            usage=last.usage,
-            throughput=last.throughput,
-        )
-
-    async def _shot(self, name: str, share: float, tell: Tell) -> Repeat:
-        world = self._sending.world
-        watch = world.watch()
-        await watch.start()
-        shot = await fire(self._sending, self._mails[name], round(share * self.settings.messages), self.settings, tell)
-        # The events still to be recorded belong to this variant, not to the next one.
-        recorded_at = await world.recorded()
-        return repeat_of(world, shot, recorded_at or time.time(), await watch.stop())
+        found = await self._in_turn.measure(self._mails, share, tell)
+        return together(found, compared(found) | composed(costs(self._kinds, ROUNDS)), STORED)
 
 
 async def stored_template(url: str, key: str, texts: TemplateTexts | None = None) -> str:
@@ -154,10 +131,6 @@ async def stored_template(url: str, key: str, texts: TemplateTexts | None = None
     answer = await client.post(f"/v3/templates/{template_id}/versions", version)
     assert answer.status == 201, answer
     return template_id
-
-
-def _tell_of(name: str, tell: Tell, told: str, done: float = 0.0) -> None:
-    tell(f"{name}: {told}", done)
 
 
 def compared(found: Mapping[str, Repeat]) -> dict[str, float]:
