@@ -213,29 +213,25 @@ def outcome_of(
 
 def dropped(delivery: Claimed, reason: str, now: datetime) -> OutcomeWithEvent:
     """A delivery that cannot be composed: failed, without an attempt."""
-    return outcome_of(delivery, Transition.GAVE_UP, reason), Dropped(
-        id=new_id("evt_"),
-        at=now.timestamp(),
-        tenant_id=delivery.tenant_id,
-        message_id=delivery.message_id,
-        recipient=delivery.recipient,
-        batch_id=delivery.batch_id,
-        reason=reason,
-    )
+    return outcome_of(delivery, Transition.GAVE_UP, reason), _drop(delivery, reason, now)
 
 
 def suppressed(delivery: Claimed, by: ClaimSuppression, now: datetime) -> OutcomeWithEvent:
     """A delivery whose recipient is on a suppression list: failed, without an attempt."""
     error = ALL_SUPPRESSED if delivery.sole_recipient else f"{SUPPRESSED}{by.name}"
-    return outcome_of(delivery, Transition.SUPPRESSED, error), Dropped(
+    return outcome_of(delivery, Transition.SUPPRESSED, error), _drop(delivery, by.name, now, by.categories)
+
+
+def _drop(delivery: Claimed, reason: str, now: datetime, categories: tuple[str, ...] = ()) -> Dropped:
+    return Dropped(
         id=new_id("evt_"),
         at=now.timestamp(),
         tenant_id=delivery.tenant_id,
         message_id=delivery.message_id,
         recipient=delivery.recipient,
         batch_id=delivery.batch_id,
-        categories=by.categories,
-        reason=by.name,
+        categories=categories,
+        reason=reason,
     )
 
 
