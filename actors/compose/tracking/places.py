@@ -15,7 +15,7 @@ from actors.compose.tracking.recipient import TokensOfRecipients
 from actors.compose.tracking.targets import is_target, with_analytics
 from actors.compose.transform import Addressee
 from cluster.joining import joined
-from cluster.tracking.choices import Analytics
+from cluster.tracking.choices import Tracking
 from cluster.tracking.tokens import Suffix, Target, click_suffix
 
 _LONGEST_PREFIX = 440
@@ -44,57 +44,51 @@ class TokenPlace(Struct, frozen=True, eq=False):
 
 
 class LinkMaker(Struct, frozen=True):
-    """Makes links of targets. ``clicks``: they are tracked; otherwise they only get ``analytics``."""
+    """Makes links of targets."""
 
     beginning: str
     """Of the URL of a tracked link."""
     own: tuple[str, ...]
     """What our own URLs begin with: they stay as they are."""
     tokens: TokensOfRecipients
-    clicks: bool
-    analytics: Analytics | None
+    tracking: Tracking
     with_tags: Callable[[str, Addressee], str]
     """Puts URLs where tags are in a value."""
 
-    def target(self, url: str) -> str | None:
-        """The target of a link; None for one that stays as it is."""
+    def of(self, url: str, number: int, *, is_html: bool) -> Suffix | str | None:
+        """What becomes of a link: the suffix of the tokens of a tracked one, another URL for one that only gets the
+        parameters of ``analytics``, None for one that stays as it is."""
+        tracking = self.tracking
         if not is_target(url) or url.startswith(self.own):
             return None
-        return url if self.analytics is None else with_analytics(url, self.analytics)
+        target = url if tracking.analytics is None else with_analytics(url, tracking.analytics)
+        if tracking.clicks if is_html else tracking.text_clicks:
+            try:
+                return click_suffix(Target(target, number))
+            except ValueError:  # with the parameters it is too long
+                return None
+        return None if target == url else target
 
-    def tracked(self, target: str, number: int, addressee: Addressee) -> str:
-        """The URL of a tracked link. Raises ValueError for a target that has become too long."""
-        suffix = click_suffix(Target(target, number))
+    def url(self, suffix: Suffix, addressee: Addressee) -> str:
+        """The URL of a tracked link."""
         return f"{self.beginning}{self.tokens.of(addressee).token(suffix)}"
 
     def of_href(self, value: str, number: int, addressee: Addressee) -> str:
         """The value of ``href`` for a recipient. ``value``: as the sender's html has it."""
-        if may_have_tags(value):
-            value = self.with_tags(value, addressee)
-        url = url_of(value)
-        target = self.target(url)
-        if target is None:
+        value = self.with_tags(value, addressee)
+        made = self.of(url_of(value), number, is_html=True)
+        if made is None:
             return value
-        if not self.clicks:
-            return value if target == url else escaped(target)
-        try:
-            return self.tracked(target, number, addressee)
-        except ValueError:
-            return value
+        return escaped(made) if isinstance(made, str) else self.url(made, addressee)
 
     def of_text(self, value: str, number: int, addressee: Addressee) -> str:
         """A URL in plain text for a recipient. ``value`` begins with it."""
         found = TEXT_URL.match(value)
         url = text_url(found[0]) if found is not None else ""
-        target = self.target(url)
-        if target is None:
+        made = self.of(url, number, is_html=False)
+        if made is None:
             return value
-        if self.clicks:
-            try:
-                target = self.tracked(target, number, addressee)
-            except ValueError:
-                return value
-        return target + value[len(url) :]
+        return (made if isinstance(made, str) else self.url(made, addressee)) + value[len(url) :]
 
 
 class FilledLink(Struct, frozen=True, eq=False):

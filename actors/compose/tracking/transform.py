@@ -14,14 +14,23 @@ from msgspec import Struct
 from actors.compose.tracking import html
 from actors.compose.tracking.fields import Fields, UnsubscribeFields
 from actors.compose.tracking.html import HOLE
-from actors.compose.tracking.places import TEXT_URL, Change, FilledLink, FilledText, LinkMaker, TokenPlace, text_url
+from actors.compose.tracking.places import (
+    TEXT_URL,
+    Change,
+    FilledLink,
+    FilledText,
+    LinkMaker,
+    TokenPlace,
+    may_have_tags,
+    text_url,
+)
 from actors.compose.tracking.recipient import TokensOfRecipients
 from actors.compose.tracking.tags import ending, own_preferences, tags_in
 from actors.compose.transform import Addressee, Hole, Place, SharedBy, Text
 from cluster.images.urls import own_hosts, spans
 from cluster.joining import joined
 from cluster.tracking.choices import Tracking
-from cluster.tracking.tokens import Preferences, Target, TokenKey, click_suffix, open_suffix, unsubscribe_suffix
+from cluster.tracking.tokens import Preferences, TokenKey, open_suffix, unsubscribe_suffix
 
 HTML, AMP, PLAIN = "text/html", "text/x-amp-html", "text/plain"
 PIXEL_STYLE = (
@@ -54,8 +63,7 @@ class TrackingTransform:
             f"{base}/t/c/",
             (f"{base}/t/", f"{base}/i/"),
             self._tokens,
-            tracking.clicks,
-            tracking.analytics,
+            tracking,
             self._with_tags,
         )
         self._changes_links = tracking.clicks or tracking.analytics is not None
@@ -136,19 +144,11 @@ class TrackingTransform:
             )
             yield Edit(start, end, (link,))
             return
-        url = html.url_of(value) if is_html else value
-        target = self._links.target(url)
-        if target is None:
-            return
-        clicks = self._links.clicks if is_html else self._tracking.text_clicks
-        if clicks:
-            try:
-                suffix = click_suffix(Target(target, number))
-            except ValueError:
-                return
-            yield Edit(start, end, (TokenPlace(self._links.beginning, suffix, self._tokens),))
-        elif target != url:
-            yield Edit(start, end, (html.escaped(target) if is_html else target,))
+        made = self._links.of(html.url_of(value) if is_html else value, number, is_html=is_html)
+        if isinstance(made, str):
+            yield Edit(start, end, (html.escaped(made) if is_html else made,))
+        elif made is not None:
+            yield Edit(start, end, (TokenPlace(self._links.beginning, made, self._tokens),))
 
     def _ends(self, whole: str, body_end: int, has_subscription_tag: bool) -> Iterator[Edit]:
         """The unsubscribe text, and behind it the pixel."""
@@ -224,6 +224,8 @@ class TrackingTransform:
         return _filled(_applied(text, value, (), edits), addressee), count
 
     def _with_tags(self, value: str, addressee: Addressee) -> str:
+        if not may_have_tags(value):
+            return value
         edits = [
             Edit(tag.start, tag.end, (self._unsubscribe(tag.preferences),)) for tag in tags_in(value, self._tracking)
         ]

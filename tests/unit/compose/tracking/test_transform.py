@@ -165,6 +165,13 @@ def test_values_in_plain_text() -> None:
     assert tracked(body, ["0", "1"], values, kind="text/plain", **choices) == expected
 
 
+def test_links_of_plain_text_are_tracked_only_where_the_request_says_so() -> None:
+    choices: dict[str, Any] = {"opens": True, "clicks": True, "analytics": Analytics("news")}
+    body, expected = "https://a.example/\0", "https://a.example/x?utm_source=news"
+    assert tracked(body, ["0"], {"0": "x"}, kind="text/plain", **choices) == expected
+    assert tracked(expected.partition("?")[0], kind="text/plain", **choices) == expected
+
+
 @pytest.mark.parametrize(
     ("choices", "types", "scope"),
     [
