@@ -42,6 +42,16 @@ class Tracking(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Groups that the preferences page shows (``asm.groups_to_display``); empty: all of the tenant."""
 
     @property
+    def changes_links(self) -> bool:
+        """Whether links of html change."""
+        return self.clicks or self.analytics is not None
+
+    @property
+    def changes_text_links(self) -> bool:
+        """Whether links of plain text change."""
+        return self.text_clicks or self.analytics is not None
+
+    @property
     def has_unsubscribe(self) -> bool:
         """Whether each message has an unsubscribe address, and so the header fields of RFC 8058."""
         return self.subscription is not None or self.group_id is not None

@@ -5,11 +5,11 @@ making a token.
 """
 
 import math
-import re
 from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
+from actors.compose.tracking import plain
 from actors.compose.tracking.html import escaped, keeps_within, url_of
 from actors.compose.tracking.recipient import TokensOfRecipients
 from actors.compose.tracking.targets import is_target, with_analytics
@@ -20,11 +20,8 @@ from cluster.tracking.tokens import Suffix, Target, click_suffix
 
 _LONGEST_PREFIX = 440
 """Characters of a token besides its target, at most."""
-TEXT_URL = re.compile(r"https?://[^\s<>\"]+", re.IGNORECASE)
 _GROWTH = 14
 """How many times as long a value of nothing but the shortest links becomes."""
-_ENDS = ".,;:!?'\u201d\u2019\u00bb"
-_PAIRS = {")": "(", "]": "[", "}": "{"}
 
 
 class TokenPlace(Struct, frozen=True, eq=False):
@@ -83,8 +80,8 @@ class LinkMaker(Struct, frozen=True):
 
     def of_text(self, value: str, number: int, addressee: Addressee) -> str:
         """A URL in plain text for a recipient. ``value`` begins with it."""
-        found = TEXT_URL.match(value)
-        url = text_url(found[0]) if found is not None else ""
+        found = plain.URL.match(value)
+        url = plain.url_of(found[0]) if found is not None else ""
         made = self.of(url, number, is_html=False)
         if made is None:
             return value
@@ -152,13 +149,3 @@ def may_change(value: str) -> bool:
 def may_have_tags(value: str) -> bool:
     """Whether a value may hold a tag for an unsubscribe address; false for most."""
     return "asm_" in value or "unsubscribe" in value
-
-
-def text_url(found: str) -> str:
-    """A URL as people mean it in a text: without the punctuation that ends a sentence, or a bracket that was opened
-    before it."""
-    while found and (
-        found[-1] in _ENDS or (found[-1] in _PAIRS and found.count(found[-1]) > found.count(_PAIRS[found[-1]]))
-    ):
-        found = found[:-1]
-    return found

@@ -11,25 +11,23 @@ from functools import partial
 
 from msgspec import Struct
 
-from actors.compose.tracking import html
+from actors.compose.tracking import html, plain
 from actors.compose.tracking.fields import Fields, UnsubscribeFields
 from actors.compose.tracking.html import HOLE
 from actors.compose.tracking.places import (
-    TEXT_URL,
     Change,
     FilledLink,
     FilledText,
     LinkMaker,
     TokenPlace,
     may_have_tags,
-    text_url,
 )
 from actors.compose.tracking.recipient import TokensOfRecipients
 from actors.compose.tracking.tags import ending, own_preferences, tags_in
 from actors.compose.transform import Addressee, Hole, Place, SharedBy, Text
 from cluster.images.urls import own_hosts, spans
 from cluster.joining import joined
-from cluster.tracking.choices import Tracking
+from cluster.tracking.choices import Tracking, UnsubscribeText
 from cluster.tracking.tokens import Preferences, TokenKey, open_suffix, unsubscribe_suffix
 
 HTML, AMP, PLAIN = "text/html", "text/x-amp-html", "text/plain"
@@ -52,6 +50,16 @@ class Edit(Struct, frozen=True):
     pieces: tuple[Piece, ...]
 
 
+class Read(Struct, frozen=True):
+    """A text that was read, and the edits of its tags, links and images."""
+
+    found: html.Found
+    edits: list[Edit]
+    links: int
+    """How many it has, but for those in holes."""
+    has_subscription_tag: bool
+
+
 class TrackingTransform:
     """Changes the texts of one request's messages as its ``Tracking`` says."""
 
@@ -66,7 +74,6 @@ class TrackingTransform:
             tracking,
             self._with_tags,
         )
-        self._changes_links = tracking.clicks or tracking.analytics is not None
         self._is_own_image = own_hosts((), base)
         self._fields = UnsubscribeFields(tracking, self._tokens) if tracking.has_unsubscribe else None
         is_for_each = tracking.opens or tracking.clicks or tracking.has_unsubscribe
@@ -86,51 +93,35 @@ class TrackingTransform:
         if keys and self.scope is SharedBy.REQUEST:
             return None
         whole = HOLE.join(text.literals)
-        edits = self._of_plain(whole, keys) if kind == PLAIN else self._of_html(whole, keys, kind)
-        return None if edits is None else _applied(text, whole, keys, edits)
+        read = self._read(whole, kind, keys)
+        if keys and read.found.is_odd:
+            return None
+        edits = [*read.edits, *self._ends(whole, kind, read)]
+        change = partial(self._changed_value, kind=kind)
+        edits += self._holes(whole, keys, edits, read.found.text_holes, read.links, change)
+        return _applied(text, whole, keys, edits)
 
     # Edits of a text
 
-    def _of_plain(self, whole: str, keys: Sequence[str]) -> list[Edit]:
+    def _read(self, whole: str, kind: str, keys: Sequence[str] = (), number: int = 0) -> Read:
+        """``number``: of the first link."""
         tracking = self._tracking
+        changes_links = tracking.changes_text_links if kind == PLAIN else tracking.changes_links
+        found = plain.scan(whole, with_links=changes_links) if kind == PLAIN else html.scan(whole)
         tags = tags_in(whole, tracking)
-        edits = [Edit(tag.start, tag.end, (self._unsubscribe(tag.preferences),)) for tag in tags]
-        number = 0
-        if tracking.text_clicks or tracking.analytics is not None:
-            taken = [(tag.start, tag.end) for tag in tags]
-            for found in TEXT_URL.finditer(whole):
-                url = text_url(found[0])
-                end = found.start() + len(url)
-                if not _overlaps(taken, found.start(), end):
-                    edits += self._link(whole, found.start(), end, keys, number, is_html=False)
-                    number += 1
-        if tracking.subscription is not None and not any(tag.is_subscription for tag in tags):
-            gap = "\n\n" if whole and not whole.endswith("\n") else "\n" if whole else ""
-            said = ending(tracking.subscription.text or USUAL_TEXT, is_html=False)
-            edits.append(Edit(len(whole), len(whole), (gap, *self._around(said))))
-        change = partial(self._changed_value, is_html=False)
-        return [*edits, *self._holes(whole, keys, edits, set(_indices(whole)), number, change)]
-
-    def _of_html(self, whole: str, keys: Sequence[str], kind: str) -> list[Edit] | None:
-        tracking = self._tracking
-        found = html.scan(whole)
-        if found.is_odd and keys:
-            return None
-        tags = tags_in(whole, tracking)
-        edits = [Edit(tag.start, tag.end, self._tag(tag.preferences, is_raw=tag.is_raw or kind == AMP)) for tag in tags]
+        edits = [
+            Edit(tag.start, tag.end, self._tag(tag.preferences, is_raw=tag.is_raw or kind != HTML)) for tag in tags
+        ]
         taken = [(tag.start, tag.end) for tag in tags]
-        number = 0
-        if self._changes_links:
-            for link in found.links:
-                if not _overlaps(taken, link.start, link.end):
-                    edits += self._link(whole, link.start, link.end, keys, number, is_html=True)
-                    number += 1
+        links = 0
+        for link in found.links if changes_links else ():
+            if not _overlaps(taken, link.start, link.end):
+                edits += self._link(whole, link.start, link.end, keys, number + links, is_html=kind != PLAIN)
+                links += 1
         edits += [Edit(start, end, ()) for start, end in found.untracked]
         if kind == HTML:
-            edits += self._ends(whole, found.body_end, any(tag.is_subscription for tag in tags))
             edits += self._images(whole)
-        change = partial(self._changed_value, is_html=True)
-        return [*edits, *self._holes(whole, keys, edits, found.text_holes, number, change)]
+        return Read(found, edits, links, any(tag.is_subscription for tag in tags))
 
     def _link(
         self, whole: str, start: int, end: int, keys: Sequence[str], number: int, *, is_html: bool
@@ -150,13 +141,15 @@ class TrackingTransform:
         elif made is not None:
             yield Edit(start, end, (TokenPlace(self._links.beginning, made, self._tokens),))
 
-    def _ends(self, whole: str, body_end: int, has_subscription_tag: bool) -> Iterator[Edit]:
+    def _ends(self, whole: str, kind: str, read: Read) -> Iterator[Edit]:
         """The unsubscribe text, and behind it the pixel."""
         tracking = self._tracking
+        if kind == AMP:
+            return
         pieces: list[Piece] = []
-        if tracking.subscription is not None and not has_subscription_tag:
-            pieces += self._around(ending(tracking.subscription.html or USUAL_HTML, is_html=True))
-        if tracking.opens:
+        if tracking.subscription is not None and not read.has_subscription_tag:
+            pieces += self._subscription(tracking.subscription, whole, kind)
+        if kind == HTML and tracking.opens:
             pixel = TokenPlace(
                 f'<img src="{tracking.base_url}/t/o/', open_suffix(), self._tokens, f'.gif" {PIXEL_STYLE}'
             )
@@ -167,7 +160,7 @@ class TrackingTransform:
                 yield Edit(at, at + len(tracking.open_tag), (pixel,))
                 at = whole.find(tracking.open_tag, at + len(tracking.open_tag))
         if pieces:
-            yield Edit(body_end, body_end, tuple(pieces))
+            yield Edit(read.found.body_end, read.found.body_end, tuple(pieces))
 
     def _images(self, whole: str) -> Iterator[Edit]:
         """The token that makes the fetch of a library image an open, at the end of its URL."""
@@ -190,7 +183,7 @@ class TrackingTransform:
         taken = [(edit.start, edit.end) for edit in edits if edit.start < edit.end]
         found = [
             (at, keys[index])
-            for index, at in enumerate(_indices(whole))
+            for index, at in enumerate(plain.indices(whole))
             if at in places and not _overlaps(taken, at, at + 1)
         ]
         before: list[str] = []
@@ -199,37 +192,18 @@ class TrackingTransform:
             yield Edit(at, at + 1, (FilledText(key, tuple(before), number, share, change),))
             before.append(key)
 
-    def _changed_value(self, value: str, number: int, addressee: Addressee, *, is_html: bool) -> tuple[str, int]:
+    def _changed_value(self, value: str, number: int, addressee: Addressee, *, kind: str) -> tuple[str, int]:
         """The value of a hole for a recipient, and the number of its links. ``number``: of the first of them."""
-        text = Text(HTML if is_html else PLAIN, (value,))
-        edits: list[Edit] = []
-        count = 0
-        tags = tags_in(value, self._tracking)
-        edits += [
-            Edit(tag.start, tag.end, self._tag(tag.preferences, is_raw=tag.is_raw or not is_html)) for tag in tags
-        ]
-        taken = [(tag.start, tag.end) for tag in tags]
-        if is_html:
-            found = html.scan(value)
-            edits += [Edit(start, end, ()) for start, end in found.untracked] + list(self._images(value))
-            links = [(link.start, link.end) for link in found.links] if self._changes_links else []
-        elif self._tracking.text_clicks or self._tracking.analytics is not None:
-            links = [(one.start(), one.start() + len(text_url(one[0]))) for one in TEXT_URL.finditer(value)]
-        else:
-            links = []
-        for start, end in links:
-            if not _overlaps(taken, start, end):
-                edits += self._link(value, start, end, (), number + count, is_html=is_html)
-                count += 1
-        return _filled(_applied(text, value, (), edits), addressee), count
+        read = self._read(value, kind, number=number)
+        return _filled(value, read.edits, addressee), read.links
 
     def _with_tags(self, value: str, addressee: Addressee) -> str:
         if not may_have_tags(value):
             return value
-        edits = [
-            Edit(tag.start, tag.end, (self._unsubscribe(tag.preferences),)) for tag in tags_in(value, self._tracking)
-        ]
-        return _filled(_applied(Text(PLAIN, (value,)), value, (), edits), addressee)
+        tags = tags_in(value, self._tracking)
+        return _filled(
+            value, [Edit(tag.start, tag.end, (self._unsubscribe(tag.preferences),)) for tag in tags], addressee
+        )
 
     # Pieces
 
@@ -240,13 +214,18 @@ class TrackingTransform:
         url = self._unsubscribe(preferences)
         return (url,) if is_raw else ('<a href="', url, '">Unsubscribe</a>')
 
-    def _around(self, said: tuple[str, ...]) -> list[Piece]:
-        """The pieces of an unsubscribe text with the URL between them."""
+    def _subscription(self, said: UnsubscribeText, whole: str, kind: str) -> Iterator[Piece]:
+        """The text of subscription tracking, its URL between the pieces."""
+        if kind == PLAIN:
+            yield "\n\n" if whole and not whole.endswith("\n") else "\n" if whole else ""
+            first, *others = ending(said.text or USUAL_TEXT, is_html=False)
+        else:
+            first, *others = ending(said.html or USUAL_HTML, is_html=True)
         url = self._unsubscribe(own_preferences(self._tracking))
-        pieces: list[Piece] = [said[0]]
-        for piece in said[1:]:
-            pieces += (url, piece)
-        return pieces
+        yield first
+        for piece in others:
+            yield url
+            yield piece
 
 
 def tracking_transform(tracking: Tracking | None, key: TokenKey, types: Sequence[str]) -> TrackingTransform | None:
@@ -256,8 +235,7 @@ def tracking_transform(tracking: Tracking | None, key: TokenKey, types: Sequence
         return None
     if types and not tracking.has_unsubscribe:
         kinds = {one.lower() for one in types}
-        in_text = tracking.text_clicks or tracking.analytics is not None
-        if not (kinds & {HTML, AMP} or (PLAIN in kinds and in_text)):
+        if not (kinds & {HTML, AMP} or (PLAIN in kinds and tracking.changes_text_links)):
             return None
     return TrackingTransform(tracking, key)
 
@@ -293,16 +271,10 @@ def _applied(text: Text, whole: str, keys: Sequence[str], edits: Sequence[Edit])
     return Text(text.type, tuple(literals), tuple(holes))
 
 
-def _filled(text: Text, addressee: Addressee) -> str:
-    """A text without keys, for a recipient."""
+def _filled(value: str, edits: Sequence[Edit], addressee: Addressee) -> str:
+    """The value of a hole with its edits, for a recipient."""
+    text = _applied(Text(PLAIN, (value,)), value, (), edits)
     return joined(text.literals, [hole if isinstance(hole, str) else hole.fill(addressee, {}) for hole in text.holes])
-
-
-def _indices(whole: str) -> Iterator[int]:
-    at = whole.find(HOLE)
-    while at >= 0:
-        yield at
-        at = whole.find(HOLE, at + 1)
 
 
 def _overlaps(spans_: Sequence[tuple[int, int]], start: int, end: int) -> bool:

@@ -112,6 +112,14 @@ def test_amp_has_links_only() -> None:
     )
 
 
+def test_values_in_amp_are_treated_as_its_text_is() -> None:
+    value = f'<amp-img src="{IMAGE}"></amp-img><%asm_group_unsubscribe_url%><a href="https://a.example">x</a>'
+    choices: dict[str, Any] = {"kind": "text/x-amp-html", "opens": True, "clicks": True, "group_id": 4}
+    expected = f'<amp-img src="{IMAGE}"></amp-img><leave 4><a href="<0:https://a.example>">x</a>'
+    assert tracked(value, **choices) == expected
+    assert tracked("\0", ["0"], {"0": value}, **choices) == expected
+
+
 @pytest.mark.parametrize(
     ("body", "values", "expected"),
     [
