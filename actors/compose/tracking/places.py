@@ -129,23 +129,10 @@ class FilledText(Struct, frozen=True, eq=False):
 
     def fill(self, addressee: Addressee, values: Mapping[str, str]) -> str:
         value = values[self.key]
-        if not may_change(value):
-            return value
         number = self.number
         for key in self.before:
-            if may_change(values[key]):
-                number += self.change(values[key], 0, addressee)[1]
+            number += self.change(values[key], 0, addressee)[1]
         return self.change(value, number, addressee)[0]
 
     def most(self, values_bytes: int) -> int:
         return math.ceil(_GROWTH * self.share * values_bytes)
-
-
-def may_change(value: str) -> bool:
-    """Whether a value may hold a link, an image or a tag; false for most. Values are names and numbers."""
-    return "://" in value or may_have_tags(value) or "&#" in value
-
-
-def may_have_tags(value: str) -> bool:
-    """Whether a value may hold a tag for an unsubscribe address; false for most."""
-    return "asm_" in value or "unsubscribe" in value

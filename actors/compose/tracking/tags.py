@@ -20,6 +20,7 @@ _ASM = re.compile(
     re.IGNORECASE,
 )
 """Editors escape a tag as html or as a URL."""
+_ASM_MARKS = ("asm_", "ASM_")
 _LINK = re.compile(r"<%(?P<words>[^%]*)%>")
 
 
@@ -34,6 +35,12 @@ class Tag(Struct, frozen=True):
     """It takes the place of the text of subscription tracking."""
 
 
+def marks(tracking: Tracking) -> tuple[str, ...]:
+    """Texts of which every text with a tag has one: they tell quickly that most values have none."""
+    own = _spellings(tracking.subscription.tag) if tracking.subscription is not None else ()
+    return (*_ASM_MARKS, *own)
+
+
 def tags_in(text: str, tracking: Tracking) -> list[Tag]:
     """The tags of a text, in order; none overlap."""
     found = sorted([*_asm_tags(text, tracking), *_subscription_tags(text, tracking)], key=lambda tag: tag.start)
@@ -45,7 +52,7 @@ def tags_in(text: str, tracking: Tracking) -> list[Tag]:
 
 
 def _asm_tags(text: str, tracking: Tracking) -> Iterator[Tag]:
-    if "asm_" not in text and "ASM_" not in text:
+    if not any(mark in text for mark in _ASM_MARKS):
         return
     group, all_mail = own_preferences(tracking), Preferences(None, tracking.shown_groups)
     for tag in _ASM.finditer(text):

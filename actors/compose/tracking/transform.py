@@ -20,10 +20,9 @@ from actors.compose.tracking.places import (
     FilledText,
     LinkMaker,
     TokenPlace,
-    may_have_tags,
 )
 from actors.compose.tracking.recipient import TokensOfRecipients
-from actors.compose.tracking.tags import ending, own_preferences, tags_in
+from actors.compose.tracking.tags import ending, marks, own_preferences, tags_in
 from actors.compose.transform import Addressee, Hole, Place, SharedBy, Text
 from cluster.images.urls import own_hosts, spans
 from cluster.joining import joined
@@ -74,6 +73,7 @@ class TrackingTransform:
             tracking,
             self._with_tags,
         )
+        self._marks = marks(tracking)
         self._is_own_image = own_hosts((), base)
         self._fields = UnsubscribeFields(tracking, self._tokens) if tracking.has_unsubscribe else None
         is_for_each = tracking.opens or tracking.clicks or tracking.has_unsubscribe
@@ -194,16 +194,24 @@ class TrackingTransform:
 
     def _changed_value(self, value: str, number: int, addressee: Addressee, *, kind: str) -> tuple[str, int]:
         """The value of a hole for a recipient, and the number of its links. ``number``: of the first of them."""
+        if not ("://" in value or "&#" in value or self._may_have_tags(value)):
+            return value, 0  # as most: values are names and numbers
         read = self._read(value, kind, number=number)
         return _filled(value, read.edits, addressee), read.links
 
     def _with_tags(self, value: str, addressee: Addressee) -> str:
-        if not may_have_tags(value):
+        if not self._may_have_tags(value):
             return value
         tags = tags_in(value, self._tracking)
         return _filled(
             value, [Edit(tag.start, tag.end, (self._unsubscribe(tag.preferences),)) for tag in tags], addressee
         )
+
+    def _may_have_tags(self, value: str) -> bool:
+        for mark in self._marks:  # noqa: SIM110 -- any() takes several times as long
+            if mark in value:
+                return True
+        return False
 
     # Pieces
 

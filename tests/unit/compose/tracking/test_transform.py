@@ -154,11 +154,12 @@ def test_values_of_templates_and_substitutions(body: str, values: list[str], exp
     assert tracked(body, keys, dict(zip(keys, values, strict=True)), clicks=True, group_id=4) == expected
 
 
-@pytest.mark.parametrize("value", ["[unsubscribe]", "%5Bunsubscribe%5D"])
+@pytest.mark.parametrize("value", ["[unsubscribe]", "%5Bunsubscribe%5D", "*|GO|*", "%2A%7CGO%7C%2A"])
 def test_a_value_is_the_tag_of_subscription_tracking(value: str) -> None:
-    choices: dict[str, Any] = {"clicks": True, "subscription": UnsubscribeText(html="<% Bye %>")}
+    choices: dict[str, Any] = {"clicks": True, "subscription": UnsubscribeText(html="<% Bye %>", tag="*|GO|*")}
     body, end = '<a href="\0">x</a>', '<a href="<leave all>">Bye</a>'
     assert tracked(body, ["0"], {"0": value}, **choices) == f'<a href="<leave all>">x</a>{end}'
+    assert tracked("\0", ["0"], {"0": f"Go: {value}"}, **choices) == f"Go: <leave all>{end}"
 
 
 def test_a_hole_that_may_hide_a_link_asks_for_the_whole_text() -> None:
