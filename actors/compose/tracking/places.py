@@ -5,7 +5,8 @@ making a token.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -116,23 +117,49 @@ Change = Callable[[str, int, Addressee], tuple[str, int]]
 number of its links."""
 
 
-class FilledText(Struct, frozen=True, eq=False):
-    """A hole that may hold links: a block of a template, or a substitution. Its links are numbered after those of the
-    text around it. ``before``: the keys of such holes before it."""
+class FilledTexts:
+    """The holes of one text that may hold links: blocks of a template, or substitutions. The links of each are numbered
+    after those of the text around them and those of the holes before, so all values of a copy are changed at once."""
 
-    key: str
-    before: tuple[str, ...]
-    number: int
-    share: float
-    """Of a message's values, the most that are in one such hole on average."""
-    change: Change
+    __slots__ = ("_change", "_keys", "_last", "_number", "share")
+
+    def __init__(self, keys: Sequence[str], number: int, change: Change) -> None:
+        """``keys``: of the holes, in order. ``number``: of the first link in them."""
+        self._keys = keys
+        self._number = number
+        self._change = change
+        self._last: tuple[Addressee, Mapping[str, str], list[str]] | None = None
+        """A copy whose holes are being filled, with its changed values."""
+        self.share = max(Counter(keys).values(), default=0) / max(1, len(keys))
+        """Of a message's values, the most that are in one hole on average."""
+
+    def fill(self, index: int, addressee: Addressee, values: Mapping[str, str]) -> str:
+        """The text in one of the holes."""
+        last = self._last  # read once: a large message is composed in a thread
+        if last is None or last[0] is not addressee or last[1] is not values:
+            last = self._last = (addressee, values, self._changed(addressee, values))
+        if index == len(self._keys) - 1:
+            self._last = None  # the values may be large
+        return last[2][index]
+
+    def _changed(self, addressee: Addressee, values: Mapping[str, str]) -> list[str]:
+        changed: list[str] = []
+        number = self._number
+        for key in self._keys:
+            text, links = self._change(values[key], number, addressee)
+            changed.append(text)
+            number += links
+        return changed
+
+
+class FilledText(Struct, frozen=True, eq=False):
+    """One of the holes of ``FilledTexts``."""
+
+    texts: FilledTexts
+    index: int
 
     def fill(self, addressee: Addressee, values: Mapping[str, str]) -> str:
-        value = values[self.key]
-        number = self.number
-        for key in self.before:
-            number += self.change(values[key], 0, addressee)[1]
-        return self.change(value, number, addressee)[0]
+        return self.texts.fill(self.index, addressee, values)
 
     def most(self, values_bytes: int) -> int:
-        return math.ceil(_GROWTH * self.share * values_bytes)
+        return math.ceil(_GROWTH * self.texts.share * values_bytes)

@@ -5,7 +5,6 @@ one pass, so that everything else stays byte for byte. In a text with holes the 
 it is read.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Sequence, Set
 from functools import partial
 
@@ -18,6 +17,7 @@ from actors.compose.tracking.places import (
     Change,
     FilledLink,
     FilledText,
+    FilledTexts,
     LinkMaker,
     TokenPlace,
 )
@@ -186,11 +186,9 @@ class TrackingTransform:
             for index, at in enumerate(plain.indices(whole))
             if at in places and not _overlaps(taken, at, at + 1)
         ]
-        before: list[str] = []
-        share = max(Counter([key for _, key in found]).values(), default=0) / max(1, len(found))
-        for at, key in found:
-            yield Edit(at, at + 1, (FilledText(key, tuple(before), number, share, change),))
-            before.append(key)
+        texts = FilledTexts([key for _, key in found], number, change)
+        for index, (at, _) in enumerate(found):
+            yield Edit(at, at + 1, (FilledText(texts, index),))
 
     def _changed_value(self, value: str, number: int, addressee: Addressee, *, kind: str) -> tuple[str, int]:
         """The value of a hole for a recipient, and the number of its links. ``number``: of the first of them."""
