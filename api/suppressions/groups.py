@@ -1,6 +1,5 @@
 """/v3/asm: unsubscribe groups, who has left them, and who has left all mail."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -242,7 +241,9 @@ class GroupCalls:
 
     async def suppress(self, request: ApiRequest, group_id: FromPath[str], data: JSONBody[Recipients]) -> Recipients:
         emails = addresses(data.recipient_emails, "recipient_emails")
-        await self._add(request, emails, _GROUP, await self._existing(request, group_id))
+        id, now = _id(group_id), datetime.now(UTC)
+        if not await self._journal.suppression_groups.suppress(request.auth.tenant_id, id, emails, now):
+            raise NotFound(NO_GROUP, help=help_texts.GROUPS)
         return Recipients(emails)
 
     async def suppressed(
@@ -284,7 +285,10 @@ class GroupCalls:
 
     async def suppress_all(self, request: ApiRequest, data: JSONBody[Recipients]) -> Recipients:
         emails = addresses(data.recipient_emails, "recipient_emails")
-        await self._add(request, emails, _ALL)
+        tenant_id, now = request.auth.tenant_id, datetime.now(UTC)
+        await self._journal.suppressions.add(
+            [NewSuppression(tenant_id=tenant_id, email=email, list=_ALL, created_at=now) for email in emails]
+        )
         return Recipients(emails)
 
     async def is_global(self, request: ApiRequest, email: FromPath[str]) -> GlobalSuppression:
@@ -299,15 +303,6 @@ class GroupCalls:
         if not await self._journal.suppressions.groups_among(request.auth.tenant_id, [id]):
             raise NotFound(NO_GROUP, help=help_texts.GROUPS)
         return id
-
-    async def _add(self, request: ApiRequest, emails: Sequence[str], list_: SuppressionList, group_id: int = 0) -> None:
-        tenant_id, now = request.auth.tenant_id, datetime.now(UTC)
-        await self._journal.suppressions.add(
-            [
-                NewSuppression(tenant_id=tenant_id, email=email, list=list_, group_id=group_id, created_at=now)
-                for email in emails
-            ]
-        )
 
 
 def _check(data: NewGroup, *, is_new: bool) -> None:

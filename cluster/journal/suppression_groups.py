@@ -7,7 +7,9 @@ from msgspec import Struct
 from psycopg.errors import UniqueViolation
 
 from cluster.journal.database import JournalPart, Rejected, execute, rows
+from cluster.journal.suppressions import NewSuppression, suppress
 from cluster.suppression.address import compared
+from cluster.suppression.lists import SuppressionList
 
 MOST_GROUPS = 200
 """Of one tenant."""
@@ -113,6 +115,19 @@ class SuppressionGroups(JournalPart):
     async def delete(self, tenant_id: str, id: int) -> bool:
         """Delete a group; returns whether it existed. Its entries mean nothing from then on; ``clear`` removes them."""
         return await self._database.execute("delete_group", tenant_id=tenant_id, id=id) > 0
+
+    async def suppress(self, tenant_id: str, id: int, emails: Sequence[str], at: datetime) -> bool:
+        """Take addresses out of a group; returns whether it exists. It is not deleted before their commit, so
+        ``clear`` after its deletion leaves none of them."""
+        async with self._database.transaction() as connection:
+            if not await rows(connection, "lock_group", tenant_id=tenant_id, group_id=id):
+                return False
+            entries = [
+                NewSuppression(tenant_id=tenant_id, email=email, list=SuppressionList.GROUP, group_id=id, created_at=at)
+                for email in emails
+            ]
+            await suppress(connection, entries)
+            return True
 
     async def entries(self, tenant_id: str, limit: int, offset: int) -> list[GroupEntry]:
         """Addresses that have left a group, with the group, the newest first."""

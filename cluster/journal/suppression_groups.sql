@@ -29,6 +29,10 @@ WHERE tenant_id = %(tenant_id)s AND id = %(id)s
 -- name: delete_group
 DELETE FROM suppression_groups WHERE tenant_id = %(tenant_id)s AND id = %(id)s
 
+-- name: lock_group
+-- The group, so that it is not deleted meanwhile.
+SELECT id FROM suppression_groups WHERE tenant_id = %(tenant_id)s AND id = %(group_id)s FOR KEY SHARE
+
 -- name: group_suppressions
 -- Entries of all groups, the newest first.
 SELECT s.email, s.group_id, g.name, s.created_at

@@ -22,7 +22,3 @@ FROM tenants t
 LEFT JOIN messages m ON m.tenant_id = t.id AND m.id = %(message_id)s
 LEFT JOIN requests r ON r.id = m.request_id
 WHERE t.number = %(number)s AND t.deleted_at IS NULL
-
--- name: lock_group
--- The group, so that it is not deleted meanwhile.
-SELECT id FROM suppression_groups WHERE tenant_id = %(tenant_id)s AND id = %(group_id)s FOR KEY SHARE

@@ -1,9 +1,11 @@
 """Suppression lists and unsubscribe groups over HTTP and a real journal."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 
 from cluster.keys import new_key
@@ -219,6 +221,24 @@ async def test_a_group(http: httpx.AsyncClient) -> None:
     assert (await http.delete(path)).status_code == 204
     assert (await http.get(path)).status_code == 404
     assert (await http.get("/v3/asm/suppressions")).json() == []
+
+
+async def test_a_group_that_is_deleted_while_addresses_leave_it_keeps_none(site: Site, http: httpx.AsyncClient) -> None:
+    made = (await http.post("/v3/asm/groups", json={"name": "News", "description": "d"})).json()
+    given = {"recipient_emails": ["ada@example.com"]}
+    waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    async with (
+        await psycopg.AsyncConnection.connect(site.dsn) as deleting,
+        await psycopg.AsyncConnection.connect(site.dsn, autocommit=True) as watching,
+    ):
+        await deleting.execute("DELETE FROM suppression_groups WHERE id = %s", [made["id"]])
+        adding = asyncio.create_task(http.post(f"/v3/asm/groups/{made['id']}/suppressions", json=given))
+        while not adding.done() and not await (await watching.execute(waiting)).fetchall():
+            await asyncio.sleep(0.01)
+        await deleting.commit()
+        assert (await adding).status_code == 404
+        entries = await watching.execute("SELECT email FROM suppressions")
+        assert await entries.fetchall() == []
 
 
 @pytest.mark.parametrize(
