@@ -12,7 +12,6 @@ log = logging.getLogger(__name__)
 LOOK_S = 2.0
 PAUSE_S = 0.02
 """After each chunk: mail goes first."""
-PURGE_S = 600.0
 
 
 class ListImporter:
@@ -25,15 +24,10 @@ class ListImporter:
 
     async def run(self) -> None:
         """Work uploads in until cancelled."""
-        clock = asyncio.get_running_loop().time
-        purge_at = 0.0
         while True:
             worked = False
             try:
                 worked = await self.round()
-                if clock() >= purge_at:
-                    purge_at = clock() + PURGE_S
-                    await self._journal.suppression_imports.purge()
             except Unavailable as error:
                 log.warning("uploaded lists wait reason=%r", error.reason)
             await asyncio.sleep(PAUSE_S if worked else LOOK_S)

@@ -35,8 +35,10 @@ class Purge:
 
 
 def purges(journal: Journal, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Sequence[Purge]:
-    """Idempotency keys that are free again, and bounces that are too old for their tenants."""
+    """Idempotency keys that are free again, bounces that are too old for their tenants, and imports of lists that never
+    ended or that can no longer be asked about."""
     return (
         Purge("idempotency keys", lambda page: journal.idempotency_keys.purge(clock(), page)),
         Purge("bounces", journal.suppressions.purge_bounces),
+        Purge("imports of lists", journal.suppression_imports.purge),
     )

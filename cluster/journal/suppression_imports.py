@@ -109,9 +109,9 @@ class SuppressionImports(JournalPart):
             await self._database.execute("fail_import", id=id, error=str(error))
         return True
 
-    async def purge(self) -> int:
-        """Drop uploads that never ended, and old reports; returns how many."""
-        return await self._database.execute("purge_imports", upload_s=UPLOAD_S, kept_s=KEPT_S)
+    async def purge(self, limit: int) -> int:
+        """Drop at most ``limit`` uploads that never ended, and old reports; returns how many."""
+        return await self._database.execute("purge_imports", upload_s=UPLOAD_S, kept_s=KEPT_S, limit=limit)
 
 
 def _entries(part: Part, tenant_id: str, list: SuppressionList, uploaded_at: datetime) -> "Sequence[NewSuppression]":

@@ -51,7 +51,9 @@ WITH rest AS (DELETE FROM suppression_import_chunks WHERE import_id = %(id)s)
 UPDATE suppression_imports SET status = 'failed', error = %(error)s, finished_at = now() WHERE id = %(id)s
 
 -- name: purge_imports
--- Uploads that never ended, and old reports.
-DELETE FROM suppression_imports
-WHERE status = 'uploading' AND created_at < now() - make_interval(secs => %(upload_s)s)
-    OR finished_at < now() - make_interval(secs => %(kept_s)s)
+-- A part of the uploads that never ended, and of the old reports.
+DELETE FROM suppression_imports WHERE ctid = ANY (ARRAY (
+    SELECT ctid FROM suppression_imports
+    WHERE status = 'uploading' AND created_at < now() - make_interval(secs => %(upload_s)s)
+        OR finished_at < now() - make_interval(secs => %(kept_s)s)
+    LIMIT %(limit)s FOR UPDATE SKIP LOCKED))

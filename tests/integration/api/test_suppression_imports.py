@@ -215,11 +215,12 @@ async def test_old_reports_and_uploads_that_never_ended_are_dropped(site: Site, 
     left = await site.journal.suppression_imports.begin(site.tenant_id, SuppressionList.BOUNCES)
     assert left is not None
     await site.journal.suppression_imports.add(left, 0, b"email\n")
-    assert await site.journal.suppression_imports.purge() == 0
+    assert await site.journal.suppression_imports.purge(100) == 0
     with psycopg.connect(site.dsn) as connection:
         connection.execute("UPDATE suppression_imports SET created_at = '2020-01-01'")
         connection.execute("UPDATE suppression_imports SET finished_at = '2020-01-01' WHERE status = 'done'")
-    assert await site.journal.suppression_imports.purge() == 2
+    assert await site.journal.suppression_imports.purge(1) == 1
+    assert await site.journal.suppression_imports.purge(100) == 1
     assert (await job(http, kept["id"]))["status"] == "pending"
     assert (await http.get(f"{PATH}/import/{done['id']}")).status_code == 404
 
