@@ -16,13 +16,14 @@ from api.http.body import ApiRequest, TypedBody, header
 from api.http.errors import answers
 from api.http.examples import IMAGE_ID, Example
 from api.http.existing import IMAGE, existing
+from api.http.forms import FILE, FORM
 from api.http.limiting import LimitedOperation
 from api.http.refusals import Conflict, Faults, Invalid
 from api.http.routes import RouteGroup, resource
 from api.images.cache import ImageCache
 from api.images.checking import ImageChecks
 from api.images.counting import ViewCounts
-from api.images.form import FILE, MOST_BYTES, received
+from api.images.form import MOST_BYTES, received
 from api.images.serving import PATH
 from api.images.texts import CHOICES, LONGEST, REMOVE_LOCATION, checked
 from cluster.images.names import filename_for
@@ -113,7 +114,7 @@ class UploadOperation(LimitedOperation):
                 ),
             },
         )
-        self.request_body = RequestBody(content={"multipart/form-data": OpenAPIMediaType(schema=form)}, required=True)
+        self.request_body = RequestBody(content={FORM: OpenAPIMediaType(schema=form)}, required=True)
 
 
 class ImageCalls:

@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from msgspec import Struct
 
 from api.http import help_texts
+from api.http.forms import FILE
 from api.http.refusals import Fault, Invalid
 from api.http.sharing import FairShare
-from api.images.form import FILE
 from cluster.images.decoding import BYTES_A_PIXEL, ORIENTATION, Decoded, decode
 from cluster.images.location import NOT_TAKEN_OUT, without_location
 from cluster.images.outline import CONTENT_TYPES, NotAnImage, Outline, outline

@@ -1,17 +1,18 @@
-"""Reads an upload: a form (multipart/form-data, RFC 7578) with a file and a few short texts, as it arrives.
+"""Reads an upload: a form with a file and a few short texts, as it arrives.
 
-The library ``multipart`` finds the parts; what is kept of them is bounded here. An upload that is too large is refused
-when that shows, and the rest of it is not read.
+What is kept of its parts is bounded here. An upload that is too large is refused when that shows, and the rest of it is
+not read.
 """
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from msgspec import Struct
-from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
+from multipart import MultipartSegment
 
 from api.http import help_texts
 from api.http.body import ApiRequest, BodyBudget, header
+from api.http.forms import FILE, FORM, FormReader, content_type
 from api.http.ignored import ignored_by
 from api.http.places import LONGEST_NAME
 from api.http.refusals import Fault, Invalid, TooLarge, UnsupportedMedia
@@ -23,10 +24,6 @@ MOST_BYTES = 10 * 1024 * 1024
 """Of a file."""
 FORM_BYTES = 64 * 1024
 """Of a form around its file."""
-MOST_PARTS = 20
-FILE = "file"
-LONGEST_BOUNDARY = 70
-"""RFC 2046 §5.1.1."""
 NOT_A_FORM = "An upload is a form: multipart/form-data, with the image in its field file"
 
 
@@ -48,7 +45,7 @@ async def received(request: ApiRequest, fields: Mapping[str, int]) -> AsyncItera
     """
     budget: BodyBudget = request.app.state.body_budget
     taken = 0
-    form = _Form(_boundary(request), fields)
+    form = _Form(_reader(request), fields)
     if request.length > MOST_BYTES + FORM_BYTES:
         raise _too_large()
     try:
@@ -59,8 +56,7 @@ async def received(request: ApiRequest, fields: Mapping[str, int]) -> AsyncItera
             taken += len(chunk)
             if taken > MOST_BYTES + FORM_BYTES:
                 raise _too_large()
-            if chunk:
-                form.feed(chunk)
+            form.feed(chunk)
         upload = form.end()
         for name in form.unknown:
             ignored_by(request.scope).ignore(name)
@@ -69,17 +65,14 @@ async def received(request: ApiRequest, fields: Mapping[str, int]) -> AsyncItera
         budget.give_back(taken)
 
 
-def _boundary(request: ApiRequest) -> str:
+def _reader(request: ApiRequest) -> FormReader:
     """Raises UnsupportedMedia, Invalid."""
     if (header(request.scope, b"content-encoding") or "identity").lower() != "identity":
         raise UnsupportedMedia("An upload may not be compressed: images are already", help=help_texts.UPLOAD)
-    kind, options = parse_options_header((header(request.scope, b"content-type") or "")[:1000])
-    if kind != "multipart/form-data":
+    kind, options = content_type(request)
+    if kind != FORM:
         raise UnsupportedMedia(NOT_A_FORM, help=help_texts.UPLOAD)
-    boundary: str = options.get("boundary", "")
-    if not 0 < len(boundary) <= LONGEST_BOUNDARY or not boundary.isascii():
-        raise Invalid([Fault("Content-Type has no boundary of 1 to 70 characters", help=help_texts.UPLOAD)])
-    return boundary
+    return FormReader(options, help_texts.UPLOAD)
 
 
 def _too_large() -> TooLarge:
@@ -89,8 +82,8 @@ def _too_large() -> TooLarge:
 class _Form:
     """The parts of a form, so far."""
 
-    def __init__(self, boundary: str, fields: Mapping[str, int]) -> None:
-        self._parser = PushMultipartParser(boundary, max_segment_count=MOST_PARTS)
+    def __init__(self, reader: FormReader, fields: Mapping[str, int]) -> None:
+        self._reader = reader
         self._fields = fields
         self._faults: list[Fault] = []
         self._texts: dict[str, bytearray] = {}
@@ -105,21 +98,15 @@ class _Form:
 
     def feed(self, chunk: bytes) -> None:
         """Raises TooLarge, Invalid."""
-        try:
-            for event in self._parser.parse(chunk):
-                if isinstance(event, MultipartSegment):
-                    self._begin(event)
-                elif event:
-                    self._add(event)
-        except MultipartError as error:
-            raise self._malformed(error) from None
+        for part in self._reader.feed(chunk):
+            if isinstance(part, MultipartSegment):
+                self._begin(part)
+            else:
+                self._add(part)
 
     def end(self) -> Upload:
         """The form, complete. Raises Invalid."""
-        try:
-            self._parser.close()
-        except MultipartError as error:
-            raise self._malformed(error) from None
+        self._reader.end()
         texts = {name: self._text(name, bytes(value)) for name, value in self._texts.items()}
         if not self._file:
             self._faults.append(
@@ -154,7 +141,7 @@ class _Form:
         else:
             self.unknown.append(name[:LONGEST_NAME])
 
-    def _add(self, data: bytes) -> None:
+    def _add(self, data: bytes | bytearray) -> None:
         if self._target is None:
             return
         if self._target is self._file and len(self._file) + len(data) > MOST_BYTES:
@@ -173,6 +160,3 @@ class _Form:
 
     def _name(self, filename: str) -> str:
         return checked(file_name(filename), FILE, LONGEST_FILENAME, self._faults)
-
-    def _malformed(self, error: MultipartError) -> Invalid:
-        return Invalid([Fault(f"The form is malformed: {error.args[0]}", help=help_texts.UPLOAD)])

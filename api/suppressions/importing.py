@@ -16,12 +16,13 @@ from api.http.body import ApiRequest
 from api.http.errors import answers
 from api.http.examples import IMPORT_ID, Example
 from api.http.existing import IMPORT, existing
+from api.http.forms import FILE, FORM
 from api.http.ignored import ignored_by
 from api.http.limiting import LimitedOperation
 from api.http.refusals import Conflict, Fault, Invalid
 from api.http.routes import RouteGroup, resource
 from api.suppressions.lists import LISTS, PATH
-from api.suppressions.upload import FILE, MOST_BYTES, chunks
+from api.suppressions.upload import MOST_BYTES, chunks
 from cluster.journal.journal import Journal, Rejected, Unavailable
 from cluster.journal.suppression_imports import MOST_UNFINISHED, Import
 from cluster.suppression.imported import NO_HEADER, BadHeader, LineFault, header
@@ -73,7 +74,7 @@ class UploadOperation(LimitedOperation):
         self.request_body = RequestBody(
             content={
                 "text/csv": OpenAPIMediaType(schema=csv, example=EXAMPLE_FILE),
-                "multipart/form-data": OpenAPIMediaType(schema=form, example={FILE: EXAMPLE_FILE}),
+                FORM: OpenAPIMediaType(schema=form, example={FILE: EXAMPLE_FILE}),
             },
             required=True,
         )

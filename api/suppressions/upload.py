@@ -1,11 +1,12 @@
-"""Reads an uploaded list as it arrives: text/csv as it is, or the file of a form (multipart/form-data, RFC 7578)."""
+"""Reads an uploaded list as it arrives: text/csv as it is, or the file of a form."""
 
 from collections.abc import AsyncGenerator, Callable, Iterable
 
-from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
+from multipart import MultipartSegment
 
 from api.http import help_texts
 from api.http.body import ApiRequest, header
+from api.http.forms import FILE, FORM, FormReader, content_type
 from api.http.ignored import ignored_by
 from api.http.inflating import Gunzip, too_large
 from api.http.places import LONGEST_NAME
@@ -17,10 +18,6 @@ CHUNK_BYTES = 128 * 1024
 """Of a chunk in the journal: some thousand lines, which are worked in within one transaction."""
 INFLATED_AT_ONCE = 4096
 """Compressed bytes, which may become a thousand times as many."""
-MOST_PARTS = 20
-LONGEST_BOUNDARY = 70
-"""RFC 2046 §5.1.1."""
-FILE = "file"
 
 Feed = Callable[[bytes], Iterable[bytes]]
 
@@ -73,48 +70,37 @@ def _inflated(gunzip: Gunzip | None, data: bytes) -> Iterable[bytes]:
 def _reader(request: ApiRequest) -> tuple[Feed, Callable[[], None]]:
     """What takes the bytes of the body and gives those of the file, and what is called at the end. Raises
     UnsupportedMedia, Invalid."""
-    kind, options = parse_options_header((header(request.scope, b"content-type") or "text/csv")[:1000])
+    kind, options = content_type(request, "text/csv")
     if kind == "text/csv":
         if options.get("charset", "utf-8").lower() not in ("utf-8", "utf8", "us-ascii"):
             raise UnsupportedMedia("The list must be UTF-8", help=help_texts.LIST_FILE)
         return lambda data: (data,), lambda: None
-    if kind != "multipart/form-data":
+    if kind != FORM:
         raise UnsupportedMedia("A list is text/csv, or a form: multipart/form-data", help=help_texts.LIST_FILE)
-    boundary: str = options.get("boundary", "")
-    if not 0 < len(boundary) <= LONGEST_BOUNDARY or not boundary.isascii():
-        raise Invalid([Fault("Content-Type has no boundary of 1 to 70 characters", help=help_texts.LIST_FILE)])
-    form = _Form(boundary, ignored_by(request.scope).ignore)
+    form = _Form(FormReader(options, help_texts.LIST_FILE), ignored_by(request.scope).ignore)
     return form.feed, form.end
 
 
 class _Form:
     """A form, of which only the file is kept. ``ignore`` takes the names of the other fields."""
 
-    def __init__(self, boundary: str, ignore: Callable[[str], None]) -> None:
-        self._parser = PushMultipartParser(boundary, max_segment_count=MOST_PARTS)
+    def __init__(self, reader: FormReader, ignore: Callable[[str], None]) -> None:
+        self._reader = reader
         self._ignore = ignore
         self._has_file = False
         self._in_file = False
 
     def feed(self, data: bytes) -> Iterable[bytes]:
         """The bytes of the file. Raises Invalid."""
-        if not data:
-            return
-        try:
-            for event in self._parser.parse(data):
-                if isinstance(event, MultipartSegment):
-                    self._begin(event)
-                elif event and self._in_file:
-                    yield bytes(event)
-        except MultipartError as error:
-            raise _malformed(error) from None
+        for part in self._reader.feed(data):
+            if isinstance(part, MultipartSegment):
+                self._begin(part)
+            elif self._in_file:
+                yield bytes(part)
 
     def end(self) -> None:
         """Raises Invalid."""
-        try:
-            self._parser.close()
-        except MultipartError as error:
-            raise _malformed(error) from None
+        self._reader.end()
         if not self._has_file:
             raise Invalid([Fault("The list is required", FILE, help_texts.LIST_FILE)])
 
@@ -126,7 +112,3 @@ class _Form:
             raise Invalid([Fault("One list in an upload", FILE, help_texts.LIST_FILE)])
         else:
             self._has_file = True
-
-
-def _malformed(error: MultipartError) -> Invalid:
-    return Invalid([Fault(f"The form is malformed: {error.args[0]}", help=help_texts.LIST_FILE)])

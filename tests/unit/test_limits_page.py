@@ -7,7 +7,7 @@ from api import app
 from api.admin import bouncing, searching, sites, suspensions, tenants, tracing
 from api.domains import calls as domain_calls
 from api.http import body as bodies
-from api.http import free_json, idempotency, ignored, inflating, refusals, setting_rules
+from api.http import forms, free_json, idempotency, ignored, inflating, refusals, setting_rules
 from api.http.unread import SKIPPED_BYTES
 from api.images import cache as image_cache
 from api.images import calls as image_calls
@@ -175,7 +175,7 @@ LIMITS: dict[str, int | str] = {
     "wait for the compiler": seconds(saving.LONGEST_WAIT_S),
     "file of an image": mb(form.MOST_BYTES),
     "form around a file": kb(form.FORM_BYTES),
-    "parts of a form": form.MOST_PARTS,
+    "parts of a form": forms.MOST_PARTS,
     "pixels of a JPEG or PNG": outline.MOST_PIXELS["JPEG"],
     "pixels of a GIF or WebP": outline.MOST_PIXELS["GIF"],
     "frames of an animation": outline.MOST_FRAMES,
