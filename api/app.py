@@ -157,7 +157,7 @@ def create_app(
         HealthChecks(readiness).routes(),
         ImageServing(images, image_views.note, tracked.image).routes(),
         TrackingServing(tracked).routes(),
-        UnsubscribePages(journal, tracked.find, tracked.client, tracked.kept).routes(),
+        UnsubscribePages(journal, token_keys, tracked.client, tracked.kept).routes(),
     )
     return Application(
         [keyed, open_to_all, Docs().routes(), *(admin.routes(authenticator.guard) if admin else ())],

@@ -1,7 +1,7 @@
-"""GET /t/o/{token}.gif and GET /t/c/{token}: the pixel of a message, and its links. For everybody, without a key.
+"""GET /t/o/{token}.gif and GET /t/c/{token}: the pixel of a message, and its links. For recipients, without an API key.
 
 Each is an ASGI application of its own, since thousands open a mail at a time. Both are answered before anything is
-written. What a token leads to stands in it, signed; nothing else of a request has a say. RFC 9110.
+written. What a token leads to stands in it, signed; nothing else of a request matters. RFC 9110.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from cluster.journal.journal import Unavailable
 from cluster.tracking.clients import Client, client_of, kept
 from cluster.tracking.keys import TokenKeys
 from cluster.tracking.location import location
-from cluster.tracking.tokens import Kind, Named, read
+from cluster.tracking.tokens import Kind
 
 PATH = "/t"
 OPENS = f"{PATH}/o/"
@@ -73,10 +73,6 @@ class TrackedUrls:
         self._engagements = engagements
         self._trusted = tuple(map(network, trusted_proxies))
 
-    async def find(self, token: str, kind: Kind) -> Named | None:
-        """What a token names. Raises Unavailable where it may be of a key that is not known here yet."""
-        return read(token, kind, self._keys.by_id) or await self._keys.read(token, kind)
-
     def client(self, scope: Scope) -> Client:
         """Who sent the request."""
         peer = scope.get("client")
@@ -89,7 +85,7 @@ class TrackedUrls:
 
     async def pixel(self, scope: Scope, token: str) -> bool:
         """Note an open by the pixel; returns whether the token is one. Raises Unavailable."""
-        named = await self.find(token, Kind.OPEN)
+        named = await self._keys.read(token, Kind.OPEN)
         if named is None:
             return False
         self._engagements.opened(named.recipient, self.client(scope))
@@ -98,7 +94,7 @@ class TrackedUrls:
     async def image(self, scope: Scope, token: str, image: str) -> None:
         """Note an open by an image of the library. A token that is none is as good as no token."""
         try:
-            named = await self.find(token, Kind.OPEN)
+            named = await self._keys.read(token, Kind.OPEN)
         except Unavailable:
             return
         if named is not None:
@@ -106,7 +102,7 @@ class TrackedUrls:
 
     async def click(self, scope: Scope, token: str) -> bytes | None:
         """Note a click; returns where the link leads. Raises Unavailable."""
-        named = await self.find(token, Kind.CLICK)
+        named = await self._keys.read(token, Kind.CLICK)
         if named is None or named.target is None:
             return None
         self._engagements.clicked(named.recipient, self.client(scope), named.target)

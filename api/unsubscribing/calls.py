@@ -5,7 +5,7 @@ with 503 while the journal is away: mail programs try again.
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ from api.unsubscribing.words import language_of
 from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.unsubscribing import Action, By, PageFacts
 from cluster.tracking.clients import Client
+from cluster.tracking.keys import TokenKeys
 from cluster.tracking.machines import machine_rule
 from cluster.tracking.tokens import Kind, Named, Preferences
 
@@ -37,8 +38,6 @@ RETRY_AFTER_S = "60"
 UNSUBSCRIBED = "Unsubscribed\n"
 """What a mail program gets, which shows it to nobody."""
 
-Find = Callable[[str, Kind], Awaitable[Named | None]]
-"""What a token names; None for one that is not ours. Raises Unavailable."""
 ClientOf = Callable[[Scope], Client]
 """Who sent a request."""
 Kept = Callable[[Client], str]
@@ -66,9 +65,9 @@ class FormOperation(Operation):
 class UnsubscribePages:
     """The routes of this module."""
 
-    def __init__(self, journal: Journal, find: Find, client_of: ClientOf, kept: Kept) -> None:
+    def __init__(self, journal: Journal, keys: TokenKeys, client_of: ClientOf, kept: Kept) -> None:
         self._journal = journal
-        self._find = find
+        self._keys = keys
         self._client_of = client_of
         self._kept = kept
 
@@ -98,7 +97,7 @@ class UnsubscribePages:
     async def show(self, request: ApiRequest, token: FromPath[str]) -> Response[str]:
         language = _language(request)
         try:
-            named = await self._find(token, Kind.UNSUBSCRIBE)
+            named = await self._keys.read(token, Kind.UNSUBSCRIBE)
             facts = await self._facts(named) if named is not None else None
         except Unavailable as error:
             return _later(language, error)
@@ -110,7 +109,7 @@ class UnsubscribePages:
         language = _language(request)
         body = await _body(request)
         try:
-            named = await self._find(token, Kind.UNSUBSCRIBE)
+            named = await self._keys.read(token, Kind.UNSUBSCRIBE)
             if named is None or named.preferences is None:
                 return _page(failure(language, later=False), 404)
             content_type = request.headers.get("content-type", "")

@@ -1,7 +1,7 @@
 """The keys of tokens in this process: read from the journal, opened, and read again when a newer one is met.
 
-An installation's first key is made when first one is needed. ``rotate`` adds one, which signs from then on; the others
-stay, since mail of any age keeps its links.
+An installation's first key is made when a process first needs one. ``rotate`` adds one, which signs from then on; the
+others stay, since mail of any age keeps its links.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ LAST_ID = 255
 FRESH_S = 60.0
 """How soon a rotated key signs in every process."""
 LOOK_EVERY_S = 1.0
-"""How often unknown keys, which anybody can name, may cost a look into the journal."""
+"""How often tokens of unknown keys, which any client can make up, may cost a look into the journal."""
 
 
 class NoMoreKeys(Exception):
@@ -52,16 +52,19 @@ class TokenKeys:
         """Read the keys; make the first one where there is none. Raises Unavailable and WrongKey."""
         rows = await self._journal.token_keys.all()
         if not rows:
-            rows = await self._add(0)
+            await self._add(0)
+            rows = await self._journal.token_keys.all()
         self._keys = tuple([TokenKey(id, self._vault.open(sealed)) for id, sealed in rows])
         self.by_id = keys_by_id(self._keys)
 
     async def read(self, token: str, kind: Kind) -> Named | None:
         """As ``tokens.read``; where the token names a key that is not known here, another process may have made it.
         Raises Unavailable when that cannot be found out now."""
-        if (id := key_id(token)) and id not in self.by_id:
+        named = read(token, kind, self.by_id)
+        if named is None and (id := key_id(token)) and id not in self.by_id:
             await self._look()
-        return read(token, kind, self.by_id)
+            named = read(token, kind, self.by_id)
+        return named
 
     async def run(self) -> None:
         """Keep what signs fresh, until it is cancelled."""
@@ -97,6 +100,5 @@ class TokenKeys:
         await self.load()
         return self.newest.id
 
-    async def _add(self, known: int) -> list[tuple[int, bytes]]:
+    async def _add(self, known: int) -> None:
         await self._journal.token_keys.add(known, self._vault.seal(secrets.token_bytes(KEY_BYTES)))
-        return await self._journal.token_keys.all()

@@ -153,14 +153,14 @@ class RecipientTokens:
 
 def key_id(token: str) -> int:
     """The id of the key that a token names; 0, which is none, for what has not a token's form."""
-    if len(token) > LONGEST or len(token) % 4 or not _TOKEN(token):
+    if not _has_form(token):
         return 0
     return binascii.a2b_base64(token[:4].replace("-", "+").replace("_", "/"))[0]
 
 
 def read(token: str, kind: Kind, keys: Mapping[int, bytes]) -> Named | None:
     """What a token names; None for one that these keys (by id) did not make, and for one of another kind."""
-    if len(token) > LONGEST or len(token) % 4 or not _TOKEN(token):
+    if not _has_form(token):
         return None
     data = binascii.a2b_base64(token.replace("-", "+").replace("_", "/"))
     key = keys.get(data[0])
@@ -194,6 +194,10 @@ def read(token: str, kind: Kind, keys: Mapping[int, bytes]) -> Named | None:
             shown.append(group)
         return Named(recipient, preferences=Preferences(group_id or None, tuple(shown)))
     return Named(recipient)
+
+
+def _has_form(token: str) -> bool:
+    return len(token) <= LONGEST and len(token) % 4 == 0 and _TOKEN(token) is not None
 
 
 def keys_by_id(keys: Sequence[TokenKey]) -> dict[int, bytes]:
