@@ -8,6 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from msgspec import Struct
 
@@ -155,33 +156,20 @@ def events_of(
 def _event(id: str, note: Note, message: EngagedMessage, keep: KeptAddress, now: float) -> Opened | Clicked:
     client, recipient, target = note.client, note.recipient, note.target
     machine = machine_rule(client)
-    if target is None:
-        return Opened(
-            id=id,
-            at=note.at,
-            tenant_id=message.tenant_id,
-            message_id=recipient.message_id,
-            recipient=recipient.email,
-            batch_id=message.batch_id,
-            categories=message.categories,
-            ip=kept(client.address, keep),
-            user_agent=client.user_agent,
-            machine=machine,
-            image=note.image,
-        )
-    if not machine and is_at_delivery(note.at, message.delivered_at, message.is_unfinished, now):
+    if target is not None and not machine and is_at_delivery(note.at, message.delivered_at, message.is_unfinished, now):
         machine = AT_DELIVERY
-    return Clicked(
-        id=id,
-        at=note.at,
-        tenant_id=message.tenant_id,
-        message_id=recipient.message_id,
-        recipient=recipient.email,
-        batch_id=message.batch_id,
-        categories=message.categories,
-        ip=kept(client.address, keep),
-        user_agent=client.user_agent,
-        machine=machine,
-        url=target.url,
-        link_index=target.link_index,
-    )
+    facts: dict[str, Any] = {
+        "id": id,
+        "at": note.at,
+        "tenant_id": message.tenant_id,
+        "message_id": recipient.message_id,
+        "recipient": recipient.email,
+        "batch_id": message.batch_id,
+        "categories": message.categories,
+        "ip": kept(client.address, keep),
+        "user_agent": client.user_agent,
+        "machine": machine,
+    }
+    if target is None:
+        return Opened(image=note.image, **facts)
+    return Clicked(url=target.url, link_index=target.link_index, **facts)

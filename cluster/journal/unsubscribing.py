@@ -4,6 +4,7 @@ event are committed together."""
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any
 
 from msgspec import Struct
 
@@ -47,6 +48,9 @@ class Action(StrEnum):
     RESUBSCRIBE_GROUP = "resubscribe_group"
 
 
+_OF_GROUPS = (Action.UNSUBSCRIBE_GROUP, Action.RESUBSCRIBE_GROUP)
+
+
 class By(Struct, frozen=True):
     """Who did it, as events have it."""
 
@@ -84,13 +88,13 @@ class Unsubscribing(JournalPart):
             if not found:
                 return None
             tenant_id, batch_id, categories = found[0]
-            if action in (Action.UNSUBSCRIBE_GROUP, Action.RESUBSCRIBE_GROUP) and not await rows(
+            if action in _OF_GROUPS and not await rows(
                 connection, "lock_group", tenant_id=tenant_id, group_id=group_id
             ):
                 if action is Action.RESUBSCRIBE_GROUP:
                     return action
                 action = Action.UNSUBSCRIBE_ALL
-            is_group = action in (Action.UNSUBSCRIBE_GROUP, Action.RESUBSCRIBE_GROUP)
+            is_group = action in _OF_GROUPS
             list_ = SuppressionList.GROUP if is_group else SuppressionList.UNSUBSCRIBES
             group = (group_id or 0) if is_group else 0
             now = datetime.now(UTC)
@@ -102,7 +106,7 @@ class Unsubscribing(JournalPart):
             else:
                 changed = bool(await lift(connection, tenant_id, list_, [recipient.email], group))
             if changed:
-                common = {
+                facts: dict[str, Any] = {
                     "id": new_id("evt_"),
                     "at": now.timestamp(),
                     "tenant_id": tenant_id,
@@ -114,12 +118,13 @@ class Unsubscribing(JournalPart):
                     "user_agent": by.user_agent,
                     "machine": by.machine,
                 }
-                event: Event
-                if action is Action.UNSUBSCRIBE_ALL:
-                    event = Unsubscribed(**common)
-                elif action is Action.UNSUBSCRIBE_GROUP:
-                    event = GroupUnsubscribed(**common, asm_group_id=group)
-                else:
-                    event = GroupResubscribed(**common, asm_group_id=group)
-                await append(connection, [event])
+                await append(connection, [_event(action, group, facts)])
         return action
+
+
+def _event(action: Action, group: int, facts: dict[str, Any]) -> Event:
+    if action is Action.UNSUBSCRIBE_ALL:
+        return Unsubscribed(**facts)
+    if action is Action.UNSUBSCRIBE_GROUP:
+        return GroupUnsubscribed(asm_group_id=group, **facts)
+    return GroupResubscribed(asm_group_id=group, **facts)
