@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 PATH = "/t/u"
 RETRY_AFTER_S = "60"
 UNSUBSCRIBED = "Unsubscribed\n"
-"""What a mail program gets, which shows it to nobody."""
+"""The answer to a mail program, which does not show it."""
 
 ClientOf = Callable[[Scope], Client]
 """Who sent a request."""
@@ -137,11 +137,7 @@ class UnsubscribePages:
         return By(self._kept(client), client.user_agent, machine)
 
     async def _facts(self, named: Named) -> PageFacts | None:
-        preferences = named.preferences or Preferences()
-        shown = preferences.shown_groups
-        if shown and preferences.group_id is not None and preferences.group_id not in shown:
-            shown = (preferences.group_id, *shown)
-        return await self._journal.unsubscribing.page(named.recipient, shown)
+        return await self._journal.unsubscribing.page(named.recipient, named.preferences or Preferences())
 
 
 async def _body(request: ApiRequest) -> bytes | None:

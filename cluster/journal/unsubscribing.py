@@ -1,7 +1,6 @@
 """The journal's part for unsubscribe pages: what they show, and what recipients do on them. A change of a list and its
 event are committed together."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -17,7 +16,7 @@ from cluster.suppression.address import compared
 from cluster.suppression.lists import SuppressionList
 from cluster.tenancy import settings
 from cluster.tenancy.settings import TenantSettings
-from cluster.tracking.tokens import MOST_GROUPS, Recipient
+from cluster.tracking.tokens import MOST_GROUPS, Preferences, Recipient
 
 
 class ShownGroup(Struct, frozen=True):
@@ -62,18 +61,20 @@ class By(Struct, frozen=True):
 class Unsubscribing(JournalPart):
     """Reads and changes what one recipient gets from one tenant."""
 
-    async def page(self, recipient: Recipient, shown_groups: Sequence[int]) -> PageFacts | None:
-        """What the page shows: these groups, or all of the tenant; None when the tenant is deleted."""
+    async def page(self, recipient: Recipient, preferences: Preferences) -> PageFacts | None:
+        """What the page shows: at most ``MOST_GROUPS`` groups, the one it is about among them; None when the tenant is
+        deleted."""
         row = await self._database.row(
             "unsubscribe_page",
             number=recipient.tenant_number,
             address=compared(recipient.email),
-            shown=list(shown_groups),
+            shown=list(preferences.shown_groups),
+            group_id=preferences.group_id,
             limit=MOST_GROUPS,
         )
         if row is None:
             return None
-        _, name, set_, is_unsubscribed, groups = row
+        name, set_, is_unsubscribed, groups = row
         shown = tuple([ShownGroup(int(id), name, text, bool(mark)) for id, name, text, mark in groups])
         return PageFacts(name, settings.decode(set_), is_unsubscribed, shown)
 

@@ -2,15 +2,16 @@
 
 -- name: unsubscribe_page
 -- The tenant of a token by its number, and the groups that the page shows: those named, or all, and always the token's.
-SELECT t.id, t.name, t.settings::text,
+SELECT t.name, t.settings::text,
     EXISTS (SELECT FROM suppressions s
         WHERE s.tenant_id = t.id AND s.address = %(address)s AND s.list = 'unsubscribes' AND s.group_id = 0),
     coalesce((
         SELECT array_agg(ARRAY[g.id::text, g.name, g.description, CASE WHEN s.address IS NULL THEN '' ELSE '1' END]
             ORDER BY g.id)
         FROM (SELECT id, name, description FROM suppression_groups
-              WHERE tenant_id = t.id AND (%(shown)s::int[] = '{}' OR id = ANY (%(shown)s::int[]))
-              ORDER BY id LIMIT %(limit)s) AS g
+              WHERE tenant_id = t.id
+                  AND (%(shown)s::int[] = '{}' OR id = ANY (%(shown)s::int[]) OR id = %(group_id)s::int)
+              ORDER BY id IS NOT DISTINCT FROM %(group_id)s::int DESC, id LIMIT %(limit)s) AS g
         LEFT JOIN suppressions s ON s.tenant_id = t.id AND s.address = %(address)s AND s.list = 'group'
             AND s.group_id = g.id), '{}')
 FROM tenants t WHERE t.number = %(number)s AND t.deleted_at IS NULL

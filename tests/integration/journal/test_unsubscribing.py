@@ -8,7 +8,7 @@ import pytest
 from cluster.events import Event, GroupResubscribed, GroupUnsubscribed, Unsubscribed, decode_batch
 from cluster.journal.journal import Journal
 from cluster.journal.unsubscribing import Action, By, ShownGroup
-from cluster.tracking.tokens import Recipient
+from cluster.tracking.tokens import MOST_GROUPS, Preferences, Recipient
 from tests.integration.journal.builders import a_message, a_request, a_tenant
 
 CLIENT = By("203.0.113.0/24", "Mozilla/5.0 (X11)", "")
@@ -56,11 +56,11 @@ async def test_a_recipient_leaves_and_comes_back(world: World) -> None:
     ada = await world.recipient(tenant_id)
     for _ in range(2):  # a mail program may send it twice
         assert await world.pages.act(ada, Action.UNSUBSCRIBE_ALL, CLIENT) is Action.UNSUBSCRIBE_ALL
-    page = await world.pages.page(ada, ())
+    page = await world.pages.page(ada, Preferences())
     assert page is not None and page.is_unsubscribed and page.tenant_name == "acme"
     assert await world.sql("SELECT address, list::text FROM suppressions") == [("ada@example.com", "unsubscribes")]
     assert await world.pages.act(ada, Action.RESUBSCRIBE_ALL, CLIENT) is Action.RESUBSCRIBE_ALL
-    page = await world.pages.page(ada, ())
+    page = await world.pages.page(ada, Preferences())
     assert page is not None and not page.is_unsubscribed
     events = await world.events()
     assert [type(event) for event in events] == [Unsubscribed, GroupResubscribed]
@@ -76,13 +76,23 @@ async def test_groups(world: World) -> None:
     news, offers = await world.group(tenant_id, "News"), await world.group(tenant_id, "Offers")
     await world.group(await a_tenant(world.journal, "other"), "Other")
     assert await world.pages.act(ada, Action.UNSUBSCRIBE_GROUP, CLIENT, news) is Action.UNSUBSCRIBE_GROUP
-    page = await world.pages.page(ada, ())
+    page = await world.pages.page(ada, Preferences())
     assert page is not None and not page.is_unsubscribed
     assert page.groups == (ShownGroup(news, "News", "about", True), ShownGroup(offers, "Offers", "about", False))
-    page = await world.pages.page(ada, (offers,))
+    page = await world.pages.page(ada, Preferences(None, (offers,)))
     assert page is not None and [group.id for group in page.groups] == [offers]
     assert await world.pages.act(ada, Action.RESUBSCRIBE_GROUP, CLIENT, news) is Action.RESUBSCRIBE_GROUP
     assert [getattr(event, "asm_group_id", None) for event in await world.events()] == [news, news]
+
+
+@pytest.mark.parametrize("are_shown", [True, False])
+async def test_the_group_of_the_message_is_shown_however_many_others_are(world: World, are_shown: bool) -> None:
+    tenant_id = await a_tenant(world.journal, "acme")
+    ada = await world.recipient(tenant_id)
+    others = [await world.group(tenant_id, f"Group {number}") for number in range(MOST_GROUPS)]
+    own = await world.group(tenant_id, "Own")
+    page = await world.pages.page(ada, Preferences(own, tuple(others) if are_shown else ()))
+    assert page is not None and [group.id for group in page.groups] == [*others[:-1], own]
 
 
 async def test_who_leaves_a_group_that_is_gone_leaves_all(world: World) -> None:
@@ -101,7 +111,7 @@ async def test_it_works_after_the_message_is_gone_and_not_after_the_tenant(world
     assert await world.pages.act(ada, Action.UNSUBSCRIBE_ALL, CLIENT) is Action.UNSUBSCRIBE_ALL
     assert len(await world.events()) == 1
     await world.sql(f"UPDATE tenants SET deleted_at = now() WHERE id = '{tenant_id}'")
-    assert await world.pages.page(ada, ()) is None
+    assert await world.pages.page(ada, Preferences()) is None
     assert await world.pages.act(ada, Action.UNSUBSCRIBE_ALL, CLIENT) is None
 
 
