@@ -84,56 +84,40 @@ def own_hosts(link_hosts: Iterable[str], base_url: str) -> IsOwn:
 
 def shown_in(html: str, is_own: IsOwn) -> Iterable[Shown]:
     """The images, each once, in the order of their first places."""
-    if not may_show(html):
-        return ()
-    return dict.fromkeys(one for place in _PLACE.finditer(html) for url in _urls(place) if (one := _shown(url, is_own)))
+    return dict.fromkeys([shown for _, _, shown in images_in(html, is_own)])
 
 
 def embedded(html: str, is_own: IsOwn, is_embedded: Callable[[Shown], bool]) -> str:
     """The html with ``cid:`` URLs in the places of the images for which that holds."""
-
-    def changed(url: str) -> str:
-        shown = _shown(url, is_own)
-        return f"cid:{shown.content_id}" if shown is not None and is_embedded(shown) else url
-
-    def replaced(place: re.Match[str]) -> str:
-        if place["set"]:
-            return place["set"] + _CANDIDATE.sub(lambda one: changed(one[0]), place["candidates"])
-        if place["is_value"] is not None:
-            return f"{place['attribute']}{changed(place['value'])}"
-        if place["is_target"] is not None:
-            return f"{place['style']}{changed(place['target'])}"
-        return place[0]
-
-    return _PLACE.sub(replaced, html) if may_show(html) else html
+    pieces: list[str] = []
+    done = 0
+    for start, end, shown in images_in(html, is_own):
+        if is_embedded(shown):
+            pieces += (html[done:start], f"cid:{shown.content_id}")
+            done = end
+    return "".join((*pieces, html[done:])) if pieces else html
 
 
-def spans(html: str, is_own: IsOwn) -> Iterator[tuple[int, int]]:
-    """The places of the images' URLs in the html, in order."""
+def images_in(html: str, is_own: IsOwn) -> Iterator[tuple[int, int, Shown]]:
+    """Where the URL of an image begins and ends, and which it is; in order."""
     if not may_show(html):
         return
     for place in _PLACE.finditer(html):
-        if place["set"]:
-            start = place.start("candidates")
-            found = [(start + one.start(), start + one.end()) for one in _CANDIDATE.finditer(place["candidates"])]
-        elif place["is_value"] is not None:
-            found = [place.span("value")]
-        elif place["is_target"] is not None:
-            found = [place.span("target")]
-        else:
-            continue
-        for begin, end in found:
-            if _shown(html[begin:end], is_own) is not None:
-                yield begin, end
+        for start, end in _urls(place):
+            if (shown := _shown(html[start:end], is_own)) is not None:
+                yield start, end, shown
 
 
-def _urls(place: re.Match[str]) -> Iterator[str]:
+def _urls(place: re.Match[str]) -> Iterator[tuple[int, int]]:
+    """The spans of what may be URLs."""
     if place["set"]:
-        yield from _CANDIDATE.findall(place["candidates"])
+        begin = place.start("candidates")
+        for one in _CANDIDATE.finditer(place["candidates"]):
+            yield begin + one.start(), begin + one.end()
     elif place["is_value"] is not None:
-        yield place["value"]
+        yield place.span("value")
     elif place["is_target"] is not None:
-        yield place["target"]
+        yield place.span("target")
 
 
 def _shown(url: str, is_own: IsOwn) -> Shown | None:

@@ -24,7 +24,7 @@ from actors.compose.tracking.places import (
 from actors.compose.tracking.recipient import TokensOfRecipients
 from actors.compose.tracking.tags import ending, marks, own_preferences, tags_in
 from actors.compose.transform import Addressee, Hole, Place, SharedBy, Text
-from cluster.images.urls import own_hosts, spans
+from cluster.images.urls import images_in, own_hosts
 from cluster.joining import joined
 from cluster.tracking.choices import Tracking, UnsubscribeText
 from cluster.tracking.tokens import Preferences, TokenKey, open_suffix, unsubscribe_suffix
@@ -166,7 +166,7 @@ class TrackingTransform:
         """The token that makes the fetch of a library image an open, at the end of its URL."""
         if not self._tracking.opens or "/i/" not in whole:
             return
-        for start, end in spans(whole, self._is_own_image):
+        for start, end, _ in images_in(whole, self._is_own_image):
             mark = "&amp;m=" if "?" in whole[start:end] else "?m="
             yield Edit(end, end, (TokenPlace(mark, open_suffix(), self._tokens),))
 
