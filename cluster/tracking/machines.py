@@ -15,7 +15,7 @@ from cluster.policy.routes.networks import Network
 from cluster.tracking.clients import Client
 
 HEAD = "head"
-"""A HEAD request: readers' programs send GET."""
+"""A HEAD request: mail programs and browsers send GET."""
 PREFETCH = "prefetch"
 """The request says that it fetches ahead."""
 NO_USER_AGENT = "no_user_agent"
@@ -25,10 +25,10 @@ CRAWLER = "crawler"
 """The name of such a rule goes on with the pattern that matched: ``crawler:Googlebot``."""
 
 AT_DELIVERY_S = 1.0
-"""Nobody sees a message and follows a link in less."""
+"""A reader takes longer than this to open a message and follow a link."""
 FRESH_S = 2.0
-"""An unfinished delivery says that a click came before it only while the click is this fresh: later, the outcome may be
-on its way to the journal."""
+"""An unfinished delivery means that a click came before delivery only while the click is this fresh: later,
+the outcome may be on its way to the journal."""
 MOST_PATTERNS = 25
 """Joined in one expression."""
 

@@ -1,4 +1,4 @@
-"""The header fields of tracked mail: one-click unsubscription (RFC 2369 §3.2, RFC 8058) and Feedback-ID.
+"""Header fields: one-click unsubscription (RFC 2369 §3.2, RFC 8058) of tracked mail, and Feedback-ID of all mail.
 
 The sender's own fields of these names take precedence. A field that unsubscribes names one recipient, so it belongs to
 a copy.
@@ -8,9 +8,10 @@ import re
 from functools import lru_cache
 
 from actors.compose.tracking.recipient import TokensOfRecipients
+from actors.compose.tracking.tags import own_preferences
 from actors.compose.transform import Addressee
 from cluster.tracking.choices import Tracking
-from cluster.tracking.tokens import Preferences, unsubscribe_suffix
+from cluster.tracking.tokens import unsubscribe_suffix
 
 ONE_CLICK = (b"List-Unsubscribe-Post", b"List-Unsubscribe=One-Click")
 _OTHERS = re.compile(r"[^A-Za-z0-9._-]+", re.ASCII)
@@ -25,7 +26,7 @@ class UnsubscribeFields:
 
     def __init__(self, tracking: Tracking, tokens: TokensOfRecipients) -> None:
         self._tokens = tokens
-        self._suffix = unsubscribe_suffix(Preferences(tracking.group_id, tracking.shown_groups))
+        self._suffix = unsubscribe_suffix(own_preferences(tracking))
         self._beginning = f"<{tracking.base_url}/t/u/"
 
     def of(self, addressee: Addressee) -> Fields:
