@@ -87,7 +87,9 @@ class SuppressionImports(JournalPart):
                 found = await rows(connection, "next_import")
                 if not found:
                     return False
-                id, tenant_id, list_, state, created_at, kept, number, is_last, content = found[0]
+                id, tenant_id, list_, state, created_at, kept, chunks = found[0]
+                [[number, content]] = await rows(connection, "next_import_chunk", id=id)
+                is_last = number == chunks - 1
                 progress = _progress.decode(state) if state else Progress()
                 part, progress = read(progress, content, is_last=is_last, now=datetime.now(UTC))
                 entries = _entries(part, tenant_id, SuppressionList(list_), created_at)

@@ -27,15 +27,18 @@ FROM suppression_imports i
 WHERE i.id = %(id)s AND i.tenant_id = %(tenant_id)s AND i.list = %(list)s::suppression_list
 
 -- name: next_import
--- The one of which the least is worked in: a small upload does not wait for a large one. Its next chunk with it.
-SELECT i.id, i.tenant_id, i.list::text, i.state, i.created_at, jsonb_array_length(i.faults), c.number,
-    c.number = i.chunks - 1, c.content
+-- The one of which the least is worked in: a small upload does not wait for a large one.
+SELECT i.id, i.tenant_id, i.list::text, i.state, i.created_at, jsonb_array_length(i.faults), i.chunks
 FROM suppression_imports i
 JOIN tenants t ON t.id = i.tenant_id AND t.deleted_at IS NULL
-CROSS JOIN LATERAL (
-    SELECT number, content FROM suppression_import_chunks WHERE import_id = i.id ORDER BY number LIMIT 1) AS c
-WHERE i.status = 'pending' ORDER BY i.lines + i.faulty, i.id LIMIT 1
+WHERE i.status = 'pending' AND EXISTS (SELECT FROM suppression_import_chunks c WHERE c.import_id = i.id)
+ORDER BY i.lines + i.faulty, i.id LIMIT 1
 FOR UPDATE OF i SKIP LOCKED
+
+-- name: next_import_chunk
+-- Of an import that the transaction has locked. The statement that locks cannot read it: when another process has just
+-- worked a chunk in, that statement gets the new row of the import, but other tables as they were when it began.
+SELECT number, content FROM suppression_import_chunks WHERE import_id = %(id)s ORDER BY number LIMIT 1
 
 -- name: chunk_worked_in
 WITH done AS (DELETE FROM suppression_import_chunks WHERE import_id = %(id)s AND number = %(number)s)

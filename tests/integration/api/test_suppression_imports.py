@@ -163,6 +163,21 @@ async def test_many_chunks_of_two_tenants(site: Site, http: httpx.AsyncClient, m
         assert connection.execute("SELECT count(*) FROM suppression_import_chunks").fetchone() == (0,)
 
 
+async def test_a_chunk_is_worked_in_once_when_another_process_commits_it_while_this_one_looks(
+    site: Site, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upload, "CHUNK_BYTES", 40)
+    begun = (await sent(http, "email\n" + "".join(f"r{number}@example.com\n" for number in range(100)))).json()
+
+    async def work() -> None:
+        while (await job(http, begun["id"]))["status"] == "pending":
+            await site.journal.suppression_imports.work_in()
+
+    await asyncio.gather(*(work() for _ in range(4)))
+    done = await job(http, begun["id"])
+    assert (done["status"], done["lines"], done["added"], done["faulty"]) == ("done", 100, 100, 0)
+
+
 async def test_a_process_that_ends_while_it_works_in_loses_and_repeats_nothing(
     site: Site, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
