@@ -19,12 +19,19 @@ if TYPE_CHECKING:
     from actors.recorder import Recorder
     from actors.scheduler import Scheduler
     from actors.supervisor import Supervisor
+    from actors.webhooks.actor import WebhooksActor
 
 DELIVERY_CONNECTIONS = 5
 """Connections to Postgres: three claim loops, outcomes and heartbeat. Other queries take whichever is free."""
 
+WEBHOOK_CONNECTIONS = 4
+"""Connections to Postgres: the event log, leases, settling, and one for what is asked of the process."""
+
 RECORDER_NICE = 5
 """Niceness of the recorder: nothing waits for its writes, so other processes go first when the cores are busy."""
+
+WEBHOOKS_NICE = 5
+"""Niceness of the process of webhooks: a post can wait a little, mail goes first."""
 
 
 async def capture(context: Context, links: Links) -> "CaptureSink":
@@ -140,3 +147,14 @@ async def supervisor(context: Context, links: Links) -> "Supervisor":
 
     watched = [name for name in context.actors if name != context.name]
     return Supervisor(await context.open_journal(1), links.call, watched, links.kill)
+
+
+async def webhooks(context: Context, links: Links) -> "WebhooksActor":
+    from actors.webhooks.actor import WebhooksActor
+    from actors.webhooks.fanning_out import FanningOut
+    from cluster.webhooks.known import KnownEndpoints
+
+    os.nice(WEBHOOKS_NICE)
+    journal = await context.open_journal(WEBHOOK_CONNECTIONS)
+    known = KnownEndpoints(journal)
+    return WebhooksActor(known, FanningOut(journal, known, context.data_path))

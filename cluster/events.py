@@ -5,6 +5,8 @@ The transaction that changes a delivery also writes the events of the change to 
 message timeline of the HTTP API.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 from msgspec import Struct
 
@@ -117,6 +119,46 @@ class GroupResubscribed(_Engagement, frozen=True, kw_only=True, tag="group_resub
     asm_group_id: int = 0
 
 
+class WebhookDisabled(Struct, frozen=True, kw_only=True, tag_field="event", tag="webhook_disabled", gc=False):
+    """An endpoint is posted to no more, because it fails. An event of a tenant, not of a message."""
+
+    id: str
+    at: float
+    tenant_id: str
+    webhook_id: str
+    url: str
+    reason: str
+
+
+class WebhookAttempt(
+    Struct, frozen=True, kw_only=True, tag_field="event", tag="webhook_attempt", omit_defaults=True, gc=False
+):
+    """One post to an endpoint, and its answer."""
+
+    id: str
+    at: float
+    """When it began."""
+    tenant_id: str
+    webhook_id: str
+    url: str
+    attempt: int
+    """1 for the first post of these events."""
+    event_ids: tuple[str, ...]
+    request_headers: str
+    """Lines, without secrets."""
+    request_body: str
+    """Cut."""
+    request_bytes: int
+    status: int = 0
+    """Of the answer; 0 where there was none."""
+    answer_headers: str = ""
+    answer_body: str = ""
+    """Cut."""
+    error: str = ""
+    """Why there was no answer."""
+    duration_ms: int = 0
+
+
 class ProcessedTogether(
     Struct, frozen=True, kw_only=True, tag_field="event", tag="processed_together", omit_defaults=True, gc=False
 ):
@@ -150,15 +192,19 @@ class ProcessedTogether(
 
 MOST_TOGETHER = 1000
 """Recipients in one row of the log; consumers read row by row."""
+_PLACES = 100_000
+"""Of the events of one row in ``numbered``."""
 
 Engagement = Opened | Clicked | Unsubscribed | GroupUnsubscribed | GroupResubscribed
 Event = Processed | Deferred | Delivered | Bounced | Dropped | Engagement
 
+Logged = Event | WebhookDisabled | WebhookAttempt
+
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(list[Event | ProcessedTogether])
+_decoder = msgspec.msgpack.Decoder(list[Logged | ProcessedTogether])
 
 
-def encode_batch(events: list[Event]) -> bytes:
+def encode_batch(events: Sequence[Logged]) -> bytes:
     """One row of the event log."""
     return _encoder.encode(events)
 
@@ -168,18 +214,33 @@ def encode_together(events: ProcessedTogether) -> bytes:
     return _encoder.encode([events])
 
 
-def decode_batch(data: bytes) -> list[Event]:
-    """The events of one row of the log. Raises msgspec.DecodeError or ValueError when the row is malformed."""
-    events: list[Event] = []
-    for found in _decoder.decode(data):
-        if type(found) is ProcessedTogether:
-            events += found.events()
+def decode_row(data: bytes) -> list[Logged]:
+    """All that one row of the log tells. Raises msgspec.DecodeError or ValueError when the row is malformed."""
+    found: list[Logged] = []
+    for one in _decoder.decode(data):
+        if type(one) is ProcessedTogether:
+            found += one.events()
         else:
-            events.append(found)  # type: ignore[arg-type]  # mypy does not narrow by type()
-    return events
+            found.append(one)  # type: ignore[arg-type]  # mypy does not narrow by type()
+    return found
 
 
-def name_of(event: Event) -> str:
+def decode_batch(data: bytes) -> list[Event]:
+    """The events of messages in one row of the log. Raises msgspec.DecodeError or ValueError when the row is
+    malformed."""
+    return [one for one in decode_row(data) if not isinstance(one, WebhookDisabled | WebhookAttempt)]
+
+
+def numbered(row_id: int, found: Sequence[Logged]) -> list[tuple[int, Logged]]:
+    """What a row of the log tells, each with its sequence number: by it, a message's events are in the order in which
+    they happened, since each was written after the one before it was committed. ``row_id``: of the row. Raises
+    ValueError for a row that tells too much."""
+    if len(found) > _PLACES:
+        raise ValueError(f"a row of {len(found)} events")
+    return [(row_id * _PLACES + index, one) for index, one in enumerate(found)]
+
+
+def name_of(event: Logged) -> str:
     """The event's public name: its tag, or ``blocked`` for a bounce of type ``block``."""
     if isinstance(event, Bounced) and event.bounce_type == "block":
         return "blocked"

@@ -249,6 +249,23 @@ class TrackingSettings(_Section, frozen=True, kw_only=True):
 DEFAULT_TRACKING = TrackingSettings()
 
 
+class WebhookSettings(_Section, frozen=True, kw_only=True):
+    keep_h: float = 72.0
+    """What waits for an endpoint is dropped, and counted, after so many hours."""
+    keep_mb: int = 2048
+    """The most that waits for the endpoints of one tenant; beyond it, the oldest of it is dropped, and counted."""
+    timeout_s: float = 30.0
+    """Time limit for a post, from the first packet to the head of the answer."""
+    most_endpoints: int = 500
+    """Of one tenant."""
+    allow_networks: tuple[str, ...] = ()
+    """Networks of endpoints that are posted to although they are not public, such as 10.1.0.0/16. Others that are
+    private, loopback, link-local or multicast are not, whatever the DNS says."""
+    notices_from: str = ""
+    """The sender of the mail that tells a tenant of a disabled endpoint: an address of a verified sender domain. "":
+    no such mail is sent."""
+
+
 class CaptureSettings(_Section, frozen=True, kw_only=True):
     smtp_bind: str = "127.0.0.1:2525"
     """host:port of the capture sink's SMTP server; port 0 takes a free one."""
@@ -293,6 +310,7 @@ class Settings(_Section, frozen=True, kw_only=True):
     bounce: BounceSettings = BounceSettings()
     domains: DomainSettings = DomainSettings()
     tracking: TrackingSettings = DEFAULT_TRACKING
+    webhooks: WebhookSettings = WebhookSettings()
     capture: CaptureSettings = CaptureSettings()
     log: LogSettings = LogSettings()
 

@@ -136,6 +136,7 @@ def _texts(settings: "Settings") -> Iterator[tuple[str, str]]:
     for key, networks in (
         ("smtp.allowed_networks", smtp.allowed_networks),
         ("smtp.prohibited_networks", smtp.prohibited_networks),
+        ("webhooks.allow_networks", settings.webhooks.allow_networks),
     ):
         checks += ((f"{key}[{i}]", network, ipaddress.ip_network) for i, network in enumerate(networks))
     for key, name in (("bounce.host", settings.bounce.host), ("domains.cname_target", settings.domains.cname_target)):

@@ -43,6 +43,7 @@ ACTORS = (
         memory_mb=400,
     ),
     ActorSpec(kind="scheduler", build="actors.build:scheduler", per="cluster", cpus=0.1, memory_mb=200),
+    ActorSpec(kind="webhooks", build="actors.build:webhooks", per="cluster", cpus=0.2, memory_mb=300),
     ActorSpec(kind="supervisor", build="actors.build:supervisor", per="cluster", cpus=0.1, memory_mb=200),
     ActorSpec(kind="api", build="api.build:api", per="node", cpus=0.4, memory_mb=400),
 )

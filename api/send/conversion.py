@@ -24,6 +24,7 @@ def new_request(
     files: Sequence[bytes],
     *,
     tenant_id: str,
+    key_id: str | None = None,
     sandbox: bool,
     now: datetime,
     lifetime: timedelta,
@@ -33,7 +34,8 @@ def new_request(
 ) -> NewRequest:
     """The request with a message for each personalization, in order. ``files`` has the bytes of its attachments;
     ``lifetime`` is the default for messages that do not set one. ``template`` is what its template is now, ``subjects``
-    are those that messages have from it. ``tracking`` is how its messages are tracked."""
+    are those that messages have from it. ``tracking`` is how its messages are tracked. ``key_id`` is the API key
+    that sends it."""
     assert mail.personalizations and mail.from_
     if mail.lifetime is not None:
         lifetime = timedelta(seconds=mail.lifetime)
@@ -52,6 +54,7 @@ def new_request(
         sandbox=sandbox,
         subjects=subjects,
         group_id=mail.asm.group_id if mail.asm else None,
+        key_id=key_id,
     )
 
 

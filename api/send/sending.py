@@ -148,6 +148,7 @@ class Sending:
             mail,
             checked.files,
             tenant_id=key.tenant_id,
+            key_id=key.id,
             tracking=tracking_of(mail, tenant, base_url(tenant.link_host, self._public_url)),
             sandbox=sandbox,
             now=self._clock(),

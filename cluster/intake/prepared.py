@@ -38,11 +38,13 @@ def prepared_request(
     sandbox: bool = False,
     subjects: Sequence[str] | None = None,
     group_id: int | None = None,
+    key_id: str | None = None,
 ) -> NewRequest:
     """A request with one message for each of ``personalizations``, in that order; ``send_ats`` has their send times
     (from ``send_time``). A message expires ``lifetime`` after its send time. ``files`` maps the SHA-256 of each
     attachment to its bytes. The messages of a ``sandbox`` request are not delivered. ``subjects`` are those of the
-    messages where a template gives them. ``group_id`` is their unsubscribe group."""
+    messages where a template gives them. ``group_id`` is their unsubscribe group. ``key_id`` is the API
+    key that sent the request."""
     new = _messages(content, personalizations, send_ats, now + lifetime, lifetime, sandbox, subjects)
     return NewRequest(
         id=new_id("req_"),
@@ -53,6 +55,7 @@ def prepared_request(
         batch_id=batch_id,
         pool=pool,
         group_id=group_id,
+        key_id=key_id,
         bypass=content.bypass or None,
         attachments=files,
         messages=tuple(new),

@@ -138,6 +138,7 @@ def _columns(requests: Sequence[NewRequest], grace: timedelta, refused: Collecti
         "batch_ids": [request.batch_id for request in requests],
         "created_ats": [request.created_at for request in requests],
         "template_ids": [request.template_id for request in requests],
+        "key_ids": [request.key_id for request in requests],
         "categories": [_array(request.categories) for request in requests],
         "contents": [request.content for request in requests],
         "pools": [request.pool for request in requests],

@@ -10,11 +10,12 @@ ON CONFLICT DO NOTHING
 -- as ten messages. Messages and deliveries refer to their request by number, so that shared values are transferred
 -- once. A missing send time is NULL.
 WITH accepted AS (
-    INSERT INTO requests (id, tenant_id, created_at, template_id, categories, content, pool)
-    SELECT id, tenant_id, created_at, template_id, categories::text[], content, pool
+    INSERT INTO requests (id, tenant_id, created_at, template_id, categories, content, pool, key_id)
+    SELECT id, tenant_id, created_at, template_id, categories::text[], content, pool, key_id
     FROM unnest(%(ids)s::text[], %(tenant_ids)s::text[], %(created_ats)s::timestamptz[], %(template_ids)s::text[],
-        %(categories)s::text[], %(contents)s::bytea[], %(pools)s::text[])
-        AS r (id, tenant_id, created_at, template_id, categories, content, pool)
+        %(categories)s::text[], %(contents)s::bytea[], %(pools)s::text[],
+        %(key_ids)s::text[])
+        AS r (id, tenant_id, created_at, template_id, categories, content, pool, key_id)
 ), composed AS (
     INSERT INTO messages
         (tenant_id, id, request_id, batch_id, created_at, send_at, from_email, to_emails, subject, personal)

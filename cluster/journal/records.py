@@ -121,6 +121,8 @@ class NewRequest(Struct, frozen=True, kw_only=True):
     batch_id: str | None = None
     pool: str = ""
     """The pool of sources to send from; "" is the default pool."""
+    key_id: str | None = None
+    """The API key or token that sent it; None where none did."""
     group_id: int | None = None
     """The unsubscribe group of its messages."""
     bypass: int | None = None

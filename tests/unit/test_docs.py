@@ -24,6 +24,7 @@ from api.send.request import MailSend
 from api.send.validation import check
 from benchmarks import records
 from benchmarks.__main__ import main as harness
+from cluster.access.scopes import SCOPES
 from cluster.cli import main as postray
 from cluster.events import Event
 from cluster.journal.journal import Journal
@@ -296,12 +297,11 @@ def _classes_and_types(module: ast.Module) -> Iterator[str]:
 def test_settings_that_are_named_exist() -> None:
     sections = {key.partition(".")[0] for key in keys() if "." in key}
     files = {"ray.token"}
-    scopes = {scope for access in ROUTES.values() for scope in access.scopes}
     for page in PAGES:
         for name in in_code(page):
             section, dot, key = name.partition(" =")[0].strip().partition(".")
             if section in sections and dot and re.fullmatch(r"[a-z0-9_]+", key):
-                assert f"{section}.{key}" in {*keys(), *files, *scopes}, f"{name_of(page)}: {name}"
+                assert f"{section}.{key}" in {*keys(), *files, *SCOPES}, f"{name_of(page)}: {name}"
 
 
 # Results of measurements

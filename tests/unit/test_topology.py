@@ -33,6 +33,7 @@ def test_one_node_has_every_actor_once() -> None:
         "delivery-0-0",
         "delivery-0-1",
         "scheduler",
+        "webhooks",
         "supervisor",
         "api-0-0",
     ]
@@ -45,6 +46,7 @@ def test_several_nodes_each_deliver_and_serve() -> None:
         ("delivery-0-0", "n1"),
         ("delivery-1-0", "n2"),
         ("scheduler", "n1"),
+        ("webhooks", "n1"),
         ("supervisor", "n1"),
         ("api-0-0", "n1"),
         ("api-1-0", "n2"),
