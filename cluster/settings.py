@@ -254,6 +254,9 @@ class WebhookSettings(_Section, frozen=True, kw_only=True):
     """What waits for an endpoint is dropped, and counted, after so many hours."""
     keep_mb: int = 2048
     """The most that waits for the endpoints of one tenant; beyond it, the oldest of it is dropped, and counted."""
+    retry_schedule_s: tuple[float, ...] = (60, 300, 900, 3600, 7200)
+    """Waits after the first, second, … failed post of the same events; the last repeats until keep_h is over. Each
+    varies by a tenth."""
     timeout_s: float = 30.0
     """Time limit for a post, from the first packet to the head of the answer."""
     most_endpoints: int = 500

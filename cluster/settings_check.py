@@ -54,8 +54,12 @@ def faults(settings: "Settings") -> Iterator[tuple[str, str]]:
     yield from _numbers(settings)
     yield from _controls(msgspec.to_builtins(settings))
     yield from _texts(settings)
-    if not settings.delivery.retry_schedule_s:
-        yield "delivery.retry_schedule_s", "must name at least one wait"
+    for name, schedule in (
+        ("delivery.retry_schedule_s", settings.delivery.retry_schedule_s),
+        ("webhooks.retry_schedule_s", settings.webhooks.retry_schedule_s),
+    ):
+        if not schedule:
+            yield name, "must name at least one wait"
     if settings.delivery.mode == "relay" and not settings.delivery.relay:
         yield "delivery.relay", 'mode "relay" needs the smarthost here, as host:port'
     if settings.tls.dane and not settings.dns.nameservers:
