@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import msgspec
 from msgspec import Struct
 
-from api.http import help_texts
+from api.http import dates, help_texts
 from api.http.body import TypedBody
 from api.http.refusals import Fault, Faults, Invalid
 from cluster.access.scopes import SCOPES
@@ -129,8 +129,7 @@ def _moment(given: float | str | None, now: datetime, faults: list[Fault]) -> da
         return None
     try:
         if isinstance(given, str):
-            read = datetime.fromisoformat(given)
-            moment = read.astimezone(UTC) if read.tzinfo else read.replace(tzinfo=UTC)
+            moment = dates.moment(given)
         else:
             moment = datetime.fromtimestamp(given if given < LAST_SECOND else math.inf, UTC)
     except (ValueError, OverflowError, OSError):

@@ -7,7 +7,7 @@ and is missing while the event store is unavailable.
 import asyncio
 import contextlib
 from collections.abc import Iterator
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Annotated
 
@@ -16,6 +16,7 @@ from litestar.params import FromPath, QueryParameter
 from msgspec import Struct, structs
 
 from analytics.timeline import Timeline, events_of
+from api.http import dates
 from api.http.access import BODIES, ROUTES
 from api.http.body import ApiRequest
 from api.http.errors import answers
@@ -197,10 +198,7 @@ def _moment(text: str | None, field: str, faults: list[Fault], *, until: bool = 
     if text is None:
         return None
     try:
-        moment = datetime.fromisoformat(text)
-        if len(text) <= len("2026-04-01"):
-            moment = datetime.combine(moment.date(), time(), UTC) + timedelta(days=1 if until else 0)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return dates.moment(text) + timedelta(days=1 if until and dates.is_day(text) else 0)
     except (ValueError, OverflowError):
         faults.append(Fault("A date is ISO-8601 or YYYY-MM-DD", field))
         return None

@@ -12,6 +12,7 @@ from litestar.params import FromPath, QueryParameter
 from msgspec import Struct
 
 from analytics.bounces import BounceCount, Bounces, CountBounces, counted
+from api.http import dates
 from api.http.body import ApiRequest
 from api.http.errors import answers
 from api.http.examples import Example
@@ -201,7 +202,7 @@ def _day(text: str | None, field: str, faults: list[Fault]) -> date | None:
     if text is None:
         return None
     try:
-        return min(max(datetime.strptime(text, "%Y-%m-%d").date(), _FIRST), _LAST)
+        return min(max(dates.day(text), _FIRST), _LAST)
     except ValueError:
         faults.append(Fault("A date is YYYY-MM-DD", field))
         return None

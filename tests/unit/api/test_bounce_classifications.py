@@ -80,6 +80,9 @@ async def test_a_csv_file(world: World, key: str, path: str, name: str) -> None:
     [
         (PATH, {"start_date": "2026-02-30"}, "start_date"),
         (PATH, {"end_date": "1776938402"}, "end_date"),
+        (PATH, {"start_date": "2026-1-1"}, "start_date"),
+        (PATH, {"start_date": "20260401"}, "start_date"),
+        (PATH, {"start_date": "2026-W14-3"}, "start_date"),
         (PATH, {"start_time": "1"}, "start_time"),
         (f"{PATH}/spam", {}, "classification"),
     ],

@@ -226,6 +226,8 @@ async def test_filters(world: World) -> None:
         ({"page": "100001"}, ["page"]),
         ({"subject": "a\0b", "to_email": "\0", "category": "c"}, ["subject", "to_email"]),
         ({"status": "nope", "start_date": "x", "end_date": "2026-13-01", "after": "x"}, None),
+        ({"start_date": "2026-1-1"}, None),
+        ({"end_date": "2026-W14-3"}, None),
     ],
 )
 async def test_faults_of_a_query(world: World, params: dict[str, str], fields: list[str] | None) -> None:
