@@ -8,10 +8,18 @@ from urllib.parse import urlsplit
 from msgspec import Struct, structs
 
 from api.http.refusals import Fault
-from api.http.texts import check_text
+from api.http.texts import check_no_control, check_text
 from cluster.message.addresses import bare, is_address
 from cluster.policy.routes.domains import mail_domain, spelled
-from cluster.tenancy.settings import AddressWhitelist, BouncePurge, Forwarding, SubscriptionTracking, UnsubscribePage
+from cluster.tenancy.settings import (
+    AddressWhitelist,
+    BouncePurge,
+    Forwarding,
+    GoogleAnalytics,
+    SubscriptionTracking,
+    UnsubscribePage,
+)
+from cluster.tracking.choices import Analytics
 
 LONGEST_TEXT = 10_000
 """Footers and pages: they are in the cached record of each tenant that has them."""
@@ -38,6 +46,15 @@ def _texts(section: Any, faults: list[Fault]) -> Any:
     for name in section.__struct_fields__:
         if isinstance(value := getattr(section, name), str):
             check_text(value, name, faults, longest=_LONGEST.get(name, LONGEST_PARAMETER))
+    return section
+
+
+def _analytics(section: GoogleAnalytics, faults: list[Fault]) -> GoogleAnalytics:
+    for name in Analytics.__struct_fields__:
+        value = getattr(section, name)
+        if len(value) > LONGEST_PARAMETER:
+            faults.append(Fault(f"At most {LONGEST_PARAMETER} characters", name))
+        check_no_control(value, name, faults)
     return section
 
 
@@ -98,6 +115,7 @@ def _forwarding(section: Forwarding, faults: list[Fault]) -> Forwarding:
 
 
 _RULES: Mapping[str, Callable[[Any, list[Fault]], Any]] = {
+    "google_analytics": _analytics,
     "subscription": _subscription,
     "unsubscribe_page": _unsubscribe_page,
     "address_whitelist": _whitelist,

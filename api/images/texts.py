@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from api.http.choices import listed
 from api.http.refusals import Fault
-from cluster.policy.routes.host_names import has_control
+from api.http.texts import check_no_control
 
 REMOVE_LOCATION = "remove_location"
 LONGEST: Mapping[str, int] = {"alt_text": 1000, "folder": 255, REMOVE_LOCATION: 5}
@@ -24,6 +24,6 @@ def checked(text: str, field: str, most: int, faults: list[Fault]) -> str:
         return text
     if len(text) > most:
         faults.append(Fault(f"At most {most:,} characters", field))
-    elif has_control(text):
-        faults.append(Fault("The text has control characters", field))
+    else:
+        check_no_control(text, field, faults)
     return text.strip()

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from api.http import help_texts
 from api.http.refusals import Enough, Fault, Faults
-from api.http.texts import check_text
+from api.http.texts import check_no_control, check_text
 from api.send.attachments import check_attachments
 from api.send.custom_headers import check_headers
 from api.send.notes import Notes
@@ -25,6 +25,7 @@ from api.send.texts import LONGEST_CUSTOM_ARGS, check_data
 from cluster.journal.templates import ActiveTemplate
 from cluster.policy.routes.domains import spelled
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
+from cluster.tracking.choices import Analytics
 from cluster.tracking.tokens import MOST_GROUPS
 
 MOST_REPLY_TO = 1000
@@ -217,7 +218,10 @@ def _check_mail_settings(settings: MailSettings, faults: list[Fault], notes: Not
 
 def _check_tracking(settings: TrackingSettings, faults: list[Fault]) -> None:
     given = msgspec.to_builtins(settings)
+    parameters = given.pop("ganalytics", {})
     _check_settings_texts(given, "tracking_settings", faults)
+    for name in Analytics.__struct_fields__:
+        check_no_control(parameters.get(name) or "", f"tracking_settings.ganalytics.{name}", faults)
     for name in ("open_tracking", "subscription_tracking"):
         tag = given.get(name, {}).get("substitution_tag") or ""
         if len(tag) > LONGEST_TAG or (tag and not tag.strip()):

@@ -191,7 +191,7 @@ async def test_what_is_wrong_with_a_form(library: Library) -> None:
     ]
     assert await faults(files={"file": good, "folder": (None, "x" * 256), "alt_text": (None, "a\0b")}) == [
         ("folder", "At most 255 characters"),
-        ("alt_text", "The text has control characters"),
+        ("alt_text", "Text may not contain line breaks or other control characters"),
     ]
     assert await faults(files={"file": good, "alt_text": (None, b"\xff\xfe")}) == [
         ("alt_text", "The text is not UTF-8")

@@ -184,6 +184,12 @@ LIMITS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
         mail(tracking_settings={"ganalytics": {"enable": False, "utm_source": "\0"}}),
         "tracking_settings.ganalytics.utm_source",
     ),
+    (
+        "utm line",
+        mail(tracking_settings={"ganalytics": {"enable": False, "utm_campaign": "spring sale"}}),
+        mail(tracking_settings={"ganalytics": {"enable": False, "utm_campaign": "spring\r\nsale"}}),
+        "tracking_settings.ganalytics.utm_campaign",
+    ),
     ("header name", mail(headers={"X-A.b!": "é"}), mail(headers={"X A": "x"}), "headers.X A"),
     ("header name ASCII", mail(headers={"X": ""}), mail(headers={"Ü": "x"}), "headers.Ü"),
     ("header name empty", mail(headers={}), mail(headers={"": "x"}), "headers."),

@@ -135,6 +135,8 @@ async def test_what_does_nothing_yet_is_named(world: World, path: str, body: Any
         (FOOTER, {"plain_content": "x" * (LONGEST_TEXT + 1)}, "plain_content"),
         (FOOTER, {"html_content": "a\0b"}, "html_content"),
         ("/v3/tracking_settings/google_analytics", {"utm_source": "x" * 256}, "utm_source"),
+        ("/v3/tracking_settings/google_analytics", {"utm_source": "a\r\nb"}, "utm_source"),
+        ("/v3/tracking_settings/google_analytics", {"utm_term": "a\x85"}, "utm_term"),
         ("/v3/tracking_settings/subscription", {"url": "javascript:alert(1)"}, "url"),
         ("/v3/tracking_settings/subscription", {"url": "https://[1"}, "url"),
         ("/v3/tracking_settings/subscription", {"url": "https://a.example/\r\nX: y"}, "url"),
