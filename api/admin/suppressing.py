@@ -22,7 +22,7 @@ from api.suppressions.exporting import PAGE, exported
 from api.suppressions.importing import ImportJob, UploadOperation, import_job, received
 from api.suppressions.lists import LISTS, LONGEST_PART, MOST_OF_PAGE, SHAPES, Addition, AdditionBody
 from cluster.journal.journal import Journal
-from cluster.journal.suppressions import NewSuppression, Wanted
+from cluster.journal.suppressions import Wanted, new_entries
 from cluster.suppression.lists import SuppressionList
 
 
@@ -112,11 +112,8 @@ class Suppressing:
         return [Listed(one.email, one.created_at, one.reason, one.status, one.ip) for one in found]
 
     async def add(self, tenant: FromPath[str], list: FromPath[str], data: JSONBody[Addition]) -> Changed:
-        tenant_id, named, now = await self._names.tenant_of_path(tenant), _list(list), datetime.now(UTC)
-        entries = [
-            NewSuppression(tenant_id=tenant_id, email=email, list=named, created_at=now)
-            for email in addresses(data.emails, "emails")
-        ]
+        tenant_id, named = await self._names.tenant_of_path(tenant), _list(list)
+        entries = new_entries(tenant_id, named, addresses(data.emails, "emails"), datetime.now(UTC))
         return Changed(await self._journal.suppressions.add(entries))
 
     async def remove(

@@ -9,7 +9,7 @@ from litestar.response import Stream
 
 from api.http.body import ApiRequest, header
 from cluster.journal.journal import Journal
-from cluster.journal.suppressions import Suppression, Wanted
+from cluster.journal.suppressions import Position, Suppression, Wanted
 from cluster.suppression.lists import SuppressionList
 
 PAGE = 2000
@@ -67,5 +67,5 @@ async def _lines(
         yield _rows(columns, page)
         if len(page) < wanted.limit:
             return
-        wanted = msgspec.structs.replace(wanted, after=(page[-1].created_at, page[-1].address), offset=0)
+        wanted = msgspec.structs.replace(wanted, after=Position(page[-1].created_at, page[-1].address), offset=0)
         page = await journal.suppressions.page(tenant_id, list_, wanted)

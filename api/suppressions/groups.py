@@ -17,10 +17,10 @@ from api.http.refusals import Conflict, Fault, Invalid, NotFound
 from api.http.routes import RouteGroup, resource
 from api.http.texts import check_text
 from api.suppressions.emails import addresses
-from api.suppressions.paging import After, Offset, next_page, position
+from api.suppressions.paging import After, Offset, next_page, place_of, position
 from cluster.journal.journal import Journal
 from cluster.journal.suppression_groups import MOST_GROUPS, AddressInGroup, Group, GroupNameTaken, TooManyGroups
-from cluster.journal.suppressions import MOST_GROUP_ID, NewSuppression, Wanted
+from cluster.journal.suppressions import FIRST_PAGE, MOST_GROUP_ID, Position, Wanted, new_entries
 from cluster.suppression.lists import SuppressionList
 
 LONGEST_NAME = 30
@@ -153,9 +153,11 @@ class GroupCalls:
             ),
             resource(
                 "/v3/asm/suppressions",
-                get(responses=answers(400, 401, 403, 503), summary="Who has left which group, the newest first")(
-                    self.entries
-                ),
+                get(
+                    responses=answers(400, 401, 403, 503),
+                    summary="Who has left which group, the newest first",
+                    description="The header Link names the next page.",
+                )(self.entries),
                 get(
                     "/{email:str}",
                     responses=answers(400, 401, 403, 503),
@@ -257,7 +259,7 @@ class GroupCalls:
         id = await self._existing(request, group_id)
         wanted = Wanted(limit=limit, offset=offset, after=position(after))
         found = await self._journal.suppressions.page(request.auth.tenant_id, _GROUP, wanted, id)
-        headers = {"Link": next_page(request, found[-1])} if len(found) == limit else None
+        headers = {"Link": next_page(request, place_of(found[-1]))} if len(found) == limit else None
         return Response([entry.email for entry in found], headers=headers)
 
     async def search(self, request: ApiRequest, group_id: FromPath[str], data: JSONBody[Recipients]) -> list[str]:
@@ -274,21 +276,26 @@ class GroupCalls:
         request: ApiRequest,
         limit: Annotated[int, QueryParameter(ge=1, le=MOST_OF_PAGE)] = MOST_OF_PAGE,
         offset: Offset = 0,
-    ) -> list[GroupSuppression]:
-        found = await self._journal.suppression_groups.entries(request.auth.tenant_id, limit, offset)
-        return [
+        after: After = None,
+    ) -> Response[list[GroupSuppression]]:
+        groups, begins = self._journal.suppression_groups, position(after) or FIRST_PAGE
+        found = await groups.entries(request.auth.tenant_id, limit, offset, begins)
+        headers = None
+        if len(found) == limit:
+            last = found[-1]
+            headers = {"Link": next_page(request, Position(last.created_at, last.address, last.group_id))}
+        shown = [
             GroupSuppression(one.email, one.group_id, one.group_name, int(one.created_at.timestamp())) for one in found
         ]
+        return Response(shown, headers=headers)
 
     async def of_address(self, request: ApiRequest, email: FromPath[str]) -> GroupsOfAddress:
         return GroupsOfAddress(await self._journal.suppression_groups.of_address(request.auth.tenant_id, email))
 
     async def suppress_all(self, request: ApiRequest, data: JSONBody[Recipients]) -> Recipients:
         emails = addresses(data.recipient_emails, "recipient_emails")
-        tenant_id, now = request.auth.tenant_id, datetime.now(UTC)
-        await self._journal.suppressions.add(
-            [NewSuppression(tenant_id=tenant_id, email=email, list=_ALL, created_at=now) for email in emails]
-        )
+        entries = new_entries(request.auth.tenant_id, _ALL, emails, datetime.now(UTC))
+        await self._journal.suppressions.add(entries)
         return Recipients(emails)
 
     async def is_global(self, request: ApiRequest, email: FromPath[str]) -> GlobalSuppression:

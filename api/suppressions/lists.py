@@ -21,9 +21,9 @@ from api.http.routes import RouteGroup, resource
 from api.suppressions.emails import addresses
 from api.suppressions.exporting import CSV, exported, page_as_csv, wants_csv
 from api.suppressions.exporting import PAGE as EXPORTED_AT_ONCE
-from api.suppressions.paging import After, Offset, next_page, position
+from api.suppressions.paging import After, Offset, next_page, place_of, position
 from cluster.journal.journal import Journal
-from cluster.journal.suppressions import NewSuppression, Suppression, Wanted
+from cluster.journal.suppressions import Suppression, Wanted, new_entries
 from cluster.suppression.lists import SuppressionList
 
 PATH = "/v3/suppression"
@@ -144,7 +144,7 @@ class SuppressionLists:
             found = await self._journal.suppressions.page(request.auth.tenant_id, list_, wanted)
             headers = {}
             if len(found) == limit:
-                headers["Link"] = next_page(request, found[-1])
+                headers["Link"] = next_page(request, place_of(found[-1]))
             if as_csv:
                 return Response(page_as_csv(columns, found), media_type=CSV, headers=headers)
             return Response([_shown(shape, entry) for entry in found], headers=headers)
@@ -165,13 +165,8 @@ class SuppressionLists:
             return [] if found is None else [_shown(shape, found)]
 
         async def add(request: ApiRequest, data: JSONBody[Addition]) -> Addition:
-            emails, now = addresses(data.emails, "emails"), datetime.now(UTC)
-            await self._journal.suppressions.add(
-                [
-                    NewSuppression(tenant_id=request.auth.tenant_id, email=email, list=list_, created_at=now)
-                    for email in emails
-                ]
-            )
+            emails = addresses(data.emails, "emails")
+            await self._journal.suppressions.add(new_entries(request.auth.tenant_id, list_, emails, datetime.now(UTC)))
             return Addition(emails)
 
         async def remove(request: ApiRequest, data: JSONBody[Removal]) -> None:

@@ -7,10 +7,11 @@ from msgspec import Struct
 from psycopg.errors import UniqueViolation
 
 from cluster.journal.database import JournalPart, Rejected, execute, rows
-from cluster.journal.suppressions import NewSuppression, suppress
+from cluster.journal.suppressions import FIRST_PAGE, Position, new_entries, suppress
 from cluster.suppression.address import compared
 from cluster.suppression.lists import SuppressionList
 
+MOST_ROWS = 2**63 - 1
 MOST_GROUPS = 200
 """Of one tenant."""
 
@@ -40,6 +41,8 @@ class GroupEntry(Struct, frozen=True):
     group_id: int
     group_name: str
     created_at: datetime
+    address: str
+    """The email as addresses compare."""
 
 
 class AddressInGroup(Struct, frozen=True):
@@ -122,17 +125,26 @@ class SuppressionGroups(JournalPart):
         async with self._database.transaction() as connection:
             if not await rows(connection, "lock_group", tenant_id=tenant_id, group_id=id):
                 return False
-            entries = [
-                NewSuppression(tenant_id=tenant_id, email=email, list=SuppressionList.GROUP, group_id=id, created_at=at)
-                for email in emails
-            ]
-            await suppress(connection, entries)
+            await suppress(connection, new_entries(tenant_id, SuppressionList.GROUP, emails, at, id))
             return True
 
-    async def entries(self, tenant_id: str, limit: int, offset: int) -> list[GroupEntry]:
-        """Addresses that have left a group, with the group, the newest first."""
+    async def entries(
+        self, tenant_id: str, limit: int, offset: int = 0, after: Position = FIRST_PAGE
+    ) -> list[GroupEntry]:
+        """Addresses that have left a group, with the group, the newest first. ``after``: the last entry of the page
+        before. Raises TookTooLong."""
         async with self._database.searching() as connection:
-            found = await rows(connection, "group_suppressions", tenant_id=tenant_id, limit=limit, offset=offset)
+            found = await rows(
+                connection,
+                "group_suppressions",
+                tenant_id=tenant_id,
+                after_at=after.at,
+                after_address=after.address,
+                after_group_id=after.group_id,
+                most=min(limit + offset, MOST_ROWS),
+                limit=limit,
+                offset=offset,
+            )
         return [GroupEntry(*row) for row in found]
 
     async def of_address(self, tenant_id: str, email: str) -> list[AddressInGroup]:

@@ -34,11 +34,19 @@ DELETE FROM suppression_groups WHERE tenant_id = %(tenant_id)s AND id = %(id)s
 SELECT id FROM suppression_groups WHERE tenant_id = %(tenant_id)s AND id = %(group_id)s FOR KEY SHARE
 
 -- name: group_suppressions
--- Entries of all groups, the newest first.
-SELECT s.email, s.group_id, g.name, s.created_at
-FROM suppressions s JOIN suppression_groups g ON g.id = s.group_id
-WHERE s.tenant_id = %(tenant_id)s AND s.list = 'group'
-ORDER BY s.created_at DESC, s.address DESC, s.group_id LIMIT %(limit)s OFFSET %(offset)s
+-- A page of the entries of all groups, the newest first; after an entry (its time, address and group), or from an
+-- offset. Of each group no more are read than the page can have: the index has them in order.
+SELECT s.email, g.id, g.name, s.created_at, s.address
+FROM suppression_groups g
+CROSS JOIN LATERAL (
+    SELECT email, created_at, address FROM suppressions
+    WHERE tenant_id = g.tenant_id AND list = 'group' AND group_id = g.id
+        AND (created_at, address) <= (%(after_at)s, %(after_address)s)
+        AND (created_at, address, group_id) < (%(after_at)s, %(after_address)s, %(after_group_id)s::int)
+    ORDER BY created_at DESC, address DESC
+    LIMIT %(most)s) AS s
+WHERE g.tenant_id = %(tenant_id)s
+ORDER BY s.created_at DESC, s.address DESC, g.id DESC LIMIT %(limit)s OFFSET %(offset)s
 
 -- name: groups_of_address
 SELECT g.id, g.name, g.description, g.is_default, s.address IS NOT NULL

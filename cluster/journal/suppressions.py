@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 from psycopg import AsyncConnection
 
 from cluster.journal.database import JournalPart, Row, rows
@@ -32,6 +33,16 @@ class NewSuppression(Struct, frozen=True, kw_only=True):
     """The bounce rule that classified the reply."""
 
 
+def new_entries(
+    tenant_id: str, list: SuppressionList, emails: Iterable[str], at: datetime, group_id: int = 0
+) -> "Sequence[NewSuppression]":
+    """These addresses, to put on one list."""
+    return [
+        NewSuppression(tenant_id=tenant_id, email=email, list=list, group_id=group_id, created_at=at)
+        for email in emails
+    ]
+
+
 class Suppression(Struct, frozen=True):
     """An entry of a list."""
 
@@ -56,6 +67,16 @@ class SuppressedBy(Struct, frozen=True):
     rule: str
 
 
+class Position(Struct, frozen=True, array_like=True):
+    """Where an entry stands in a list, the newest first."""
+
+    at: Annotated[datetime, Meta(tz=True)]
+    address: str
+    """As addresses compare."""
+    group_id: Annotated[int, Meta(ge=0, le=MOST_GROUP_ID)] = 0
+    """Where the list has the entries of all groups."""
+
+
 class Wanted(Struct, frozen=True, kw_only=True):
     """Which entries of a list a page has, the newest first."""
 
@@ -64,10 +85,14 @@ class Wanted(Struct, frozen=True, kw_only=True):
     """The last moment."""
     part: str = ""
     """What the address begins with; ``%`` in it stands for any text."""
-    after: tuple[datetime, str] | None = None
-    """The time and the compared address of the last entry of the page before."""
+    after: Position | None = None
+    """The last entry of the page before."""
     limit: int
     offset: int = 0
+
+
+FIRST_PAGE = Position(_LAST, "")
+"""No entry is newer."""
 
 
 class Suppressions(JournalPart):
@@ -87,7 +112,7 @@ class Suppressions(JournalPart):
         self, tenant_id: str, list: SuppressionList, wanted: Wanted, group_id: int = 0
     ) -> "Sequence[Suppression]":
         """Entries of a list. Raises TookTooLong."""
-        after_at, after_address = wanted.after or (_LAST, "")
+        after = wanted.after or FIRST_PAGE
         async with self._database.searching() as connection:
             found = await rows(
                 connection,
@@ -97,8 +122,8 @@ class Suppressions(JournalPart):
                 group_id=group_id,
                 start=wanted.start or _FIRST,
                 until=wanted.until or _LAST,
-                after_at=after_at,
-                after_address=after_address,
+                after_at=after.at,
+                after_address=after.address,
                 patterns=_patterns(wanted.part) if wanted.part else None,
                 limit=wanted.limit,
                 offset=wanted.offset,

@@ -11,7 +11,7 @@ from cluster.events import Event, GroupResubscribed, GroupUnsubscribed, Unsubscr
 from cluster.ids import new_id
 from cluster.journal.database import JournalPart, rows
 from cluster.journal.event_log import append
-from cluster.journal.suppressions import NewSuppression, lift, suppress
+from cluster.journal.suppressions import lift, new_entries, suppress
 from cluster.suppression.address import compared
 from cluster.suppression.lists import SuppressionList
 from cluster.tenancy import settings
@@ -100,10 +100,8 @@ class Unsubscribing(JournalPart):
             group = (group_id or 0) if is_group else 0
             now = datetime.now(UTC)
             if action in (Action.UNSUBSCRIBE_ALL, Action.UNSUBSCRIBE_GROUP):
-                entry = NewSuppression(
-                    tenant_id=tenant_id, email=recipient.email, list=list_, group_id=group, created_at=now
-                )
-                changed = bool(await suppress(connection, [entry]))
+                entries = new_entries(tenant_id, list_, [recipient.email], now, group)
+                changed = bool(await suppress(connection, entries))
             else:
                 changed = bool(await lift(connection, tenant_id, list_, [recipient.email], group))
             if changed:

@@ -2,13 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import psycopg
 import pytest
 
+from cluster.journal.database import rows
+from cluster.journal.suppressions import new_entries, suppress
 from cluster.keys import new_key
+from cluster.suppression.lists import SuppressionList
 from tests.integration.api.conftest import Site
 
 LISTS = ("bounces", "blocks", "invalid_emails", "spam_reports", "unsubscribes")
@@ -82,6 +86,49 @@ async def test_the_pages_of_a_group_follow_each_other_while_entries_go(http: htt
     assert "next" not in third.links
     refused = await http.get(path, params={"after": "x"})
     assert (refused.status_code, refused.json()["errors"][0]["field"]) == (400, "after")
+
+
+async def test_the_pages_of_all_groups_follow_each_other_while_entries_go(http: httpx.AsyncClient) -> None:
+    path, given = "/v3/asm/suppressions", []
+    for name in ("News", "Offers", "Alerts"):
+        group = (await http.post("/v3/asm/groups", json={"name": name, "description": "d"})).json()
+        left = [f"r{number}@example.com" for number in range(4)]
+        await http.post(f"/v3/asm/groups/{group['id']}/suppressions", json={"recipient_emails": left})
+        given += [(group["id"], email) for email in left]
+    whole = [(one["group_id"], one["email"]) for one in (await http.get(path)).json()]
+    assert sorted(whole) == sorted(given)
+    first = await http.get(path, params={"limit": 5})
+    found = [(one["group_id"], one["email"]) for one in first.json()]
+    gone = found[-1]
+    assert (await http.delete(f"/v3/asm/groups/{gone[0]}/suppressions/{gone[1]}")).status_code == 204
+    page = first
+    while (link := page.links.get("next")) is not None:
+        page = await http.get(link["url"])
+        found += [(one["group_id"], one["email"]) for one in page.json()]
+    assert found == whole
+    at_five = await http.get(path, params={"limit": 5, "offset": 5})
+    assert [(one["group_id"], one["email"]) for one in at_five.json()] == [one for one in whole if one != gone][5:10]
+    assert (await http.get(path, params={"offset": 2**63 - 1})).json() == []
+    refused = await http.get(path, params={"after": "x"})
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (400, "after")
+
+
+async def test_the_pages_of_addresses_that_left_several_groups_at_one_moment(
+    site: Site, http: httpx.AsyncClient
+) -> None:
+    emails, at = ["ada@example.com", "bob@example.com"], datetime.now(UTC)
+    for name in ("News", "Offers", "Alerts"):
+        group = await site.journal.suppression_groups.create(site.tenant_id, name, "d", is_default=False)
+        assert group is not None
+        await site.journal.suppression_groups.suppress(site.tenant_id, group.id, emails, at)
+    found, url = [], "/v3/asm/suppressions?limit=1"
+    for _ in range(7):
+        page = await http.get(url)
+        found += [(one["email"], one["group_name"]) for one in page.json()]
+        if (link := page.links.get("next")) is None:
+            break
+        url = link["url"]
+    assert sorted(found) == sorted((email, name) for email in emails for name in ("News", "Offers", "Alerts"))
 
 
 async def test_pages_follow_each_other(http: httpx.AsyncClient) -> None:
@@ -237,6 +284,29 @@ async def test_a_group_that_is_deleted_while_addresses_leave_it_keeps_none(site:
             await asyncio.sleep(0.01)
         await deleting.commit()
         assert (await adding).status_code == 404
+        entries = await watching.execute("SELECT email FROM suppressions")
+        assert await entries.fetchall() == []
+
+
+async def test_a_group_that_is_deleted_while_an_addition_is_not_committed_keeps_no_entries(
+    site: Site, http: httpx.AsyncClient
+) -> None:
+    """As from the API (``SuppressionGroups.suppress``) and from unsubscribe pages: both lock the group first."""
+    made = (await http.post("/v3/asm/groups", json={"name": "News", "description": "d"})).json()
+    waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    of_group = {"tenant_id": site.tenant_id, "group_id": made["id"]}
+    async with (
+        await psycopg.AsyncConnection.connect(site.dsn) as adding,
+        await psycopg.AsyncConnection.connect(site.dsn, autocommit=True) as watching,
+    ):
+        assert await rows(adding, "lock_group", **of_group)
+        left = new_entries(site.tenant_id, SuppressionList.GROUP, ["ada@example.com"], datetime.now(UTC), made["id"])
+        assert await suppress(adding, left)
+        deleting = asyncio.create_task(http.delete(f"/v3/asm/groups/{made['id']}"))
+        while not deleting.done() and not await (await watching.execute(waiting)).fetchall():
+            await asyncio.sleep(0.01)
+        await adding.commit()
+        assert (await deleting).status_code == 204
         entries = await watching.execute("SELECT email FROM suppressions")
         assert await entries.fetchall() == []
 
