@@ -314,7 +314,8 @@ def status(config: str | None, as_json: bool, secrets: bool) -> None:
         is_starting = data_dir.is_dir() and not running.DataLock(data_dir).is_free()
         state: dict[str, Any] = {"running": False, "ready": False, **({"starting": True} if is_starting else {})}
     else:
-        state = {"running": True, "url": run.url, "page": run.page, "pid": run.pid, **_readiness(run.url)}
+        where = {"url": run.url, "page": run.page, "tracking": run.tracking}
+        state = {"running": True, **where, "pid": run.pid, **_readiness(run.url)}
     if secrets:
         state["api_key"] = demo_key(data_dir)
     if as_json:
@@ -360,7 +361,9 @@ def _show(state: dict[str, Any]) -> None:
     table = Table("part", "state", box=None, pad_edge=False)
     for name, problem in state["parts"].items():
         table.add_row(name, Text(printable(problem), _colour(problem)))
-    said = f"postray {state['url']}   captured mail {state['page'] or 'none'}   pid {state['pid']}"
+    said = f"postray {state['url']}   captured mail {state['page'] or 'none'}   "
+    said += f"tracking {state['tracking']}   " if state["tracking"] else ""
+    said += f"pid {state['pid']}"
     console.print(said, soft_wrap=True, markup=False)
     console.print(table)
 

@@ -265,6 +265,7 @@ class Postray:
             pid=running.own_mark().pid,
             url=f"http://{self._settings.http.bind}",
             page=f"http://{self._settings.capture.http_bind}" if capture else "",
+            tracking=f"http://{tracking}" if (tracking := self._settings.tracking.bind) else "",
             processes=[running.own_mark(), *running.descendants()],
         )
         running.write_run(self._data_dir, run)

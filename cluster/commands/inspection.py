@@ -56,15 +56,20 @@ def explain(config: str | None, message: str, as_json: bool) -> None:
     if answer["events"]:
         shown = table("=at (UTC)", "event", "recipient", "said")
         for event in answer["events"]:
-            said = event.get("bounce_reason") or event.get("metadata", {}).get("reason") or event.get("smtp_response")
             shown.add_row(
                 moment(event["timestamp"]),
                 plain(event["event_type"]),
                 plain(event["recipient_email"]),
-                plain(said or ""),
+                plain(_said(event)),
             )
         console.print()
         console.print(shown)
+
+
+def _said(event: Json) -> str:
+    """The reply or the reason of an event, or where a click led."""
+    reason: str | None = event.get("bounce_reason") or event.get("metadata", {}).get("reason")
+    return reason or event.get("smtp_response") or event.get("url") or ""
 
 
 @click.command()

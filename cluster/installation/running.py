@@ -45,6 +45,8 @@ class Run(Struct, frozen=True, kw_only=True):
     """The URL of the HTTP API."""
     page: str
     """The URL of the page of captured mail; empty when there is none."""
+    tracking: str = ""
+    """The URL that answers only recipients (``tracking.bind``); empty when there is none."""
     processes: list[ProcessMark]
     waits_for: str = ""
     """While it stops: the hosts whose replies it waits for, as a sentence."""

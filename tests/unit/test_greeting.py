@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 import pytest
+from msgspec import structs
 
 from cluster.cli import main
 from cluster.commands.greeting import FIRST_COMMANDS, greet, greet_without_demo
@@ -19,6 +20,13 @@ def test_the_demo_is_a_command_that_sends(capsys: pytest.CaptureFixture[str]) ->
     for line in ("postray is ready        http://127.0.0.1:8080", "http://127.0.0.1:8080/docs", "curl -i http", "8025"):
         assert line in said
     assert 'Authorization: Bearer sg_live_x"' in said
+
+
+def test_the_address_for_recipients_is_named_where_there_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    greet(structs.replace(RUN, tracking="http://127.0.0.1:8081"), "", Path("demo.key"))
+    assert "\ntracked links, images   http://127.0.0.1:8081\n" in capsys.readouterr().out
+    greet(RUN, "", Path("demo.key"))
+    assert "tracked" not in capsys.readouterr().out
 
 
 def test_a_hidden_key_is_named_by_its_file(capsys: pytest.CaptureFixture[str]) -> None:

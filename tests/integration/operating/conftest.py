@@ -160,7 +160,14 @@ class Postray:
                     recipient_email="ada@example.com",
                     timestamp="2026-04-23T10:00:00.000Z",
                     metadata={"reason": "450 \x1b[31mgreylisted"},
-                )
+                ),
+                TimelineEvent(
+                    event_type="click",
+                    recipient_email="ada@example.com",
+                    timestamp="2026-04-23T10:05:00.000Z",
+                    url="https://shop.example/a",
+                    metadata={"link_index": 0},
+                ),
             ]
         )
 
@@ -232,6 +239,8 @@ def a_site() -> SiteState:
     )
 
 
+TRACKING = "http://127.0.0.1:8081"
+"""Where this postray would answer recipients apart."""
 DIALOGUE = [
     TraceLine(number=1, at=1.0, connection="mx1 [192.0.2.1] #1", direction="C", text="EHLO mail.example.com"),
     TraceLine(number=2, at=2.0, connection="mx1 [192.0.2.1] #1", direction="S", text="250 hello [bold]"),
@@ -249,6 +258,8 @@ async def postray(journal: Journal, journal_dsn: str, tmp_path: Path) -> AsyncIt
     postray = Postray(journal, journal_dsn, data_dir, config)
     with running.DataLock(data_dir):
         postray.url = url = await postray.server.start()
-        running.write_run(data_dir, running.Run(pid=1, url=url, page="", processes=[running.own_mark()]))
+        running.write_run(
+            data_dir, running.Run(pid=1, url=url, page="", tracking=TRACKING, processes=[running.own_mark()])
+        )
         yield postray
         await postray.server.stop()

@@ -16,7 +16,7 @@ from cluster.journal.suppressions import NewSuppression
 from cluster.policy.lifecycle import Status
 from cluster.suppression.lists import SuppressionList
 from tests.integration.journal.builders import a_message, a_request, a_tenant, with_event
-from tests.integration.operating.conftest import ACTOR, Postray
+from tests.integration.operating.conftest import ACTOR, TRACKING, Postray
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,11 @@ async def test_what_does_not_run_is_said(postray: Postray, arguments: tuple[str,
 async def test_a_wrong_token_is_said(postray: Postray) -> None:
     (postray.data_dir / "secret.key").write_text("x" * 43 + "=", encoding="ascii")
     assert "revoked" in await postray.refused("sites")
+
+
+async def test_where_it_runs_is_told_with_the_address_for_recipients(postray: Postray) -> None:
+    assert f"tracking {TRACKING} pid 1" in await postray.said("status")
+    assert (await postray.json("status"))["tracking"] == TRACKING
 
 
 async def test_sites(postray: Postray) -> None:
@@ -239,6 +244,7 @@ async def test_explaining(postray: Postray) -> None:
     assert "the scheduler hands it to the owner of its destination next" in said
     assert "Its site site.example has 12 waiting" in said
     assert "greylisted" in said and "\x1b" not in said
+    assert "click" in said and "https://shop.example/a" in said
     assert (await postray.json("explain", message.id))["recipients"][0]["site"] == "site.example"
     assert "The message does not exist" in await postray.refused("explain", "msg_none")
     await postray.journal.suppressions.add(
