@@ -23,6 +23,7 @@ from api.http.ignored import ignored_by
 from api.http.inflating import Gunzip, too_large
 from api.http.refusals import Stalled, TooLarge, Unparseable, UnsupportedMedia
 from api.http.unknown_fields import NamingDecoder
+from cluster.http.paths import decoded
 from cluster.http.protocol import ARRIVED
 from cluster.intake.backpressure import Overloaded
 from cluster.journal.records import ApiKey
@@ -76,6 +77,11 @@ class BegunBody(Struct, frozen=True):
 
 class ApiRequest(Request[None, ApiKey, State]):
     """A request whose body is limited in size, time and format."""
+
+    @property
+    def path_params(self) -> dict[str, Any]:
+        """The parameters of its path, decoded."""
+        return dict(decoded(self.scope, super().path_params))
 
     async def body(self) -> bytes:
         """The whole body, inflated. It is not cached, because it is decoded once.

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import psycopg
@@ -143,6 +144,28 @@ async def test_pages_follow_each_other(http: httpx.AsyncClient) -> None:
         url = link["url"]
     assert sorted(found) == given
     assert emails(await http.get("/v3/suppression/bounces", params={"limit": 3, "offset": 3})) == found[3:6]
+
+
+async def test_an_address_with_a_slash_is_named_in_paths(http: httpx.AsyncClient) -> None:
+    given = ["a/b%2f+c@example.com", "//x@example.com"]
+    group = (await http.post("/v3/asm/groups", json={"name": "News", "description": "d"})).json()
+    left = f"/v3/asm/groups/{group['id']}/suppressions"
+    await http.post("/v3/suppression/bounces", json={"emails": given})
+    await http.post("/v3/asm/suppressions/global", json={"recipient_emails": given})
+    await http.post(left, json={"recipient_emails": given})
+    for email in given:
+        named = quote(email, safe="")
+        assert emails(await http.get(f"/v3/suppression/bounces/{named}")) == [email]
+        assert (await http.get(f"/v3/suppression/bounces/{named}x")).json() == []
+        assert (await http.get(f"/v3/asm/suppressions/global/{named}")).json() == {"recipient_email": email}
+        [suppressed] = (await http.get(f"/v3/asm/suppressions/{named}")).json()["suppressions"]
+        assert suppressed["suppressed"]
+        for path in (f"/v3/suppression/bounces/{named}", f"/v3/asm/suppressions/global/{named}", f"{left}/{named}"):
+            assert (await http.delete(path)).status_code == 204
+    assert emails(await http.get("/v3/suppression/bounces")) == []
+    assert (await http.get("/v3/asm/suppressions")).json() == []
+    assert (await http.get("/v3/suppression/bounces/a%2Fb@example.com%2F")).json() == []
+    assert (await http.get("/v3/suppression/bounces/a/b@example.com")).status_code == 404
 
 
 @pytest.mark.parametrize(
