@@ -1,16 +1,15 @@
 """Typed reads of the events: a message's timeline. Only SELECT, only through ``ClickHouse.rows``."""
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from msgspec import Struct, field
 
 from analytics.bounces import BounceCount, Bounces
 from analytics.client import ClickHouse, Row
+from cluster.times import iso
 
 _OF_GROUPS = ("group_unsubscribe", "group_resubscribe")
 _ENGAGEMENT = ("open", "click", "unsubscribe", *_OF_GROUPS)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # As simple as possible: most of the cost of such a query is planning, for each column and each step. So the few rows
 # of a message are sorted, deduplicated (a replay may not be merged yet) and filtered by tenant here.
@@ -74,7 +73,7 @@ def timeline(client: ClickHouse, tenant_id: str, message_id: str) -> list[Timeli
     """A message's events, oldest first; empty when the tenant has no such message. Raises ClickHouseUnavailable."""
     rows = client.rows(TIMELINE, message_id=message_id)
     found = {(row[0], row[1]): row for row in rows if row[-1] == tenant_id}
-    return [_event(found[key]) for key in sorted(found)]
+    return [shown(found[key]) for key in sorted(found)]
 
 
 def bounces(client: ClickHouse, wanted: Bounces) -> list[BounceCount]:
@@ -88,13 +87,8 @@ def bounces(client: ClickHouse, wanted: Bounces) -> list[BounceCount]:
     return [BounceCount(day, name, count) for day, name, count in rows]
 
 
-def iso(milliseconds: int) -> str:
-    """Milliseconds since the epoch as ``2026-04-23T10:00:02.120Z``."""
-    moment = _EPOCH + timedelta(milliseconds=milliseconds)
-    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
-
-
-def _event(row: Row) -> TimelineEvent:
+def shown(row: Row) -> TimelineEvent:
+    """An event of the timeline from the values that ``TIMELINE`` selects."""
     at, _, name, recipient, attempt, site, mx_host, mx_ip, source_ip = row[:9]
     tls_version, tls_cipher, smtp_response, duration_ms, bounce_type, bounce_class, reason, next_attempt_at = row[9:17]
     url, link_index, image, asm_group_id, ip, user_agent, machine, machine_rule = row[17:-1]

@@ -12,6 +12,7 @@ from msgspec.structs import astuple
 
 from cluster.events import Bounced, Deferred, Event, name_of
 from cluster.policy.routes.domains import domain_of
+from cluster.times import milliseconds
 
 COLUMNS: dict[str, str] = {
     "event_id": "String",
@@ -73,11 +74,6 @@ def columns(events: Iterable[Event]) -> list[list[Any]]:
         for column, values in zip(whole, _columns_of(kind, some), strict=True):
             column += values
     return whole
-
-
-def milliseconds(at: float) -> int:
-    """Seconds since the epoch in the unit of DateTime64(3)."""
-    return round(at * 1000)
 
 
 def _columns_of(kind: type[Event], events: list[Event]) -> list[Sequence[Any]]:

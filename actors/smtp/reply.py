@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
+from cluster.policy.replies.enhanced import enhanced_code
 from cluster.printable import printable
 
 MAX_LINE_BYTES = 4096
@@ -20,7 +21,6 @@ MAX_REPLY_BYTES = 256 * 1024
 """A longer reply is cut here and used, and the connection is closed."""
 
 _LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
-_ENHANCED = re.compile(r"[2-5][0-9]{2}[ -]([245]\.[0-9]{1,3}\.[0-9]{1,3})(?![0-9.])")
 
 
 class MalformedReply(Exception):
@@ -61,8 +61,7 @@ def readable(raw: bytes) -> str:
 
 def make_reply(code: int, lines: list[str]) -> Reply:
     """A reply from its printable raw lines (at least one)."""
-    enhanced = _ENHANCED.match(lines[0])
-    return Reply(code, enhanced[1] if enhanced else None, tuple(lines))
+    return Reply(code, enhanced_code(lines[0]), tuple(lines))
 
 
 class ReplyParser:

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any
 
@@ -21,51 +21,13 @@ from api.http.routes import RouteGroup, resource
 from api.http.sharing import FairShare
 from api.suppressions.exporting import CSV, wants_csv
 from cluster.intake.backpressure import Overloaded
-from cluster.policy.replies.bounce_class import BounceClass
+from cluster.policy.replies.classifications import CLASSES, UNCLASSIFIED, classification_of
 
 USUAL_DAYS = 30
 """The range where it is not given, today among them."""
 MAX_WAIT_S = 30.0
 NOT_NOW = "The bounces cannot be counted now; try again later"
 TOO_MANY = "Too many counts at once; try again later"
-UNCLASSIFIED = "Unclassified"
-CLASSES: Mapping[str, tuple[BounceClass, ...]] = {
-    "Content": (
-        BounceClass.SPAM,
-        BounceClass.UNSAFE_CONTENT,
-        BounceClass.BAD_CONTENT,
-        BounceClass.MESSAGE_TOO_LARGE,
-    ),
-    "Frequency or Volume Too High": (
-        BounceClass.RATE_LIMITED,
-        BounceClass.GREYLISTED,
-        BounceClass.TOO_MANY_RECIPIENTS,
-    ),
-    "Invalid Address": (BounceClass.BAD_MAILBOX, BounceClass.BAD_DOMAIN),
-    "Mailbox Unavailable": (BounceClass.MAILBOX_FULL, BounceClass.MAILBOX_DISABLED),
-    "Reputation": (
-        BounceClass.BLOCKLISTED,
-        BounceClass.POLICY,
-        BounceClass.AUTHENTICATION,
-        BounceClass.SOURCE_DNS,
-        BounceClass.BAD_SENDER,
-    ),
-    "Technical Failure": (
-        BounceClass.RELAYING_DENIED,
-        BounceClass.CREDENTIALS,
-        BounceClass.TLS_FAILURE,
-        BounceClass.PROTOCOL_ERROR,
-        BounceClass.UNSUPPORTED,
-        BounceClass.ROUTING_LOOP,
-        BounceClass.NO_ANSWER,
-        BounceClass.CONNECTION_LOST,
-        BounceClass.DNS_FAILURE,
-        BounceClass.SYSTEM_FAILURE,
-    ),
-    UNCLASSIFIED: (BounceClass.EXPIRED, BounceClass.OTHER),
-}
-"""SendGrid's classifications, and the bounce classes of each."""
-_OF_CLASS = {bounce_class.value: name for name, classes in CLASSES.items() for bounce_class in classes}
 
 Day = Annotated[str | None, QueryParameter(description="YYYY-MM-DD, UTC; it belongs to the range", max_length=10)]
 
@@ -145,7 +107,7 @@ class BounceClassifications:
         found = await self._counted(Bounces(tenant_id=request.auth.tenant_id, first=first, last=last))
         days: defaultdict[str, Counter[str]] = defaultdict(Counter)
         for one in found:
-            days[one.day][_OF_CLASS.get(one.name, UNCLASSIFIED)] += one.count
+            days[one.day][classification_of(one.name)] += one.count
         if wants_csv(request):
             rows = ((day, name, count) for day, counts in days.items() for name, count in counts.most_common())
             return _as_csv("classification", rows)

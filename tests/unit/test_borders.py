@@ -64,7 +64,11 @@ PURE = (
     "cluster/templates/tags.py",
     "cluster/tracking/clients.py",
     "cluster/tracking/machines.py",
+    "cluster/times.py",
     "cluster/typed_names.py",
+    "cluster/webhooks/bodies",
+    "cluster/webhooks/bundles.py",
+    "cluster/webhooks/endpoints.py",
 )
 IMPURE = {
     "aiodns",

@@ -64,6 +64,8 @@ BOUNDS: dict[str, tuple[float, str]] = {
     "api/http/sharing.py:_waiting": (1, "a queue: 64 of a tenant"),
     "cluster/http/heads.py:_is_host": (0.5, "1,024 of LONGEST_HOST"),
     "cluster/journal/arrays.py:_of_time": (0.1, "256 times"),
+    "cluster/webhooks/signing.py:_opened": (0.6, "1,024 secrets of 50 characters, sealed and not"),
+    "cluster/webhooks/signing.py:_private_key": (2, "1,024 keys of P-256, sealed and not"),
     "cluster/policy/replies/automation.py:_counts": (5, "500 tenants a site, moments up to a rule's threshold"),
     "cluster/policy/replies/bounce_rules.py:_candidates": (5, "4,096 codes"),
     "cluster/policy/limits/connections.py:dead": (10, "20,000 addresses"),

@@ -1,7 +1,8 @@
 import msgspec
 import pytest
 
-from analytics.queries import TimelineEvent, iso
+from analytics.queries import TimelineEvent
+from cluster.times import iso
 
 
 def test_what_does_not_apply_is_absent_from_json() -> None:

@@ -4,8 +4,8 @@ import pytest
 
 from analytics.bounces import BounceCount
 from analytics.client import ClickHouseUnavailable
-from api.suppressions.classifications import CLASSES
 from cluster.policy.replies.bounce_class import BounceClass
+from cluster.policy.replies.classifications import CLASSES
 from tests.unit.api.conftest import World
 
 PATH = "/v3/suppression/bounces/classifications"

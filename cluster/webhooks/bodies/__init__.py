@@ -1,0 +1,1 @@
+"""The bodies of posts: events in JSON, in the dialect of the endpoint."""
