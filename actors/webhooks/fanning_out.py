@@ -1,21 +1,54 @@
-"""Fanning out: each event of the log becomes owed to the endpoints that want it."""
+"""Fanning out: each event of the log becomes owed to the endpoints that want it.
 
+A page of the log becomes bundles, one or a few for each endpoint, in the transaction that moves the cursor. So a crash
+neither loses an event nor adds it twice, and no endpoint holds the log up: what it is owed waits in a table of its own.
+While there are no endpoints, the cursor follows the end of the log and no event is read.
+"""
+
+import asyncio
 import logging
+from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
-from cluster.event_consumer import CannotHandle, EventConsumer, Pacing
+import msgspec
+from msgspec import Struct
+
+from cluster.event_consumer import EventConsumer, Pacing
+from cluster.events import Event, Logged, WebhookAttempt, WebhookDisabled, decode_row, name_of, numbered
 from cluster.journal.journal import Journal
 from cluster.journal.records import LogRow
+from cluster.journal.webhook_owing import NewBundle, OwedMessage
+from cluster.metrics import Counter
+from cluster.webhooks.bundles import OwedEvent, bundled
+from cluster.webhooks.endpoints import Dialect, Endpoint
 from cluster.webhooks.known import KnownEndpoints
 
 log = logging.getLogger(__name__)
 
 CONSUMER = "webhooks"
-PACING = Pacing(page_interval_s=0.1, busy_interval_s=0.1)
+POLL_S = 0.2
+PACING = Pacing(page_bytes=512 * 1024, page_interval_s=POLL_S, busy_interval_s=POLL_S)
+"""Small pages: posting shares the event loop."""
+AT_ONCE = 500
+"""Events between two turns of the event loop."""
+_UNKNOWN = OwedMessage("", {}, 0, "")
+"""What is said of a message that is gone."""
+
+
+class _Tenant(Struct, frozen=True, gc=False):
+    """What is read of an event to know whether anybody wants it."""
+
+    tenant_id: str
+
+
+_tenants = msgspec.msgpack.Decoder(list[_Tenant])
 
 
 class FanningOut:
-    """Call ``start`` and ``stop`` once each."""
+    """Call ``start`` and ``stop`` once each. ``known`` is refreshed here, before each page."""
+
+    owed = Counter("postray_webhook_owed_total", "Events that became owed to endpoints, for each endpoint.")
 
     def __init__(self, journal: Journal, known: KnownEndpoints, data_dir: Path) -> None:
         self._journal = journal
@@ -27,15 +60,17 @@ class FanningOut:
             self._prepare,
             data_dir=data_dir,
             pacing=PACING,
-            poll_interval_s=0.1,
+            poll_interval_s=POLL_S,
             log=log,
             work="fanning out",
         )
 
     async def start(self) -> None:
+        """Begin to read the log."""
         await self.consumer.start()
 
     async def stop(self) -> None:
+        """Fan out what the log has now, then end."""
         await self.consumer.stop()
 
     def problem(self) -> str | None:
@@ -44,7 +79,71 @@ class FanningOut:
 
     async def _prepare(self) -> None:
         await self._known.refresh()
+        if not self._known.by_id:
+            await self._journal.webhook_owing.skip(CONSUMER)
 
     async def _handle(self, rows: list[LogRow]) -> None:
-        if self._known.by_id:
-            raise CannotHandle("events are not fanned out yet")
+        wanted = [one for row in rows for one in self._wanted(row)]
+        messages = await self._journal.webhook_owing.messages(
+            dict.fromkeys(
+                (event.tenant_id, event.message_id) for _, event in wanted if not isinstance(event, WebhookDisabled)
+            )
+        )
+        owed: defaultdict[str, list[OwedEvent]] = defaultdict(list)
+        for count, (sequence, event) in enumerate(wanted, 1):
+            for webhook_id, one in self._owed(sequence, event, messages):
+                owed[webhook_id].append(one)
+            if count % AT_ONCE == 0:
+                await asyncio.sleep(0)
+        bundles = [
+            NewBundle(webhook_id, count, encoded)
+            for webhook_id, some in owed.items()
+            for count, encoded in bundled(some)
+        ]
+        await self._journal.webhook_owing.owe(bundles, CONSUMER, rows[-1].tx, rows[-1].id)
+        self.owed += sum([bundle.count for bundle in bundles])
+
+    def _wanted(self, row: LogRow) -> Iterable[tuple[int, Event | WebhookDisabled]]:
+        """The events of tenants with endpoints, numbered. A row that cannot be read is put aside."""
+        try:
+            # Most rows are of tenants without endpoints: they are not decoded as a whole.
+            if not any(self._known.of_tenant(one.tenant_id) for one in _tenants.decode(row.events)):
+                return ()
+            found: list[tuple[int, Logged]] = numbered(row.id, decode_row(row.events))
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
+            self.consumer.put_aside(row, error)
+            return ()
+        return [
+            (sequence, one)
+            for sequence, one in found
+            if not isinstance(one, WebhookAttempt) and self._known.of_tenant(one.tenant_id)
+        ]
+
+    def _owed(
+        self, sequence: int, event: Event | WebhookDisabled, messages: dict[str, OwedMessage]
+    ) -> Iterable[tuple[str, OwedEvent]]:
+        """The event for each endpoint that wants it."""
+        if isinstance(event, WebhookDisabled):
+            one = OwedEvent(event=event, sequence=sequence)
+            return [
+                (endpoint.id, one) for endpoint in self._known.of_tenant(event.tenant_id) if _hears(endpoint, event)
+            ]
+        message = messages.get(event.message_id, _UNKNOWN)
+        one = OwedEvent(
+            event=event,
+            sequence=sequence,
+            smtp_id=message.smtp_id,
+            custom_args=message.custom_args,
+            asm_group_id=message.asm_group_id,
+        )
+        name = name_of(event)
+        return [
+            (endpoint.id, one)
+            for endpoint in self._known.of_tenant(event.tenant_id)
+            if endpoint.is_enabled and endpoint.wants(name, event.categories, message.key_id)
+        ]
+
+
+def _hears(endpoint: Endpoint, event: WebhookDisabled) -> bool:
+    """Whether an endpoint is told that another one was disabled: SendGrid's dialect has no such event."""
+    return endpoint.is_enabled and endpoint.dialect is Dialect.POSTRAY and endpoint.id != event.webhook_id

@@ -12,6 +12,7 @@ from cluster.ids import new_id, new_ids
 from cluster.journal.records import Content, NewMessage, NewRequest, PreparedPersonalization, Recipient, encode
 from cluster.message.header_fields import one_line
 from cluster.message.substitution import substitute
+from cluster.webhooks.told import encode_told
 
 SOON = timedelta(seconds=5)
 """A send time closer than this means now."""
@@ -56,6 +57,7 @@ def prepared_request(
         pool=pool,
         group_id=group_id,
         key_id=key_id,
+        told=encode_told(content.custom_args, content.headers),
         bypass=content.bypass or None,
         attachments=files,
         messages=tuple(new),
@@ -96,6 +98,7 @@ def _messages(
                 send_at=send_at,
                 expires_at=soonest_end if send_at is None else send_at + lifetime,
                 sandbox=sandbox,
+                told=encode_told(personalization.custom_args, personalization.headers),
             )
         )
     return new

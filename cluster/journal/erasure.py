@@ -26,6 +26,8 @@ STEPS = (
     "erase_suppressions",
     "erase_suppression_groups",
     "erase_suppression_imports",
+    "erase_webhook_bundles",
+    "erase_webhooks",
     "erase_idempotency_keys",
     "erase_usage",
     "erase_suspensions",

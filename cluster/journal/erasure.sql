@@ -95,6 +95,16 @@ DELETE FROM suppression_groups WHERE id = ANY (ARRAY (
 DELETE FROM suppression_imports WHERE id = ANY (ARRAY (
     SELECT id FROM suppression_imports WHERE tenant_id = %(id)s ORDER BY id LIMIT least(%(limit)s, 5)))
 
+-- name: erase_webhook_bundles
+DELETE FROM webhook_bundles WHERE ctid = ANY (ARRAY (
+    SELECT b.ctid FROM webhooks w JOIN webhook_bundles b ON b.webhook_id = w.id
+    WHERE w.tenant_id = %(id)s LIMIT least(%(limit)s, 50)))
+
+-- name: erase_webhooks
+-- With how they answered, and what became owed to them since the step before.
+DELETE FROM webhooks WHERE id = ANY (ARRAY (
+    SELECT id FROM webhooks WHERE tenant_id = %(id)s ORDER BY id LIMIT %(limit)s))
+
 -- name: erase_idempotency_keys
 DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY (
     SELECT ctid FROM idempotency_keys WHERE tenant_id = %(id)s LIMIT %(limit)s))

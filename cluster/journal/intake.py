@@ -141,6 +141,7 @@ def _columns(requests: Sequence[NewRequest], grace: timedelta, refused: Collecti
         "key_ids": [request.key_id for request in requests],
         "categories": [_array(request.categories) for request in requests],
         "contents": [request.content for request in requests],
+        "requests_told": [request.told for request in requests],
         "pools": [request.pool for request in requests],
         "group_ids": [request.group_id for request in requests],
         "bypasses": [request.bypass for request in requests],
@@ -152,6 +153,8 @@ def _columns(requests: Sequence[NewRequest], grace: timedelta, refused: Collecti
         "to_emails": [_array(message.to_emails) for _, message in messages],
         "subjects": [message.subject for _, message in messages],
         "personals": [message.personalization for _, message in messages],
+        # Of the arrays of messages the shorter one is filled up with NULL.
+        "messages_told": told if any(told := [message.told for _, message in messages]) else [],
         "grace": grace,
         "delivery_requests": [number for number, _, _, _ in deliveries],
         "delivery_messages": [message.id for _, message, _, _ in deliveries],

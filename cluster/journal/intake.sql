@@ -10,20 +10,23 @@ ON CONFLICT DO NOTHING
 -- as ten messages. Messages and deliveries refer to their request by number, so that shared values are transferred
 -- once. A missing send time is NULL.
 WITH accepted AS (
-    INSERT INTO requests (id, tenant_id, created_at, template_id, categories, content, pool, key_id)
-    SELECT id, tenant_id, created_at, template_id, categories::text[], content, pool, key_id
+    INSERT INTO requests (id, tenant_id, created_at, template_id, categories, content, pool, key_id,
+        group_id, told)
+    SELECT id, tenant_id, created_at, template_id, categories::text[], content, pool, key_id, group_id, told
     FROM unnest(%(ids)s::text[], %(tenant_ids)s::text[], %(created_ats)s::timestamptz[], %(template_ids)s::text[],
         %(categories)s::text[], %(contents)s::bytea[], %(pools)s::text[],
-        %(key_ids)s::text[])
-        AS r (id, tenant_id, created_at, template_id, categories, content, pool, key_id)
+        %(key_ids)s::text[], %(group_ids)s::int[], %(requests_told)s::bytea[])
+        AS r (id, tenant_id, created_at, template_id, categories, content, pool, key_id, group_id, told)
 ), composed AS (
     INSERT INTO messages
-        (tenant_id, id, request_id, batch_id, created_at, send_at, from_email, to_emails, subject, personal)
+        (tenant_id, id, request_id, batch_id, created_at, send_at, from_email, to_emails, subject, personal,
+        told)
     SELECT (%(tenant_ids)s::text[])[request], id, (%(ids)s::text[])[request], (%(batch_ids)s::text[])[request],
-        (%(created_ats)s::timestamptz[])[request], send_at, from_email, to_emails::text[], subject, personal
+        (%(created_ats)s::timestamptz[])[request], send_at, from_email, to_emails::text[], subject, personal, told
     FROM unnest(%(message_requests)s::int8[], %(message_ids)s::text[], %(send_ats)s::timestamptz[],
-        %(from_emails)s::text[], %(to_emails)s::text[], %(subjects)s::text[], %(personals)s::bytea[])
-        AS m (request, id, send_at, from_email, to_emails, subject, personal)
+        %(from_emails)s::text[], %(to_emails)s::text[], %(subjects)s::text[], %(personals)s::bytea[],
+        %(messages_told)s::bytea[])
+        AS m (request, id, send_at, from_email, to_emails, subject, personal, told)
 ), queued AS (
     INSERT INTO deliveries
         (message_id, recipient_no, tenant_id, batch_id, domain, recipient, due_at, expires_at, alone, pool, address,

@@ -40,6 +40,7 @@ from cluster.journal.tls_results import TlsResultCounts
 from cluster.journal.token_keys import TokenKeyRows
 from cluster.journal.unsubscribing import Unsubscribing
 from cluster.journal.warm_up import WarmUps
+from cluster.journal.webhook_owing import WebhookOwing
 from cluster.journal.webhooks import Webhooks
 
 __all__ = ["Journal", "Rejected", "TookTooLong", "Unavailable", "migrate", "wait_until_reachable"]
@@ -103,6 +104,7 @@ class Journal:
         self.tls_results = TlsResultCounts(database)
         self.warm_up = WarmUps(database)
         self.webhooks = Webhooks(database)
+        self.webhook_owing = WebhookOwing(database)
 
     async def open(self) -> None:
         """Connect. Raises Unavailable."""

@@ -108,6 +108,8 @@ class NewMessage(Struct, frozen=True, kw_only=True):
     send_at: datetime | None = None
     expires_at: datetime
     sandbox: bool = False
+    told: bytes | None = None
+    """What its events say of it beyond the others of its request (``cluster.webhooks.told``)."""
 
 
 class NewRequest(Struct, frozen=True, kw_only=True):
@@ -123,6 +125,8 @@ class NewRequest(Struct, frozen=True, kw_only=True):
     """The pool of sources to send from; "" is the default pool."""
     key_id: str | None = None
     """The API key or token that sent it; None where none did."""
+    told: bytes | None = None
+    """What events say of its messages (``cluster.webhooks.told``)."""
     group_id: int | None = None
     """The unsubscribe group of its messages."""
     bypass: int | None = None

@@ -1,7 +1,12 @@
 -- Webhooks: the endpoints that tenants' events are posted to, what each is still owed, and how it answers.
 
--- The API key that sent a request; NULL in those from before it was kept. Endpoints can ask for the events of one key.
-ALTER TABLE requests ADD COLUMN key_id text COLLATE "C";
+-- What the events that are posted say of a message, apart from its bodies, which may be large. NULL in requests from
+-- before it was kept. Endpoints can ask for the events of one API key.
+ALTER TABLE requests
+    ADD COLUMN key_id   text COLLATE "C",         -- the API key or token that sent it
+    ADD COLUMN group_id integer,                  -- the unsubscribe group of its messages
+    ADD COLUMN told     bytea;                    -- cluster/webhooks/told.py, of all its messages
+ALTER TABLE messages ADD COLUMN told bytea;       -- the same of one message
 
 CREATE TABLE webhooks (
     id              text COLLATE "C" PRIMARY KEY,

@@ -68,6 +68,10 @@ class World:
             INSERT INTO suppressions (tenant_id, address, list, email) VALUES ('{tenant_id}', 'a', 'bounces', 'a');
             INSERT INTO suppression_groups (tenant_id, name, description) VALUES ('{tenant_id}', 'g', '');
             INSERT INTO suppression_imports (id, tenant_id, list) VALUES ('imp_{name}', '{tenant_id}', 'bounces');
+            INSERT INTO webhooks (id, tenant_id, dialect, url, events)
+            VALUES ('wh_{name}', '{tenant_id}', 'postray', 'https://hooks.example.com/', '{{*}}');
+            INSERT INTO webhook_states (webhook_id) VALUES ('wh_{name}');
+            INSERT INTO webhook_bundles (webhook_id, events, count) VALUES ('wh_{name}', 'x', 1);
             INSERT INTO idempotency_keys (tenant_id, sandbox, key, body_sha256, message_ids)
             VALUES ('{tenant_id}', false, 'k', 'x', '{{}}');
             INSERT INTO tenant_usage (tenant_id, day, shard, messages) VALUES ('{tenant_id}', now(), 's', 1);
