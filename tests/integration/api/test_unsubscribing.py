@@ -1,6 +1,7 @@
 """Unsubscribe pages over HTTP and a real journal, as recipients and their mail programs use them."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
 import psycopg
@@ -9,6 +10,7 @@ import pytest
 from cluster.ids import new_id
 from cluster.tenancy.settings import SubscriptionTracking, TenantSettings
 from cluster.tracking.tokens import Preferences, Recipient
+from tests.browser import a_page, needs_chromium
 from tests.integration.api.conftest import Site
 from tests.tracking import ALL_MAIL, click_token, unsubscribe_token
 
@@ -104,3 +106,28 @@ async def test_the_journal_away(reader: Reader) -> None:
     assert answer.status_code == 503 and int(answer.headers["retry-after"]) > 0
     assert "try again" in answer.text
     assert (await reader.http.get(path)).status_code == 503
+
+
+@needs_chromium
+@pytest.mark.parametrize("width", [360, 1200])
+async def test_the_buttons_in_a_browser(reader: Reader, tmp_path: Path, width: int) -> None:
+    """On a phone they are touched, elsewhere clicked: each does what it says, and the next page undoes it."""
+    group = await reader.site.journal.suppression_groups.create(reader.site.tenant_id, "News", "d", is_default=False)
+    assert group is not None
+    async with a_page(tmp_path / "profile", width) as page:
+        await page.go(reader.site.url + reader.path(Preferences(group.id)))
+        assert await page.width() == (width, width)
+        buttons = await page.buttons()
+        assert [one.name for one in buttons] == ["Unsubscribe from all", "Unsubscribe: News"]
+        for one in buttons:
+            assert one.in_front and one.height >= 44, "a finger finds it (WCAG 2.2, 2.5.5)"
+        for button, said, suppressed in (
+            ("Unsubscribe: News", "unsubscribed from “News”", [("group", group.id)]),
+            ("Subscribe again: News", "subscribed to “News” again", []),
+            ("Unsubscribe from all", "You will receive no more email", [("unsubscribes", 0)]),
+            ("Subscribe again", "You are subscribed again", []),
+        ):
+            await page.press(button)
+            assert said in await page.text()
+            assert await reader.suppressed() == suppressed, button
+        assert await page.width() == (width, width)

@@ -2,20 +2,18 @@
 
 import json
 import re
-import shutil
 import subprocess
 from html import escape, unescape
 from pathlib import Path
 
-import pytest
 from PIL import Image, ImageChops
 
 from cluster.tracking.location import location
 from cluster.tracking.tokens import Kind, read
+from tests.browser import CHROMIUM, FLAGS, needs_chromium
 from tests.unit.compose.tracking.reading import BASE, KEY, changed
 from tests.unit.compose.tracking.test_html import BODIES
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 WIDTH, HEIGHT = 180, 44
 """Pixels of one body."""
 IN_A_ROW = 6
@@ -73,7 +71,7 @@ def _leads(html: str) -> dict[str, str]:
     return found
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+@needs_chromium
 def test_tracked_mail_looks_as_it_did_and_leads_where_it_did(tmp_path: Path) -> None:
     assert CHROMIUM is not None
     before = [*MAILS, *(body for body, _ in BODIES)]
@@ -92,7 +90,7 @@ def test_tracked_mail_looks_as_it_did_and_leads_where_it_did(tmp_path: Path) -> 
     screen = tmp_path / "screen.png"
     shown = subprocess.run(
         [
-            *(CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"),
+            *(CHROMIUM, *FLAGS),
             *(f"--user-data-dir={tmp_path / 'profile'}", "--host-resolver-rules=MAP * ~NOTFOUND"),
             *(f"--window-size={2 * IN_A_ROW * WIDTH},{rows * HEIGHT}", f"--screenshot={screen}", "--dump-dom"),
             page.as_uri(),
