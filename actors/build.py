@@ -150,11 +150,31 @@ async def supervisor(context: Context, links: Links) -> "Supervisor":
 
 
 async def webhooks(context: Context, links: Links) -> "WebhooksActor":
+    import ssl
+
     from actors.webhooks.actor import WebhooksActor
+    from actors.webhooks.client import Client
     from actors.webhooks.fanning_out import FanningOut
+    from actors.webhooks.poster import Poster
+    from actors.webhooks.posting import Posting
+    from cluster.lookup.resolver import Resolver
+    from cluster.lookup.trust import trust
+    from cluster.policy.routes.mx import UNGUARDED
+    from cluster.policy.routes.networks import networks
     from cluster.webhooks.known import KnownEndpoints
 
     os.nice(WEBHOOKS_NICE)
+    settings = context.settings
     journal = await context.open_journal(WEBHOOK_CONNECTIONS)
     known = KnownEndpoints(journal)
-    return WebhooksActor(known, FanningOut(journal, known, context.data_path))
+    trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trust(trusted, settings.tls.ca_file)
+    client = Client(
+        # The addresses are checked when they are connected to.
+        Resolver(settings.dns, clock=time.monotonic, random=random.random, guard=UNGUARDED),
+        networks(allowed=settings.webhooks.allow_networks, setting="webhooks.allow_networks"),
+        trusted,
+        timeout_s=settings.webhooks.timeout_s,
+    )
+    posting = Posting(journal, known, Poster(client, context.vault), settings.webhooks, random=random.random)
+    return WebhooksActor(known, FanningOut(journal, known, context.data_path, posting.wake), posting)

@@ -12,7 +12,9 @@ from datetime import datetime
 from threading import Lock
 from typing import Literal
 
-Prefix = Literal["msg_", "bat_", "tnt_", "key_", "opt_", "req_", "evt_", "d-", "v_", "img_", "imp_", "wh_", "rpl_"]
+Prefix = Literal[
+    "msg_", "bat_", "tnt_", "key_", "opt_", "req_", "evt_", "d-", "v_", "img_", "imp_", "wh_", "rpl_", "att_"
+]
 
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", re.ASCII)
 _DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"

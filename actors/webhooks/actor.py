@@ -1,7 +1,9 @@
 """The actor of webhooks: its parts, started and stopped together."""
 
 from actors.webhooks.fanning_out import FanningOut
+from actors.webhooks.posting import Posting
 from cluster import metrics
+from cluster.context import DEGRADED
 from cluster.metrics import Reading
 from cluster.webhooks.known import KnownEndpoints
 
@@ -9,21 +11,27 @@ from cluster.webhooks.known import KnownEndpoints
 class WebhooksActor:
     """Call ``start`` and ``stop`` once each."""
 
-    def __init__(self, known: KnownEndpoints, fanning_out: FanningOut) -> None:
+    def __init__(self, known: KnownEndpoints, fanning_out: FanningOut, posting: Posting) -> None:
         self.known = known
         self.fanning_out = fanning_out
+        self.posting = posting
 
     async def start(self) -> None:
-        """Begin to read the event log."""
+        """Begin to read the event log, and to post. Raises Unavailable."""
+        await self.posting.start()
         await self.fanning_out.start()
 
     async def stop(self) -> None:
-        """Read what the log has now, then end."""
+        """Read what the log has now, and settle what was posted; then end."""
         await self.fanning_out.stop()
+        await self.posting.stop()
 
     async def problem(self) -> str | None:
-        """Why events are not taken from the log; None if all is well."""
-        return self.fanning_out.problem()
+        """Why events are not taken from the log, or not posted; None if all is well."""
+        problem = self.fanning_out.problem()
+        if problem is None and (waits := self.posting.problem()) is not None:
+            return f"{DEGRADED}webhooks wait: {waits}"
+        return problem
 
     async def metrics(self) -> list[Reading]:
         return metrics.read(self)

@@ -8,7 +8,7 @@ While there are no endpoints, the cursor follows the end of the log and no event
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -50,9 +50,13 @@ class FanningOut:
 
     owed = Counter("postray_webhook_owed_total", "Events that became owed to endpoints, for each endpoint.")
 
-    def __init__(self, journal: Journal, known: KnownEndpoints, data_dir: Path) -> None:
+    def __init__(
+        self, journal: Journal, known: KnownEndpoints, data_dir: Path, on_owed: Callable[[Mapping[str, int]], None]
+    ) -> None:
+        """``on_owed`` is told how many events became owed to each endpoint, once the journal has them."""
         self._journal = journal
         self._known = known
+        self._on_owed = on_owed
         self.consumer = EventConsumer(
             CONSUMER,
             journal,
@@ -102,6 +106,7 @@ class FanningOut:
         ]
         await self._journal.webhook_owing.owe(bundles, CONSUMER, rows[-1].tx, rows[-1].id)
         self.owed += sum([bundle.count for bundle in bundles])
+        self._on_owed({webhook_id: len(some) for webhook_id, some in owed.items()})
 
     def _wanted(self, row: LogRow) -> Iterable[tuple[int, Event | WebhookDisabled]]:
         """The events of tenants with endpoints, numbered. A row that cannot be read is put aside."""

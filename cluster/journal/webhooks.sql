@@ -37,7 +37,8 @@ SELECT id, tenant_id, dialect, name, url, events, categories, key_ids, is_batch,
 FROM webhooks ORDER BY id
 
 -- name: webhooks_version
-SELECT last_value FROM webhooks_version
+-- Before its first value, a sequence says the same as after it.
+SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM webhooks_version
 
 -- name: change_webhook
 UPDATE webhooks SET name = %(name)s, url = %(url)s, events = %(events)s, categories = %(categories)s,
@@ -50,7 +51,8 @@ WHERE tenant_id = %(tenant_id)s AND id = %(id)s
 -- name: revive_webhook
 -- What it is owed goes out at once, also what failed.
 WITH revived AS (
-    UPDATE webhook_states SET failures = 0, failed_since = NULL, next_at = NULL, disabled_at = NULL, disabled_reason = ''
+    UPDATE webhook_states SET failures = 0, failed_since = NULL, failed_at = NULL, next_at = NULL, disabled_at = NULL,
+        disabled_reason = '', is_untold = false
     WHERE webhook_id = %(id)s
 )
 UPDATE webhook_bundles SET due_at = now() WHERE webhook_id = %(id)s AND due_at > now() AND lease IS NULL

@@ -34,6 +34,8 @@ class OwedEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[OwedEvent])
+_event_decoder = msgspec.msgpack.Decoder(OwedEvent)
+_raw_decoder = msgspec.msgpack.Decoder(list[msgspec.Raw])
 
 
 def encode_bundle(events: Sequence[OwedEvent]) -> bytes:
@@ -46,19 +48,30 @@ def decode_bundle(data: bytes) -> list[OwedEvent]:
     return _decoder.decode(data)
 
 
+def split_bundle(data: bytes) -> list[msgspec.Raw]:
+    """The events of a bundle in their stored form, which take a tenth of the memory. Raises msgspec.DecodeError."""
+    return _raw_decoder.decode(data)
+
+
+def decode_event(stored: msgspec.Raw) -> OwedEvent:
+    """One event of ``split_bundle``. Raises msgspec.DecodeError."""
+    return _event_decoder.decode(stored)
+
+
+def joined(stored: Sequence[msgspec.Raw]) -> bytes:
+    """A bundle of some events of ``split_bundle``."""
+    return _encoder.encode(stored)
+
+
 def bundled(events: Sequence[OwedEvent]) -> Iterator[tuple[int, bytes]]:
     """The events in bundles within the bounds, in order: of each, the number of its events and its stored form."""
-    some: list[bytes] = []
+    some: list[msgspec.Raw] = []
     size = 0
     for event in events:
-        some.append(encoded := _encoder.encode(event))
+        some.append(msgspec.Raw(encoded := _encoder.encode(event)))
         size += len(encoded)
         if len(some) >= MOST_EVENTS or size >= MOST_BYTES:
-            yield len(some), _joined(some)
+            yield len(some), joined(some)
             some, size = [], 0
     if some:
-        yield len(some), _joined(some)
-
-
-def _joined(encoded: list[bytes]) -> bytes:
-    return _encoder.encode([msgspec.Raw(one) for one in encoded])
+        yield len(some), joined(some)

@@ -79,6 +79,11 @@ class Endpoint(Struct, frozen=True, kw_only=True):
         )
 
     @property
+    def is_array(self) -> bool:
+        """Whether a post has several events."""
+        return self.is_batch or self.dialect is Dialect.SENDGRID
+
+    @property
     def is_narrow(self) -> bool:
         """Whether the key that sent the message decides."""
         return bool(self.key_ids)

@@ -52,8 +52,8 @@ def new_key_pair() -> tuple[bytes, str]:
 def signed(endpoint: Endpoint, vault: Vault, body: bytes, *, at: int, post_id: str) -> dict[str, str]:
     """The header fields that sign a post to an endpoint; none where it has no secret.
 
-    ``at``: when it is posted, in Unix seconds. ``post_id``: by it the receiver tells that it got these events before, so
-    it is the same in each attempt. While a former secret is valid, there is a signature by each. Raises WrongKey.
+    ``at``: when it is posted, in Unix seconds. ``post_id``: by it the receiver tells that it got these events before,
+    so it is the same in each attempt. While a former secret is valid, there is a signature by each. Raises WrongKey.
     """
     if endpoint.sealed_secret is None:
         return {}

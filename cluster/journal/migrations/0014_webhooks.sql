@@ -37,9 +37,11 @@ CREATE TABLE webhook_states (
     webhook_id      text COLLATE "C" PRIMARY KEY REFERENCES webhooks ON DELETE CASCADE,
     failures        integer NOT NULL DEFAULT 0,   -- in a row
     failed_since    timestamptz,
+    failed_at       timestamptz,                  -- when the last of these posts ended
     next_at         timestamptz,                  -- nothing is posted before: the next probe, or its own Retry-After
     disabled_at     timestamptz,                  -- because it failed; its events wait until its owner enables it
     disabled_reason text NOT NULL DEFAULT '',
+    is_untold       boolean NOT NULL DEFAULT false, -- the mail that it is disabled is still to be sent
     last_at         timestamptz,
     last_status     integer,                      -- of the last answer; NULL where there was none
     last_error      text NOT NULL DEFAULT '',

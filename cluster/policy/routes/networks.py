@@ -1,9 +1,9 @@
 """Which addresses may be connected to when an outsider has chosen them.
 
-A domain's owner chooses the addresses of its mail exchangers and of its policy server, and could name those of the
-operator's own network. So addresses outside the public internet are rejected unless the settings allow them. Pure. The
-check is on the exact address that is then connected to, since a name could resolve differently a moment later. Servers
-that the operator names (a smarthost, a database) are not checked.
+A domain's owner chooses the addresses of its mail exchangers and of its policy server, and a tenant those of its
+webhooks. They could name those of the operator's own network. So addresses outside the public internet are rejected
+unless the settings allow them. Pure. The check is on the exact address that is then connected to, since a name could
+resolve differently a moment later. Servers that the operator names (a smarthost, a database) are not checked.
 """
 
 import ipaddress
@@ -59,6 +59,8 @@ class Networks(Struct, frozen=True):
 
     allowed: tuple[Network, ...] = ()
     prohibited: tuple[Network, ...] = ()
+    setting: str = "smtp.allowed_networks"
+    """The setting that names the allowed ones, for the words of a refusal."""
 
     def refusal(self, address: str | Address) -> str | None:
         """Why the address may not be connected to; None when it may. Raises ValueError when it is not an address."""
@@ -71,16 +73,19 @@ class Networks(Struct, frozen=True):
         for form in forms:
             words = _not_public(form)
             if words is not None:
-                return f"{address} is not public ({words}), and not in smtp.allowed_networks"
+                return f"{address} is not public ({words}), and not in {self.setting}"
         return None
 
 
 EVERYWHERE = Networks(allowed=(IPv4Network("0.0.0.0/0"), IPv6Network("::/0")))
 
 
-def networks(*, allowed: Iterable[str] = (), prohibited: Iterable[str] = ()) -> Networks:
-    """Parse networks such as "10.0.0.0/8". Raises ValueError."""
-    return Networks(*(tuple(map(ipaddress.ip_network, texts)) for texts in (allowed, prohibited)))
+def networks(
+    *, allowed: Iterable[str] = (), prohibited: Iterable[str] = (), setting: str = "smtp.allowed_networks"
+) -> Networks:
+    """Parse networks such as "10.0.0.0/8". ``setting`` names the allowed ones. Raises ValueError."""
+    may, must_not = (tuple(map(ipaddress.ip_network, texts)) for texts in (allowed, prohibited))
+    return Networks(may, must_not, setting)
 
 
 def plain(address: str | Address) -> Address:

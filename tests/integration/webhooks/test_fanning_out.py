@@ -24,7 +24,7 @@ from tests.integration.webhooks.builders import an_endpoint, owed
 
 @pytest.fixture
 async def fanning_out(journal: Journal, tmp_path: Path) -> AsyncIterator[FanningOut]:
-    yield FanningOut(journal, KnownEndpoints(journal), tmp_path)
+    yield FanningOut(journal, KnownEndpoints(journal), tmp_path, lambda _: None)
 
 
 async def caught_up(fanning_out: FanningOut) -> None:
@@ -131,7 +131,7 @@ async def test_what_happens_before_an_endpoint_is_added_is_not_owed(
     webhook_id = await an_endpoint(journal, tenant_id)
     request = a_request(tenant_id)
     await journal.intake.accept([request])
-    again = FanningOut(journal, KnownEndpoints(journal), Path("/nowhere"))
+    again = FanningOut(journal, KnownEndpoints(journal), Path("/nowhere"), lambda _: None)
     await caught_up(again)
     (event,) = await owed(journal_dsn, webhook_id)
     assert getattr(event.event, "message_id") == request.message_ids[0]  # noqa: B009 -- of one kind of event only

@@ -1,0 +1,185 @@
+"""Posts to endpoints over HTTP: a pool of connections for each, bounded in time and size, no redirects.
+
+An endpoint is a stranger. It may be slow, send without end, or name an address of our own network (``guarded``).
+"""
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
+import aiohttp
+from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector, TraceConfig
+from msgspec import Struct
+
+from actors.webhooks.guarded import GuardedSockets, OwnResolver
+from cluster.lookup.resolver import Resolver
+from cluster.policy.routes.networks import Networks
+from cluster.policy.webhooks.failing import PostResult
+from cluster.policy.webhooks.retry_after import retry_after_s
+
+MOST_CONNECTIONS = 32
+"""To one endpoint."""
+IDLE_S = 4.0
+"""How long a connection is kept for the next post. Many servers close theirs after five seconds."""
+MOST_ANSWER_BYTES = 4096
+"""Of a body, and of header fields."""
+ANSWER_MAX_WAIT_S = 2.0
+"""How long an answer's body is read. Whether it is a success was known before."""
+USER_AGENT = "postray"
+# All limits of time are our own.
+_UNLIMITED = ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """What came back."""
+
+    result: PostResult
+    headers: str = ""
+    """Lines, cut."""
+    body: str = ""
+    """Cut."""
+
+    @property
+    def duration_ms(self) -> int:
+        """To the end of the answer, as far as it was read."""
+        return round((self.result.ended - self.result.began).total_seconds() * 1000)
+
+
+class _Use:
+    """Whether a post's connection was used before."""
+
+    __slots__ = ("is_reused",)
+
+    def __init__(self) -> None:
+        self.is_reused = False
+
+
+class Client:
+    """Made and closed in one running event loop."""
+
+    def __init__(self, resolver: Resolver, networks: Networks, trusted: ssl.SSLContext, *, timeout_s: float) -> None:
+        """``resolver`` is closed with it. ``networks`` says what may be connected to. ``trusted`` verifies the servers'
+        certificates. ``timeout_s``: from the first packet to the head of the answer."""
+        self._resolver = OwnResolver(resolver)
+        self._sockets = GuardedSockets(networks)
+        self._trusted = trusted
+        self._timeout_s = timeout_s
+        self._sessions: dict[str, ClientSession] = {}
+        self._traces = TraceConfig()
+        self._traces.on_connection_reuseconn.append(_reused)
+
+    async def post(self, pool: str, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Post once; what fails is in the answer. ``pool`` names the pool of connections."""
+        began = datetime.now(UTC)
+        use = _Use()
+        try:
+            try:
+                return await self._post(pool, url, headers, body, began, use)
+            except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
+                if not use.is_reused:
+                    raise
+                # The server closed the connection while it was idle (RFC 9112 §9.3.1): a new one. Events have ids, so
+                # it may even have taken the post.
+                return await self._post(pool, url, headers, body, began, use)
+        except TimeoutError:
+            reason = f"no answer within {self._timeout_s:g} s"
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            reason = _reason(error)
+        return Answer(result=PostResult(began=began, ended=datetime.now(UTC), error=reason))
+
+    async def forget(self, pool: str) -> None:
+        """Close the connections of a pool, which is not in use."""
+        session = self._sessions.pop(pool, None)
+        if session is not None:
+            await session.close()
+
+    async def close(self) -> None:
+        for pool in list(self._sessions):
+            await self.forget(pool)
+        await self._resolver.close()
+
+    async def _post(
+        self, pool: str, url: str, headers: Mapping[str, str], body: bytes, began: datetime, use: _Use
+    ) -> Answer:
+        session = self._sessions.get(pool) or self._open(pool)
+        async with asyncio.timeout(self._timeout_s):
+            response = await session.post(url, data=body, headers=headers, allow_redirects=False, trace_request_ctx=use)
+        try:
+            text = await _read(response)
+        finally:
+            # A connection with the rest of an answer in it cannot be used again: this closes it.
+            response.close() if not response.content.at_eof() else response.release()
+        ended = datetime.now(UTC)
+        asked = response.headers.get("Retry-After")
+        error = ""
+        if not 200 <= response.status < 300:
+            error = f"answered {response.status}"
+            if 300 <= response.status < 400:
+                error += ", and redirects are not followed"
+        result = PostResult(
+            began=began,
+            ended=ended,
+            status=response.status,
+            error=error,
+            retry_after_s=retry_after_s(asked, ended) if asked is not None and error else None,
+        )
+        lines = "".join([f"{name}: {value}\n" for name, value in response.headers.items()])
+        return Answer(result=result, headers=lines[:MOST_ANSWER_BYTES], body=text)
+
+    def _open(self, pool: str) -> ClientSession:
+        connector = TCPConnector(
+            resolver=self._resolver,
+            use_dns_cache=False,  # the resolver has one, for the lifetimes of the answers
+            socket_factory=self._sockets,
+            ssl=self._trusted,
+            limit=MOST_CONNECTIONS,
+            keepalive_timeout=IDLE_S,
+        )
+        session = self._sessions[pool] = ClientSession(
+            connector=connector,
+            cookie_jar=DummyCookieJar(),
+            headers={"User-Agent": USER_AGENT, "Content-Type": "application/json", "Accept-Encoding": "identity"},
+            timeout=_UNLIMITED,
+            auto_decompress=False,  # what is kept is bounded before it grows
+            read_bufsize=MOST_ANSWER_BYTES,
+            trust_env=False,
+            trace_configs=[self._traces],
+        )
+        return session
+
+
+async def _read(response: aiohttp.ClientResponse) -> str:
+    """The begin of the body, as far as it comes in time."""
+    data = bytearray()
+    try:
+        async with asyncio.timeout(ANSWER_MAX_WAIT_S):
+            while len(data) < MOST_ANSWER_BYTES and (more := await response.content.read(MOST_ANSWER_BYTES)):
+                data += more
+    except (TimeoutError, aiohttp.ClientError, OSError):
+        pass  # the status is known, and what came of the body is kept
+    return data[:MOST_ANSWER_BYTES].decode("utf-8", "replace")
+
+
+async def _reused(_: ClientSession, context: SimpleNamespace, __: aiohttp.TraceConnectionReuseconnParams) -> None:
+    context.trace_request_ctx.is_reused = True
+
+
+def _reason(error: Exception) -> str:
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            certificate = error.certificate_error
+            words = getattr(certificate, "verify_message", "") or str(certificate)
+            return f"the certificate cannot be trusted: {words}"
+        case aiohttp.ClientConnectorSSLError():
+            return f"TLS failed: {error.os_error.strerror or error.os_error}"
+        case aiohttp.ClientConnectorError():
+            return f"cannot connect: {error.os_error.strerror or error.os_error}"
+        case aiohttp.ServerDisconnectedError():
+            return "the connection was closed without an answer"
+        case aiohttp.InvalidURL():
+            return f"the URL cannot be used: {error}"
+        case aiohttp.ClientResponseError():
+            return f"the answer is not HTTP: {error.message}"
+    return str(error) or type(error).__name__
