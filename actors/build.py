@@ -176,5 +176,6 @@ async def webhooks(context: Context, links: Links) -> "WebhooksActor":
         trusted,
         timeout_s=settings.webhooks.timeout_s,
     )
-    posting = Posting(journal, known, Poster(client, context.vault), settings.webhooks, random=random.random)
-    return WebhooksActor(known, FanningOut(journal, known, context.data_path, posting.wake), posting)
+    poster = Poster(client, context.vault, clock=time.monotonic)
+    posting = Posting(journal, known, poster, settings.webhooks, random=random.random)
+    return WebhooksActor(known, FanningOut(journal, known, context.data_path, posting.wake), posting, poster)

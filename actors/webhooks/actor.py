@@ -1,20 +1,27 @@
 """The actor of webhooks: its parts, started and stopped together."""
 
+import time
+
+from actors.webhooks.client import Answer
 from actors.webhooks.fanning_out import FanningOut
+from actors.webhooks.poster import Poster
 from actors.webhooks.posting import Posting
 from cluster import metrics
 from cluster.context import DEGRADED
 from cluster.metrics import Reading
+from cluster.webhooks.endpoints import Endpoint
+from cluster.webhooks.examples import example_events
 from cluster.webhooks.known import KnownEndpoints
 
 
 class WebhooksActor:
     """Call ``start`` and ``stop`` once each."""
 
-    def __init__(self, known: KnownEndpoints, fanning_out: FanningOut, posting: Posting) -> None:
+    def __init__(self, known: KnownEndpoints, fanning_out: FanningOut, posting: Posting, poster: Poster) -> None:
         self.known = known
         self.fanning_out = fanning_out
         self.posting = posting
+        self._poster = poster
 
     async def start(self) -> None:
         """Begin to read the event log, and to post. Raises Unavailable."""
@@ -32,6 +39,12 @@ class WebhooksActor:
         if problem is None and (waits := self.posting.problem()) is not None:
             return f"{DEGRADED}webhooks wait: {waits}"
         return problem
+
+    async def test(self, endpoint: Endpoint) -> Answer:
+        """Post an example of each event that an endpoint wants, or one where it takes single events, at once; returns
+        what came back. The endpoint need not be stored. Nothing is retried, counted or kept."""
+        examples = example_events(endpoint, now=time.time())
+        return await self._poster.post_events(endpoint, examples if endpoint.is_array else examples[:1])
 
     async def metrics(self) -> list[Reading]:
         return metrics.read(self)

@@ -70,19 +70,28 @@ class Client:
         self._traces = TraceConfig()
         self._traces.on_connection_reuseconn.append(_reused)
 
-    async def post(self, pool: str, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Post once; what fails is in the answer. ``pool`` names the pool of connections."""
+    async def post(
+        self,
+        pool: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        most_bytes: int = MOST_ANSWER_BYTES,
+    ) -> Answer:
+        """Post once; what fails is in the answer. ``pool`` names the pool of connections. ``most_bytes``: of the
+        answer's body."""
         began = datetime.now(UTC)
         use = _Use()
         try:
             try:
-                return await self._post(pool, url, headers, body, began, use)
+                return await self._post(pool, url, headers, body, most_bytes, began, use)
             except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
                 if not use.is_reused:
                     raise
                 # The server closed the connection while it was idle (RFC 9112 §9.3.1): a new one. Events have ids, so
                 # it may even have taken the post.
-                return await self._post(pool, url, headers, body, began, use)
+                return await self._post(pool, url, headers, body, most_bytes, began, use)
         except TimeoutError:
             reason = f"no answer within {self._timeout_s:g} s"
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -101,16 +110,23 @@ class Client:
         await self._resolver.close()
 
     async def _post(
-        self, pool: str, url: str, headers: Mapping[str, str], body: bytes, began: datetime, use: _Use
+        self,
+        pool: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        most_bytes: int,
+        began: datetime,
+        use: _Use,
     ) -> Answer:
         session = self._sessions.get(pool) or self._open(pool)
         async with asyncio.timeout(self._timeout_s):
             response = await session.post(url, data=body, headers=headers, allow_redirects=False, trace_request_ctx=use)
         try:
-            text = await _read(response)
+            text = await _read(response, most_bytes)
         finally:
-            # A connection with the rest of an answer in it cannot be used again: this closes it.
-            response.close() if not response.content.at_eof() else response.release()
+            # Closes a connection that has the rest of an answer in it. Otherwise it is in the pool again already.
+            response.close()
         ended = datetime.now(UTC)
         asked = response.headers.get("Retry-After")
         error = ""
@@ -150,16 +166,16 @@ class Client:
         return session
 
 
-async def _read(response: aiohttp.ClientResponse) -> str:
+async def _read(response: aiohttp.ClientResponse, most_bytes: int) -> str:
     """The begin of the body, as far as it comes in time."""
     data = bytearray()
     try:
         async with asyncio.timeout(ANSWER_MAX_WAIT_S):
-            while len(data) < MOST_ANSWER_BYTES and (more := await response.content.read(MOST_ANSWER_BYTES)):
+            while len(data) < most_bytes and (more := await response.content.read(most_bytes - len(data))):
                 data += more
     except (TimeoutError, aiohttp.ClientError, OSError):
         pass  # the status is known, and what came of the body is kept
-    return data[:MOST_ANSWER_BYTES].decode("utf-8", "replace")
+    return data.decode("utf-8", "replace")
 
 
 async def _reused(_: ClientSession, context: SimpleNamespace, __: aiohttp.TraceConnectionReuseconnParams) -> None:

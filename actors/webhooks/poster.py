@@ -1,8 +1,8 @@
-"""One post of some events to an endpoint: its body, its signature, and what is told of it."""
+"""One post of some events to an endpoint: its body, its signature, its access token, and what is told of it."""
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from urllib.parse import urlsplit, urlunsplit
 
@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from actors.webhooks.client import Answer, Client
+from actors.webhooks.tokens import AccessTokens
 from cluster.events import WebhookAttempt
 from cluster.ids import new_id
 from cluster.policy.webhooks.failing import PostResult
@@ -17,12 +18,14 @@ from cluster.vault import Vault, WrongKey
 from cluster.webhooks.bodies import own, sendgrid
 from cluster.webhooks.bundles import OwedEvent, decode_event
 from cluster.webhooks.endpoints import Dialect, Endpoint
+from cluster.webhooks.oauth import NoToken
 from cluster.webhooks.signing import signed
 
 log = logging.getLogger(__name__)
 
 MOST_SHOWN = 4096
 """Bytes of a request that are kept."""
+UNAUTHORIZED = 401
 DEFECT = "the post could not be made; the log of postray says why"
 
 
@@ -34,7 +37,7 @@ class Posted(Struct, frozen=True, kw_only=True):
 
 
 class Request(Struct, frozen=True, kw_only=True):
-    """What is posted."""
+    """What is posted. The header fields have no secrets."""
 
     event_ids: tuple[str, ...]
     headers: Mapping[str, str]
@@ -44,23 +47,45 @@ class Request(Struct, frozen=True, kw_only=True):
 class Poster:
     """Posts events in the dialect of their endpoint."""
 
-    def __init__(self, client: Client, vault: Vault) -> None:
-        self.client = client
+    def __init__(self, client: Client, vault: Vault, *, clock: Callable[[], float]) -> None:
+        """``client`` is closed with it. ``clock`` is monotonic, in seconds."""
+        self._client = client
         self._vault = vault
+        self._tokens = AccessTokens(client, vault, clock)
 
     async def post(self, endpoint: Endpoint, stored: Sequence[msgspec.Raw], attempt: int) -> Posted:
         """Post events of a bundle once; what fails is in the answer. ``attempt``: 1 for the first post of them."""
+        return await self._post(endpoint, lambda: [decode_event(one) for one in stored], attempt)
+
+    async def post_events(self, endpoint: Endpoint, events: Sequence[OwedEvent]) -> Answer:
+        """Post events that are no bundle's."""
+        return (await self._post(endpoint, lambda: events, 1)).answer
+
+    async def forget(self, endpoint_id: str) -> None:
+        """Close the connections to an endpoint, which is not posted to."""
+        await self._client.forget(endpoint_id)
+
+    async def close(self) -> None:
+        await self._tokens.close()
+        await self._client.close()
+
+    async def _post(self, endpoint: Endpoint, read: Callable[[], Sequence[OwedEvent]], attempt: int) -> Posted:
         request = Request(event_ids=(), headers={}, body=b"")
         began = datetime.now(UTC)
         try:
-            request = self._request(endpoint, [decode_event(one) for one in stored], began)
-            answer = await self.client.post(endpoint.id, endpoint.url, request.headers, request.body)
+            request = self._request(endpoint, read(), began)
+            secret = await self._tokens.authorization(endpoint)
+            answer = await self._client.post(endpoint.id, endpoint.url, {**request.headers, **secret}, request.body)
+        except NoToken as error:
+            answer = _unposted(began, f"no access token: {error}")
         except WrongKey as error:
             answer = _unposted(began, str(error))
         except Exception:
             # A defect, which one event may trigger: the others, and other endpoints, go on.
             log.exception("post failed webhook=%s", endpoint.id)
             answer = _unposted(began, DEFECT)
+        if answer.result.status == UNAUTHORIZED:
+            self._tokens.refused(endpoint)
         return Posted(answer=answer, attempt=_attempt(endpoint, request, answer, attempt))
 
     def _request(self, endpoint: Endpoint, events: Sequence[OwedEvent], now: datetime) -> Request:

@@ -109,7 +109,7 @@ class Posting:
             await asyncio.sleep(0.01)
         await self.settler.stop()
         await self._tasks.stop()
-        await self._poster.client.close()
+        await self._poster.close()
 
     def problem(self) -> str | None:
         """Why nothing is posted or settled."""
@@ -164,7 +164,7 @@ class Posting:
             self.settler.add(None, line.give_back(before=now - LONGEST_HELD_S))
             if line.is_idle and now - line.used_at > IDLE_S:
                 del self._lines[line.webhook_id]
-                self._tasks.spawn("closing", self._poster.client.forget(line.webhook_id))
+                self._tasks.spawn("closing", self._poster.forget(line.webhook_id))
             else:
                 self._fill(line)
 

@@ -179,7 +179,8 @@ class PostingWorld:
             trusted or ssl.create_default_context(),
             timeout_s=settings.timeout_s,
         )
-        self.posting = Posting(journal, self.known, Poster(self.client, Vault(SECRET)), settings, random=random.random)
+        self.poster = Poster(self.client, Vault(SECRET), clock=time.monotonic)
+        self.posting = Posting(journal, self.known, self.poster, settings, random=random.random)
 
     async def tell(self, endpoint: Endpoint, events: Sequence[OwedEvent]) -> list[str]:
         """Owe events and tell of them, as the consumer of the event log does; returns their ids."""

@@ -1,0 +1,379 @@
+"""Posts to strangers: which addresses are connected to, and what of an answer is read."""
+
+import asyncio
+import random
+import ssl
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+
+import psutil
+import pytest
+from aiohttp import web
+from dnslib import AAAA, A
+
+from actors.webhooks.client import Answer, Client
+from cluster.lookup.resolver import Resolver
+from cluster.lookup.trust import trust
+from cluster.policy.routes.mx import UNGUARDED
+from cluster.policy.routes.networks import networks
+from cluster.settings import DnsSettings
+from tests.certificates import Authority
+from tests.integration.dns_server import DnsServer
+from tests.integration.webhooks.world import Hook, answering, served
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+NAME = "hooks.example.test"
+TIMEOUT_S = 1.0
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class ClientWorld:
+    def __init__(self, allowed: tuple[str, ...], dns_port: int, trusted: ssl.SSLContext | None = None) -> None:
+        self.clock = Clock()
+        resolver = Resolver(
+            DnsSettings(nameservers=(f"127.0.0.1:{dns_port}",), timeout_s=0.3, tries=1),
+            clock=self.clock,
+            random=random.random,
+            guard=UNGUARDED,
+        )
+        allow = networks(allowed=allowed, setting="webhooks.allow_networks")
+        self.client = Client(resolver, allow, trusted or ssl.create_default_context(), timeout_s=TIMEOUT_S)
+
+    async def post(self, url: str) -> Answer:
+        return await self.client.post("wh_1", url, {"X-Name": "value"}, b'{"event_id":"evt_1"}')
+
+    async def error(self, url: str) -> str:
+        """Of a post that has no answer."""
+        answer = await self.post(url)
+        assert answer.result.status == 0
+        assert answer.result.error
+        return answer.result.error
+
+
+@asynccontextmanager
+async def a_client(
+    *allowed: str, dns_port: int = 9, trusted: ssl.SSLContext | None = None
+) -> AsyncIterator[ClientWorld]:
+    world = ClientWorld(allowed, dns_port, trusted)
+    try:
+        yield world
+    finally:
+        await world.client.close()
+
+
+@pytest.fixture
+async def dns() -> AsyncIterator[DnsServer]:
+    server = DnsServer()
+    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+        lambda: server, local_addr=("127.0.0.1", 0)
+    )
+    yield server
+    transport.close()
+
+
+@asynccontextmanager
+async def raw(handle: Handler, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[int]:
+    """A server that answers in its own way; yields its port."""
+
+    async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await handle(reader, writer)
+        except OSError:
+            pass  # the client closed the connection
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(one, host, port)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
+async def request_of(reader: asyncio.StreamReader) -> bytes:
+    head = await reader.readuntil(b"\r\n\r\n")
+    return head + await reader.readexactly(20)
+
+
+PRIVATE_HOSTS = (
+    *("127.0.0.1", "127.9.9.9", "0.0.0.0", "0.1.2.3", "10.0.0.1", "100.64.0.1", "169.254.169.254", "172.16.0.1"),
+    *("192.168.0.1", "224.0.0.1", "239.1.1.1", "255.255.255.255", "localhost", "a.localhost"),
+    *("[::1]", "[::]", "[::ffff:127.0.0.1]", "[::ffff:0:7f00:1]", "[::127.0.0.1]", "[64:ff9b::7f00:1]"),
+    *("[64:ff9b:1::7f00:1]", "[2002:7f00:1::]", "[2001:0:4136:e378:8000:63bf:80ff:fffe]", "[fe80::1]", "[fc00::1]"),
+    *("[fec0::1]", "[ff02::1]", "[fe80::1%25lo]"),
+)
+ODD_SPELLINGS = (
+    *("0x7f.1", "0x7f000001", "2130706433", "0177.0.0.1", "127.1", "127.0.1", "127.0.0.1.", "0x7f.0.0.0x1"),
+    *(
+        "\uff11\uff12\uff17.0.0.1",
+        "127\u30020\u30020\u30021",
+        "\u2460\u2461\u2466.0.0.1",
+        "0000127.0.0.1",
+        "017700000001",
+    ),
+)
+
+
+@pytest.mark.parametrize("host", [*PRIVATE_HOSTS, *ODD_SPELLINGS])
+async def test_no_spelling_of_a_private_address_is_connected_to(host: str) -> None:
+    connections = 0
+
+    async def count(_: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+
+    async with raw(count, "0.0.0.0") as port, a_client() as world:
+        assert await world.error(f"http://{host}:{port}/")
+    assert connections == 0
+
+
+async def test_the_error_names_the_setting() -> None:
+    async with a_client() as world:
+        error = await world.error("http://10.1.2.3/")
+    assert error == "cannot connect: 10.1.2.3 is not public (private), and not in webhooks.allow_networks"
+
+
+async def test_a_name_that_changes_its_address_is_checked_at_each_connection(dns: DnsServer) -> None:
+    """DNS rebinding: 127.0.0.2 is an allowed address here, 127.0.0.1 a private one."""
+    at: list[str] = []
+
+    def answering_as(host: str) -> Handler:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            at.append(host)
+            await request_of(reader)
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+        return answer
+
+    dns.zone[NAME, "A"] = [A("127.0.0.2")]
+    async with (
+        raw(answering_as("public"), "127.0.0.2") as port,
+        raw(answering_as("private"), "127.0.0.1", port),
+        a_client("127.0.0.2/32", dns_port=dns.port) as world,
+    ):
+        url = f"http://{NAME}:{port}/"
+        assert (await world.post(url)).result.is_taken
+        dns.zone[NAME, "A"] = [A("127.0.0.1")]
+        world.clock.now += 86_400  # the answer is asked for again
+        assert "127.0.0.1 is not public (loopback)" in await world.error(url)
+        dns.zone[NAME, "AAAA"] = [AAAA("::ffff:7f00:1"), AAAA("::1")]
+        world.clock.now += 86_400
+        assert "is not public (loopback)" in await world.error(url)
+        # Of several addresses the private ones are left out.
+        dns.zone[NAME, "A"] = [A("127.0.0.1"), A("127.0.0.2")]
+        world.clock.now += 86_400
+        for _ in range(5):
+            assert (await world.post(url)).result.is_taken
+    assert at == ["public"] * 6
+
+
+async def test_a_name_without_an_address(dns: DnsServer) -> None:
+    async with a_client(dns_port=dns.port) as world:
+        assert await world.error("http://nowhere.example.test/") == (
+            "cannot connect: nowhere.example.test has no address in the DNS"
+        )
+    async with a_client() as world:
+        assert "the DNS does not answer" in await world.error("http://nowhere.example.test/")
+
+
+async def test_redirects_are_not_followed() -> None:
+    first, second = Hook(), Hook()
+    async with served(first, second), a_client("127.0.0.0/8") as world:
+        first.answer = answering(307, Location=second.url)
+        answer = await world.post(first.url)
+    assert answer.result.status == 307
+    assert not answer.result.is_taken
+    assert answer.result.error == "answered 307, and redirects are not followed"
+    assert second.posts == []
+
+
+async def test_header_fields_and_the_body_come_as_they_are() -> None:
+    hook = Hook()
+    async with served(hook), a_client("127.0.0.0/8") as world:
+        answer = await world.post(hook.url)
+    assert answer.result.is_taken
+    assert hook.posts == [{"event_id": "evt_1"}]
+    fields = hook.headers[0]
+    assert {"X-Name": "value", "User-Agent": "postray", "Content-Type": "application/json"}.items() <= fields.items()
+
+
+async def test_connections_are_used_again_and_one_that_was_closed_meanwhile_is_no_failure() -> None:
+    connections, posts = 0, 0
+
+    async def two_then_close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections, posts
+        connections += 1
+        for _ in range(2):
+            await request_of(reader)
+            posts += 1
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        # The third finds the connection closed only after it was sent.
+        await request_of(reader)
+
+    async with raw(two_then_close) as port, a_client("127.0.0.0/8") as world:
+        for _ in range(3):
+            answer = await world.post(f"http://127.0.0.1:{port}/")
+            assert answer.result.is_taken, answer.result.error
+            assert answer.body == "ok"
+    assert (connections, posts) == (2, 3)
+
+
+async def test_a_new_connection_that_is_closed_without_an_answer_is_a_failure() -> None:
+    posts = 0
+
+    async def close(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        nonlocal posts
+        await request_of(reader)
+        posts += 1
+
+    async with raw(close) as port, a_client("127.0.0.0/8") as world:
+        assert await world.error(f"http://127.0.0.1:{port}/") == "the connection was closed without an answer"
+    assert posts == 1
+
+
+async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await request_of(reader)
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n")
+    while True:
+        writer.write(b"a" * 65536)
+        await writer.drain()
+
+
+async def test_of_an_endless_answer_4_kb_are_read() -> None:
+    process = psutil.Process()
+    async with raw(endless) as port, a_client("127.0.0.0/8") as world:
+        await world.post(f"http://127.0.0.1:{port}/")
+        before = process.memory_info().rss
+        for _ in range(20):
+            answer = await world.post(f"http://127.0.0.1:{port}/")
+            assert answer.result.is_taken
+            assert answer.body == "a" * 4096
+            assert answer.duration_ms < 1000
+        assert process.memory_info().rss - before < 8 * 1024**2
+
+
+async def test_an_answer_of_a_byte_a_second_is_a_success_when_its_head_came() -> None:
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request_of(reader)
+        writer.write(b"HTTP/1.1 202 Accepted\r\nContent-Length: 100\r\n\r\n")
+        while True:
+            writer.write(b"x")
+            await writer.drain()
+            await asyncio.sleep(0.3)
+
+    async with raw(slow) as port, a_client("127.0.0.0/8") as world:
+        answer = await world.post(f"http://127.0.0.1:{port}/")
+    assert answer.result.status == 202
+    assert answer.result.is_taken
+    assert set(answer.body) == {"x"}
+    assert 1900 < answer.duration_ms < 3000
+
+
+@pytest.mark.parametrize(
+    ("first", "again"),
+    [(b"", b""), (b"HTTP/1.1 200 OK\r\nX-Name: ", b"x"), (b"", b"HTTP/1.1 100 Continue\r\n\r\n")],
+    ids=["nothing", "byte by byte", "continue for ever"],
+)
+async def test_a_head_that_does_not_come_in_time_is_a_failure(first: bytes, again: bytes) -> None:
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request_of(reader)
+        writer.write(first)
+        while True:
+            writer.write(again)
+            await writer.drain()
+            await asyncio.sleep(0.05)
+
+    async with raw(slow) as port, a_client("127.0.0.0/8") as world:
+        began = time.monotonic()
+        assert await world.error(f"http://127.0.0.1:{port}/") == "no answer within 1 s"
+        assert time.monotonic() - began < TIMEOUT_S + 0.5
+
+
+async def test_an_endless_head_is_a_failure() -> None:
+    async def heads(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request_of(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\n")
+        while True:
+            writer.write(b"X-Name: " + b"a" * 4000 + b"\r\n")
+            await writer.drain()
+
+    async with raw(heads) as port, a_client("127.0.0.0/8") as world:
+        assert "not HTTP" in await world.error(f"http://127.0.0.1:{port}/")
+
+
+async def test_what_is_not_http_is_a_failure() -> None:
+    async def smtp(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mail.example.com ESMTP\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.2)
+
+    async with raw(smtp) as port, a_client("127.0.0.0/8") as world:
+        assert "not HTTP" in await world.error(f"http://127.0.0.1:{port}/")
+
+
+async def test_a_compressed_answer_is_kept_as_it_came() -> None:
+    async def bomb(_: web.Request) -> web.Response:
+        return web.Response(body=b"\x1f\x8b" + b"\0" * 100, headers={"Content-Encoding": "gzip"})
+
+    hook = Hook()
+    hook.answer = bomb
+    async with served(hook), a_client("127.0.0.0/8") as world:
+        answer = await world.post(hook.url)
+    assert answer.result.is_taken
+    assert len(answer.body) == 102
+
+
+@pytest.mark.parametrize("is_date", [False, True])
+async def test_retry_after(is_date: bool) -> None:
+    hook = Hook()
+    at = datetime.now(UTC) + timedelta(seconds=100)
+    text = format_datetime(at, usegmt=True) if is_date else "100"
+    hook.answer = answering(503, Retry_After=text)
+    async with served(hook), a_client("127.0.0.0/8") as world:
+        answer = await world.post(hook.url)
+        assert answer.result.retry_after_s == pytest.approx(100, abs=2)
+        hook.answer = answering(200, Retry_After=text)
+        assert (await world.post(hook.url)).result.retry_after_s is None
+
+
+async def test_certificates_are_verified(tmp_path: Path, dns: DnsServer) -> None:
+    root = Authority.root()
+    trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trust(trusted, str(root.save(tmp_path)))
+    dns.zone[NAME, "A"] = [A("127.0.0.1")]
+    dns.zone["other.example.test", "A"] = [A("127.0.0.1")]
+    hook = Hook()
+    async with served(hook, tls=root.issue(NAME).server(tmp_path)):
+        url = hook.url.replace("127.0.0.1", NAME)
+        async with a_client("127.0.0.0/8", dns_port=dns.port, trusted=trusted) as world:
+            assert (await world.post(url)).result.is_taken
+            error = await world.error(url.replace(NAME, "other.example.test"))
+            assert error.startswith("the certificate cannot be trusted: Hostname mismatch")
+        async with a_client("127.0.0.0/8", dns_port=dns.port) as world:
+            error = await world.error(url)
+            assert error == "the certificate cannot be trusted: self-signed certificate in certificate chain"
+    async with (
+        served(hook, tls=root.issue(NAME, expired=True).server(tmp_path)),
+        a_client("127.0.0.0/8", dns_port=dns.port, trusted=trusted) as world,
+    ):
+        error = await world.error(hook.url.replace("127.0.0.1", NAME))
+        assert error == "the certificate cannot be trusted: certificate has expired"
+    assert len(hook.posts) == 1
+
+
+async def test_plain_http_where_tls_is_expected(dns: DnsServer) -> None:
+    hook = Hook()
+    dns.zone[NAME, "A"] = [A("127.0.0.1")]
+    async with served(hook), a_client("127.0.0.0/8", dns_port=dns.port) as world:
+        assert "TLS failed" in await world.error(hook.url.replace("http://127.0.0.1", f"https://{NAME}"))
