@@ -23,15 +23,17 @@ from typing import ParamSpec, TypeVar
 import msgspec
 
 from analytics import queries
+from analytics.attempts import ATTEMPTS, attempt_columns
 from analytics.bounces import BounceCount, Bounces
 from analytics.client import ClickHouse, ClickHouseRejected, ClickHouseUnavailable
 from analytics.damage import Damage, find_damage
+from analytics.feed import FeedFilter, FeedPage, feed
 from analytics.queries import MessageEvents
-from analytics.rows import columns
+from analytics.rows import Position, columns
 from cluster import metrics
 from cluster.context import DEGRADED
 from cluster.event_consumer import STOP_MAX_WAIT_S, CannotHandle, EventConsumer, Pacing
-from cluster.events import Event, decode_batch
+from cluster.events import Event, WebhookAttempt, WebhookDisabled, decode_row, numbered
 from cluster.journal.journal import Journal
 from cluster.journal.records import LogRow
 from cluster.metrics import Counter, Gauge, Reading
@@ -47,6 +49,26 @@ LOOK_FOR_DAMAGE_S = 30.0
 """Interval at which ClickHouse is asked for damaged parts, which also notices that they were restored or deleted."""
 MOST_INSERTED = 15_000
 """Events inserted at once, which the last row may exceed: each takes some 2 KB of memory in Python and ClickHouse."""
+
+
+class _Found:
+    """What rows of the log tell: events of messages with their positions, and posts of webhooks. That an endpoint was
+    disabled is in the log for other consumers."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.positions: list[Position] = []
+        self.attempts: list[WebhookAttempt] = []
+
+    def add(self, row: LogRow) -> None:
+        """Raises msgspec.DecodeError and ValueError for a row that is malformed."""
+        for sequence, one in numbered(row.id, decode_row(row.events)):
+            if isinstance(one, WebhookAttempt):
+                self.attempts.append(one)
+            elif not isinstance(one, WebhookDisabled):
+                self.events.append(one)
+                self.positions.append((row.tx, sequence))
+
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -124,6 +146,11 @@ class Recorder:
         """The counts of a tenant's bounces. Raises ClickHouseUnavailable."""
         return await self._in_thread(queries.bounces, self._ready(), wanted)
 
+    async def feed(self, wanted: FeedFilter, after: str, limit: int) -> FeedPage:
+        """The next events of a tenant in the order of the log. No insert is under way while it reads, so no event comes
+        to stand before one that was read. Raises ClickHouseUnavailable, and ValueError for what is no position."""
+        return await self._in_thread(feed, self._ready(), wanted, after, limit)
+
     async def erase_events(self, tenant_id: str) -> bool:
         """Begin to delete all events of a tenant; returns whether none is left. Call it until then."""
         try:
@@ -186,25 +213,27 @@ class Recorder:
     def _store(self, rows: list[LogRow]) -> None:
         """Insert the events of these rows. Rows that cannot be inserted are put aside."""
         assert self._client is not None
-        events: list[Event] = []
+        found = _Found()
         for number, row in enumerate(rows, 1):
             try:
-                events += decode_batch(row.events)
+                found.add(row)
             except (msgspec.DecodeError, ValueError, RecursionError) as error:
                 self._consumer.put_aside(row, error)
-            if len(events) >= MOST_INSERTED and number < len(rows):
+            if len(found.events) >= MOST_INSERTED and number < len(rows):
                 # Few bytes of the log may hold many events.
-                self._insert(rows[:number], events)
+                self._insert(rows[:number], found)
                 self._store(rows[number:])
                 return
-        self._insert(rows, events)
+        self._insert(rows, found)
 
-    def _insert(self, rows: list[LogRow], events: list[Event]) -> None:
-        """Insert the ``events`` of these rows."""
+    def _insert(self, rows: list[LogRow], found: "_Found") -> None:
+        """Insert what these rows tell."""
         assert self._client is not None
         try:
-            self._client.insert(columns(events))
-            self.inserted += len(events)
+            self._client.insert(columns(found.events, found.positions))
+            if found.attempts:
+                self._client.insert(attempt_columns(found.attempts), ATTEMPTS)
+            self.inserted += len(found.events)
         except (ClickHouseRejected, ValueError, OverflowError) as error:
             if len(rows) == 1:
                 self._consumer.put_aside(rows[0], error)

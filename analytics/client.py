@@ -18,7 +18,7 @@ import clickhouse_connect
 from clickhouse_connect.driver.exceptions import ClickHouseError, DataError
 
 from analytics.engine import give_back, open_engine, without_data_frames
-from analytics.rows import COLUMNS
+from analytics.rows import EVENTS, Table
 from cluster.clickhouse_dsn import DATABASE, server_of
 from cluster.installation.private_files import make_folder
 from cluster.settings import ClickHouseSettings
@@ -31,8 +31,6 @@ INSERT_SETTINGS = {
     # A page after a long outage may span many months; one absurd date must not block the others.
     "max_partitions_per_insert_block": "0",
 }
-SENT_AS = [re.sub(r"LowCardinality\((\w+)\)", r"\1", kind) for kind in COLUMNS.values()]
-"""ClickHouse builds the dictionaries of columns itself, at less cost than the driver, which builds them in Python."""
 READ_AS = {"DateTime64*": "int"}
 """Times are returned as integers of their unit: some versions of the embedded engine lose their time zone."""
 CONNECT_TIMEOUT_S = 5
@@ -109,8 +107,8 @@ class ClickHouse:
         give_back()
         return ran
 
-    def insert(self, columns: Sequence[Sequence[Any]]) -> None:
-        """Write events (the columns of analytics.rows) as one block; on return they are on disk.
+    def insert(self, columns: Sequence[Sequence[Any]], table: Table = EVENTS) -> None:
+        """Write rows (of events: the columns of analytics.rows) as one block; on return they are on disk.
 
         Raises ClickHouseRejected when a value does not fit its column. Then nothing of the block is written.
         """
@@ -119,10 +117,10 @@ class ClickHouse:
         with _failures_named():
             try:
                 self._driver.insert(
-                    "events",
+                    table.name,
                     columns,
-                    column_names=list(COLUMNS),
-                    column_type_names=SENT_AS,
+                    column_names=list(table.columns),
+                    column_type_names=_sent_as(table),
                     column_oriented=True,
                     settings=INSERT_SETTINGS,
                 )
@@ -163,6 +161,12 @@ def statements(text: str) -> list[str]:
     """The statements of a script: each ends with a semicolon at the end of its line."""
     parts = re.split(r";[ \t]*(?:\n|\Z)", text)
     return [part.strip() for part in parts if re.sub(r"--.*", "", part).strip()]
+
+
+def _sent_as(table: Table) -> list[str]:
+    """ClickHouse builds the dictionaries of columns itself, at less cost than the driver, which builds them in
+    Python."""
+    return [re.sub(r"LowCardinality\((\w+)\)", r"\1", kind) for kind in table.columns.values()]
 
 
 @contextmanager

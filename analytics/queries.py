@@ -59,12 +59,15 @@ class MessageEvents(Struct, frozen=True):
     incomplete: bool = False
 
 
-ERASE_TENANT = "ALTER TABLE events DELETE WHERE tenant_id = {tenant_id:String}"
-"""A mutation rewrites the parts that hold such events. The events are not only hidden, as by DELETE FROM."""
-ANY_OF_TENANT = "SELECT 1 FROM events WHERE tenant_id = {tenant_id:String} LIMIT 1"
+TABLES = ("events", "feed", "webhook_attempts")
+"""All that have rows of tenants."""
+ERASE_TENANT = "ALTER TABLE {table} DELETE WHERE tenant_id = {{tenant_id:String}}"
+"""A mutation rewrites the parts that hold such rows. They are not only hidden, as by DELETE FROM."""
+ANY_OF_TENANT = "SELECT 1 FROM {table} WHERE tenant_id = {{tenant_id:String}} LIMIT 1"
 UNDER_WAY = """
 SELECT 1 FROM system.mutations
-WHERE database = currentDatabase() AND table = 'events' AND NOT is_done AND position(command, {tenant_id:String}) > 0
+WHERE database = currentDatabase() AND table = {table:String} AND NOT is_done
+    AND position(command, {tenant_id:String}) > 0
 LIMIT 1
 """
 
@@ -128,10 +131,10 @@ def shown(row: Row) -> TimelineEvent:
 
 
 def erase_tenant(client: ClickHouse, tenant_id: str) -> bool:
-    """Begin to delete all events of a tenant, unless that is under way; returns whether none is left. Raises
+    """Begin to delete all that there is of a tenant, unless that is under way; returns whether nothing is left. Raises
     ClickHouseUnavailable."""
-    if not client.rows(ANY_OF_TENANT, tenant_id=tenant_id):
-        return True
-    if not client.rows(UNDER_WAY, tenant_id=tenant_id):
-        client.command(ERASE_TENANT, tenant_id=tenant_id)
-    return False
+    left = [table for table in TABLES if client.rows(ANY_OF_TENANT.format(table=table), tenant_id=tenant_id)]
+    for table in left:
+        if not client.rows(UNDER_WAY, table=table, tenant_id=tenant_id):
+            client.command(ERASE_TENANT.format(table=table), tenant_id=tenant_id)
+    return not left

@@ -6,8 +6,10 @@ analytics/schema, and tests check that both agree.
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import repeat
 from typing import Any
 
+from msgspec import Struct
 from msgspec.structs import astuple
 
 from cluster.events import Bounced, Deferred, Event, name_of
@@ -45,8 +47,24 @@ COLUMNS: dict[str, str] = {
     "user_agent": "String",
     "machine": "Bool",
     "machine_rule": "LowCardinality(String)",
+    "log_tx": "UInt64",
+    "sequence": "UInt64",
 }
 """The columns and their ClickHouse types, in the order of ``columns``. Times are written as integers of their unit."""
+
+
+class Table(Struct, frozen=True):
+    """A table to insert into: its columns and their types, in the order of the values."""
+
+    name: str
+    columns: dict[str, str]
+
+
+EVENTS = Table("events", COLUMNS)
+
+Position = tuple[int, int]
+"""Where an event is in the log: the transaction of its row, and its sequence number (``cluster.events.numbered``)."""
+UNKNOWN: Position = (0, 0)
 
 _ABSENT: dict[str, Any] = {
     "attempt": 0,
@@ -59,29 +77,33 @@ _ABSENT: dict[str, Any] = {
 """The value of a field that an event of this kind does not have; for all others it is the empty text."""
 
 
-def columns(events: Iterable[Event]) -> list[list[Any]]:
+def columns(events: Iterable[Event], positions: Iterable[Position] = repeat(UNKNOWN)) -> list[list[Any]]:
     """The events' values, column by column, grouped by kind of event; an empty list when there are no events.
+    ``positions``: of each event.
 
     Raises ValueError or OverflowError for an event whose times are not finite.
     """
     kinds: defaultdict[type[Event], list[Event]] = defaultdict(list)
-    for event in events:
+    places: defaultdict[type[Event], list[Position]] = defaultdict(list)
+    for event, position in zip(events, positions, strict=False):
         kinds[type(event)].append(event)
+        places[type(event)].append(position)
     if not kinds:
         return []
     whole: list[list[Any]] = [[] for _ in COLUMNS]
     for kind, some in kinds.items():
-        for column, values in zip(whole, _columns_of(kind, some), strict=True):
+        for column, values in zip(whole, _columns_of(kind, some, places[kind]), strict=True):
             column += values
     return whole
 
 
-def _columns_of(kind: type[Event], events: list[Event]) -> list[Sequence[Any]]:
+def _columns_of(kind: type[Event], events: list[Event], positions: list[Position]) -> list[Sequence[Any]]:
     # One pass in C takes the fields of all events. Python handles only what it must, event by event.
     found: dict[str, Sequence[Any]] = dict(
         zip(kind.__struct_fields__, zip(*map(astuple, events), strict=True), strict=True)
     )
     found["event_id"] = found["id"]
+    found["log_tx"], found["sequence"] = zip(*positions, strict=True)
     found["at"] = list(map(milliseconds, found["at"]))
     found["event"] = list(map(name_of, events)) if kind is Bounced else [name_of(events[0])] * len(events)
     found["recipient_domain"] = list(map(domain_of, found["recipient"]))

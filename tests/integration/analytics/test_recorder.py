@@ -1,6 +1,7 @@
 """The recorder with a real engine, and with a list as the event log."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,8 +13,10 @@ from msgspec.structs import replace
 
 from actors.recorder import PACING, Recorder
 from analytics.client import ClickHouse, ClickHouseUnavailable
+from analytics.feed import START, FeedFilter
+from analytics.rows import EVENTS, Table
 from cluster.event_consumer import Pacing
-from cluster.events import Event, encode_batch
+from cluster.events import Event, WebhookAttempt, WebhookDisabled, encode_batch
 from cluster.journal.journal import Journal
 from cluster.journal.journal import Unavailable as JournalUnavailable
 from cluster.journal.records import LogRow
@@ -86,12 +89,12 @@ class Failing:
         self.refusals = 0
         self.inserts = 0
 
-    def insert(self, columns: list[Sequence[Any]]) -> None:
+    def insert(self, columns: list[Sequence[Any]], table: Table = EVENTS) -> None:
         if self.refusals:
             self.refusals -= 1
             raise ClickHouseUnavailable("too many parts")
         self.inserts += 1
-        self.client.insert(columns)
+        self.client.insert(columns, table)
 
     def migrate(self) -> list[str]:
         return self.client.migrate()
@@ -374,3 +377,27 @@ async def test_a_defect_is_reported_and_recording_goes_on(tmp_path: Path, caplog
     async with recording(log, tmp_path):
         await log.drained()
     assert "recording failed" in caplog.text
+
+
+async def test_the_feed_tells_the_events_of_the_log_in_its_order_and_nothing_else(tmp_path: Path) -> None:
+    attempt = WebhookAttempt(
+        id="att_1",
+        at=time.time(),
+        tenant_id="tnt_1",
+        webhook_id="wh_1",
+        url="https://hooks.example.com/",
+        attempt=1,
+        event_ids=("evt_1",),
+        request_headers="",
+        request_body="[]",
+        request_bytes=2,
+    )
+    disabled = WebhookDisabled(id="evt_d", at=1.0, tenant_id="tnt_1", webhook_id="wh_1", url="", reason="410")
+    log = ListLog(batch(delivered(2)), encode_batch([attempt, disabled, processed(1)]))
+    async with recording(log, tmp_path) as scene:
+        await log.drained()
+        page = await scene.recorder.feed(FeedFilter(tenant_id="tnt_1"), START, 10)
+        assert [one.event.id for one in page.events] == [delivered(2).id, processed(1).id]
+        assert 0 < page.events[0].sequence < page.events[1].sequence
+        assert await scene.in_engine("SELECT any(webhook_id) FROM webhook_attempts") == "wh_1"
+        assert await scene.in_engine("SELECT count() FROM events") == 2

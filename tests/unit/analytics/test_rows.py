@@ -53,7 +53,16 @@ def test_a_delivery_fills_every_column_it_has_a_fact_for() -> None:
         "user_agent": "",
         "machine": False,
         "machine_rule": "",
+        "log_tx": 0,
+        "sequence": 0,
     }
+
+
+def test_positions_stay_with_their_events_though_kinds_are_grouped() -> None:
+    events: list[Event] = [delivered(1), processed(2), delivered(3)]
+    made = dict(zip(COLUMNS, columns(events, [(7, 10), (7, 11), (8, 12)]), strict=True))
+    found = dict(zip(made["event_id"], zip(made["log_tx"], made["sequence"], strict=True), strict=True))
+    assert found == {events[0].id: (7, 10), events[1].id: (7, 11), events[2].id: (8, 12)}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,182 @@
+"""Events in the order of the log: pages of a tenant's events after a position, as they were when they were logged."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from analytics.client import ClickHouse
+from cluster.events import (
+    Bounced,
+    Clicked,
+    Deferred,
+    Delivered,
+    Dropped,
+    Event,
+    GroupResubscribed,
+    GroupUnsubscribed,
+    Opened,
+    Processed,
+    Unsubscribed,
+)
+
+MOST = 1000
+"""Events of a page."""
+START = ""
+"""The position before the first event."""
+
+# Repeats are next to each other, so they are left out here: FINAL would sort all that follows.
+PAGE = """
+SELECT log_tx, sequence, event_id, message_id FROM feed
+WHERE tenant_id = {{tenant_id:String}} AND log_tx >= {{tx:UInt64}}
+    AND (log_tx, sequence, event_id) > ({{tx:UInt64}}, {{sequence:UInt64}}, {{event_id:String}})
+    {conditions}
+ORDER BY log_tx, sequence, event_id LIMIT {{limit:UInt32}}
+SETTINGS max_execution_time = 10, optimize_read_in_order = 1
+"""
+CONDITIONS = {
+    "first": "AND at >= fromUnixTimestamp64Milli({first:Int64})",
+    "last": "AND at <= fromUnixTimestamp64Milli({last:Int64})",
+    "events": "AND event IN splitByChar(',', {events:String})",
+    "message_id": "AND message_id = {message_id:String}",
+}
+"""By the name of the parameter."""
+FIELDS = (
+    "event_id",
+    "at",
+    "tenant_id",
+    "message_id",
+    "event",
+    "recipient",
+    "batch_id",
+    "categories",
+    "attempt",
+    "site",
+    "mx_host",
+    "mx_ip",
+    "source_ip",
+    "tls_version",
+    "tls_cipher",
+    "smtp_response",
+    "duration_ms",
+    "bounce_type",
+    "bounce_class",
+    "reason",
+    "next_attempt_at",
+    "url",
+    "link_index",
+    "image",
+    "asm_group_id",
+    "ip",
+    "user_agent",
+    "machine_rule",
+    "sequence",
+)
+EVENTS = f"""
+SELECT {", ".join(FIELDS)} FROM events
+PREWHERE message_id IN splitByChar(',', {{message_ids:String}})
+WHERE event_id IN splitByChar(',', {{event_ids:String}})
+SETTINGS max_execution_time = 10
+"""
+
+
+class FeedFilter(Struct, frozen=True, kw_only=True):
+    """Which events of a tenant."""
+
+    tenant_id: str
+    first_ms: int | None = None
+    """Milliseconds since the epoch; the event is not before."""
+    last_ms: int | None = None
+    """The event is not after."""
+    events: tuple[str, ...] = ()
+    """Their names; empty: all."""
+    message_id: str | None = None
+
+
+class FedEvent(Struct, frozen=True):
+    """An event, its place in the feed, and its sequence within its message (0: from before it was kept)."""
+
+    position: str
+    sequence: int
+    event: Event
+
+
+class FeedPage(Struct, frozen=True):
+    """A page in the order of the log. ``position``: where the next page begins. ``is_full``: there may be more now."""
+
+    events: list[FedEvent]
+    position: str
+    is_full: bool
+
+
+def feed(client: ClickHouse, wanted: FeedFilter, after: str, limit: int = MOST) -> FeedPage:
+    """The next events after a position. Raises ValueError for what is no position, and ClickHouseUnavailable."""
+    tx, sequence, event_id = parsed(after)
+    given = {
+        "first": wanted.first_ms,
+        "last": wanted.last_ms,
+        "events": ",".join(wanted.events) or None,
+        "message_id": wanted.message_id,
+    }
+    parameters = {name: value for name, value in given.items() if value is not None}
+    rows = client.rows(
+        PAGE.format(conditions="\n    ".join(CONDITIONS[name] for name in parameters)),
+        tenant_id=wanted.tenant_id,
+        tx=tx,
+        sequence=sequence,
+        event_id=event_id,
+        limit=limit,
+        **parameters,
+    )
+    if not rows:
+        return FeedPage([], after, is_full=False)
+    places = {row[2]: f"{row[0]}-{row[1]}-{row[2]}" for row in rows}
+    found = client.rows(EVENTS, message_ids=",".join(dict.fromkeys(row[3] for row in rows)), event_ids=",".join(places))
+    by_id = {row[0]: dict(zip(FIELDS, row, strict=True)) for row in found}
+    events = [
+        FedEvent(place, by_id[id]["sequence"], event_of(by_id[id])) for id, place in places.items() if id in by_id
+    ]
+    return FeedPage(events, places[rows[-1][2]], is_full=len(rows) == limit)
+
+
+def parsed(position: str) -> tuple[int, int, str]:
+    """The parts of a position. Raises ValueError."""
+    if position == START:
+        return 0, 0, ""
+    tx, sequence, event_id = position.split("-", 2)
+    if not (tx.isascii() and tx.isdigit() and sequence.isascii() and sequence.isdigit() and len(position) < 200):
+        raise ValueError(f"{position[:100]!r} is no position")
+    numbers = int(tx), int(sequence)
+    if max(numbers) >= 1 << 64:
+        raise ValueError(f"{position[:100]!r} is no position")
+    return *numbers, event_id
+
+
+_KINDS: Mapping[str, type[Event]] = {
+    "processed": Processed,
+    "deferred": Deferred,
+    "delivered": Delivered,
+    "bounce": Bounced,
+    "blocked": Bounced,
+    "dropped": Dropped,
+    "open": Opened,
+    "click": Clicked,
+    "unsubscribe": Unsubscribed,
+    "group_unsubscribe": GroupUnsubscribed,
+    "group_resubscribe": GroupResubscribed,
+}
+
+
+def event_of(row: Mapping[str, Any]) -> Event:
+    """The event of a row of ``events``: as it was logged, its times to the millisecond."""
+    kind = _KINDS[row["event"]]
+    values = dict(row) | {
+        "id": row["event_id"],
+        "at": row["at"] / 1000,
+        "batch_id": row["batch_id"] or None,
+        "categories": tuple(row["categories"]),
+        "machine": row["machine_rule"],
+    }
+    if row["next_attempt_at"] is not None:
+        values["next_attempt_at"] = row["next_attempt_at"] / 1000
+    return kind(**{name: values[name] for name in kind.__struct_fields__})
