@@ -52,7 +52,9 @@ class Client:
         """``body``: a JSON value. Raises NotSent, Unanswered."""
         return await self.request("POST", path, b"" if body is None else json.dumps(body).encode())
 
-    async def request(self, method: str, path: str, body: bytes = b"") -> HttpAnswer:
+    async def request(
+        self, method: str, path: str, body: bytes = b"", content_type: str = "application/json"
+    ) -> HttpAnswer:
         """Raises NotSent, Unanswered."""
         try:
             async with asyncio.timeout(CONNECT_S):
@@ -61,7 +63,7 @@ class Client:
             raise NotSent(str(error) or "no connection in time") from error
         try:
             async with asyncio.timeout(self._answer_s):
-                writer.write(self._head(method, path, len(body)) + body)
+                writer.write(self._head(method, path, len(body), content_type) + body)
                 await writer.drain()
                 return await _read(reader)
         except (OSError, EOFError, ValueError, asyncio.LimitOverrunError, TimeoutError) as error:
@@ -69,12 +71,12 @@ class Client:
         finally:
             writer.transport.abort()
 
-    def _head(self, method: str, path: str, length: int) -> bytes:
+    def _head(self, method: str, path: str, length: int, content_type: str) -> bytes:
         lines = (
             f"{method} {path} HTTP/1.1",
             f"Host: {self._host}:{self._port}",
             f"Authorization: Bearer {self._key}",
-            "Content-Type: application/json",
+            f"Content-Type: {content_type}",
             f"Content-Length: {length}",
             "Connection: close",
         )

@@ -38,6 +38,7 @@ from actors.smtpd.protocol import Service
 from benchmarks.flight import message_id
 from benchmarks.flight_session import FlightSession
 from benchmarks.sink_log import ConnectionEnded, Line, Receipt
+from benchmarks.tracked_links import TrackedLinks, tracked_links
 
 SLOW_S = 1.0
 """The delay of a slow reply."""
@@ -79,6 +80,8 @@ class SinkOptions(Struct, frozen=True, kw_only=True):
     without: tuple[Extension, ...] = ()
     """Extensions that are not offered."""
     writing: Writing = Writing.AT_ONCE
+    reads: bool = False
+    """It looks for tracked links, in mail whose recipients have fates."""
 
 
 class SinkBehavior(Struct, frozen=True):
@@ -110,8 +113,9 @@ MANNERS: dict[Manner, tuple[bool, bool, Answer]] = {
 class Sink:
     """Decides on every message and logs it. If ``log`` is unbuffered, its lines survive a SIGKILL."""
 
-    def __init__(self, log: BinaryIO, random: Random) -> None:
+    def __init__(self, log: BinaryIO, random: Random, *, reads: bool = False) -> None:
         self._log = log
+        self._reads = reads
         self._random = random
         self._order = SinkBehavior(Manner.HONEST)
         self._greylisted: set[str] = set()
@@ -128,9 +132,12 @@ class Sink:
 
     def take(self, envelope: ReceivedMessage) -> Answer:
         """Decide on a complete message from the slow path."""
-        return self.decide(envelope.session, envelope.rcpt_to, message_id(b"\n" + envelope.content, 1))
+        links = tracked_links(envelope.content) if self._reads else None
+        return self.decide(envelope.session, envelope.rcpt_to, message_id(b"\n" + envelope.content, 1), links)
 
-    def decide(self, session: int, recipients: tuple[str, ...], identity: str) -> Answer:
+    def decide(
+        self, session: int, recipients: tuple[str, ...], identity: str, links: TrackedLinks | None = None
+    ) -> Answer:
         """The same from the facts that are known of every message (``flight_session.Decide``)."""
         accepted, replied, answer = MANNERS[self._order.manner if self._is_struck() else Manner.HONEST]
         self._write(
@@ -141,6 +148,7 @@ class Sink:
                 recipients=recipients,
                 accepted=accepted,
                 replied=replied,
+                links=links,
             )
         )
         return answer
@@ -171,7 +179,7 @@ async def serve(log_path: Path, options: SinkOptions) -> None:
     loop = asyncio.get_running_loop()
     buffering = 0 if options.writing is Writing.AT_ONCE else BUFFER_BYTES
     with log_path.open("ab", buffering=buffering) as log:
-        sink = Sink(log, Random(0))
+        sink = Sink(log, Random(0), reads=options.reads)
         service = Service(
             options=ServerOptions(
                 hostname="sink.test",

@@ -5,6 +5,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from benchmarks.tracked_links import TrackedLinks
+
 
 class Receipt(Struct, frozen=True, kw_only=True, tag="receipt"):
     """A message that was received completely."""
@@ -21,6 +23,8 @@ class Receipt(Struct, frozen=True, kw_only=True, tag="receipt"):
     """The sink has taken responsibility for it."""
     replied: bool
     """Whether a reply was sent, of either kind, even if the client had gone meanwhile."""
+    links: TrackedLinks | None = None
+    """Of tracked mail, where the sink reads it."""
 
 
 class ConnectionEnded(Struct, frozen=True, kw_only=True, tag="ended"):

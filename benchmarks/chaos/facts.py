@@ -33,7 +33,8 @@ SELECT (SELECT count(*) FROM deliveries),
 """
 MESSAGES = """
 SELECT m.id, r.categories, m.batch_id, m.personal, o.status::text, extract(epoch FROM o.finished_at)::float8,
-       (SELECT count(*) FROM outcomes o2 WHERE o2.message_id = m.id), o.error_message
+       (SELECT count(*) FROM outcomes o2 WHERE o2.message_id = m.id), o.error_message,
+       extract(epoch FROM greatest(m.created_at, m.send_at))::float8
 FROM messages m JOIN requests r ON r.id = m.request_id LEFT JOIN outcomes o ON o.message_id = m.id
 ORDER BY m.id
 """
@@ -44,6 +45,7 @@ ORDER BY message_id, recipient_no
 TALLIES = """
 SELECT batch_id, coalesce(status::text, 'accepted'), sum(messages)::bigint FROM batch_tallies GROUP BY batch_id, status
 """
+LISTED = "SELECT address, list = 'group' FROM suppressions WHERE list IN ('unsubscribes', 'group') ORDER BY 1, 2"
 EVENTS = "SELECT message_id, recipient, event, count() FROM events_once GROUP BY message_id, recipient, event"
 
 
@@ -110,8 +112,14 @@ def read_journal(dsn: str) -> tuple[list[Stored], list[str], dict[str, dict[str,
     return stored, unfinished, dict(tallies)
 
 
+def read_lists(dsn: str) -> list[tuple[str, bool]]:
+    """Who is on a list of those who unsubscribed, and whether from the group or from all mail."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        return [(address, from_group) for address, from_group in connection.execute(LISTED)]
+
+
 def _stored(row: tuple[Any, ...]) -> Stored:
-    message_id, categories, batch_id, personalization, status, finished_at, outcomes, error_message = row
+    message_id, categories, batch_id, personalization, status, finished_at, outcomes, error_message, claimed_after = row
     content = decode_personalization(bytes(personalization))
     return Stored(
         message_id=message_id,
@@ -120,6 +128,7 @@ def _stored(row: tuple[Any, ...]) -> Stored:
         batch_id=batch_id,
         status=status,
         finished_at=finished_at,
+        claimed_after=claimed_after,
         outcomes=outcomes,
         error_message=error_message,
     )

@@ -28,8 +28,9 @@ BATCH_REQUESTS = 8
 class LoadStream:
     """One stream. ``sent`` and ``cancels`` are its records so far."""
 
-    def __init__(self, client: Client, rate: float, random: Random) -> None:
-        """``rate``: messages a second."""
+    def __init__(self, client: Client, rate: float, random: Random, group_id: int) -> None:
+        """``rate``: messages a second. ``group_id``: the unsubscribe group of half of the tracked mail."""
+        self._group_id = group_id
         self._client = client
         self._rate = rate
         self._random = random
@@ -101,7 +102,7 @@ class LoadStream:
         wait_s = CONNECT_WAIT_S
         began = time.monotonic()
         try:
-            body = mail.body(draft, number, now=time.time(), batch_id=batch_id)
+            body = mail.body(draft, number, now=time.time(), batch_id=batch_id, group_id=self._group_id)
             answer = await self._client.post("/v3/mail/send", body)
         except NotSent as error:
             sent.reason = str(error)

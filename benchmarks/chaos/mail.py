@@ -1,7 +1,8 @@
 """The content of the load: requests of every shape, drawn from a seed. Pure.
 
-Every address is used once, and contains its request and what the sink does with it. So every copy at the sink, every
-event and every row can be traced to its request. A request carries its number as a category.
+An address contains what the sink does with it. All but those of subscribers are used once, and contain their request.
+Subscribers get tracked mail again and again, half of them mail of a group: so there is mail that is still to be claimed
+when one unsubscribes. A request carries its number as a category, so every message can be traced to it.
 """
 
 from random import Random
@@ -20,6 +21,14 @@ GREYLISTED_SHARE = 0.06
 SCHEDULED_S = (6.0, 9.0)
 """How far ahead: the API sends a message at once if it is due within 5 s."""
 
+SUBSCRIBERS = 60
+"""Of either kind: of the group, and of mail with an unsubscribe link."""
+TRACKING = {"open_tracking": {"enable": True}, "click_tracking": {"enable": True}}
+LINK = "https://shop.example.com/offers?of=-number-"
+TRACKED_HTML = (
+    f'<html><body><p>Dear -name-, <a href="{LINK}">see</a> <a href="{LINK}&amp;more=1">more</a>.</p></body></html>'
+)
+
 TEXT = "Dear -name-,\n\nthis is message -number-. " + "All is well. " * 40 + "\n"
 HTML = "<html><body><p>Dear -name-,</p><p>this is message -number-.</p>" + "<p>All is well.</p>" * 40 + "</body></html>"
 
@@ -36,6 +45,8 @@ class RequestShape(Struct, frozen=True, kw_only=True):
     recipients: tuple[int, int] = (1, 1)
     scheduled: bool = False
     batch: bool = False
+    tracked: bool = False
+    """To subscribers."""
 
 
 SHAPES = (
@@ -45,6 +56,8 @@ SHAPES = (
     RequestShape(weight=12, messages=(1, 6), scheduled=True),
     RequestShape(weight=14, messages=(2, 20), batch=True),
     RequestShape(weight=4, messages=(2, 6), recipients=(1, 3), batch=True, scheduled=True),
+    RequestShape(weight=20, messages=(1, 6), tracked=True),
+    RequestShape(weight=6, messages=(2, 8), tracked=True, batch=True, scheduled=True),
 )
 
 
@@ -55,6 +68,8 @@ class RequestDraft(Struct, frozen=True, kw_only=True):
     delay_s: float | None
     batch: bool
     poison: bool = False
+    subscribers: tuple[int, ...] = ()
+    """Who gets each message, if it is tracked mail. All even: of the group; all odd: others."""
 
     @property
     def messages(self) -> int:
@@ -64,11 +79,14 @@ class RequestDraft(Struct, frozen=True, kw_only=True):
 def draw(random: Random) -> RequestDraft:
     """The next random request."""
     (shape,) = random.choices(SHAPES, [shape.weight for shape in SHAPES])
+    messages = random.randint(*shape.messages)
+    kind = random.randrange(2)
     return RequestDraft(
         fates=tuple(
-            tuple(_fate(random) for _ in range(random.randint(*shape.recipients)))
-            for _ in range(random.randint(*shape.messages))
+            ("ok",) if shape.tracked else tuple(_fate(random) for _ in range(random.randint(*shape.recipients)))
+            for _ in range(messages)
         ),
+        subscribers=tuple(random.sample(range(kind, 2 * SUBSCRIBERS, 2), messages)) if shape.tracked else (),
         delay_s=random.uniform(*SCHEDULED_S) if shape.scheduled else None,
         batch=shape.batch,
     )
@@ -88,14 +106,19 @@ def _fate(random: Random) -> str:
 
 def recipients(draft: RequestDraft, number: int) -> list[list[str]]:
     """The addresses of each message of request ``number``."""
+    if draft.subscribers:
+        return [[f"s{subscriber}.ok@{DOMAINS[subscriber % len(DOMAINS)]}"] for subscriber in draft.subscribers]
     return [
         [f"r{number}-{i}-{j}.{fate}@{DOMAINS[(number + i + j) % len(DOMAINS)]}" for j, fate in enumerate(fates)]
         for i, fates in enumerate(draft.fates)
     ]
 
 
-def body(draft: RequestDraft, number: int, *, now: float, batch_id: str | None) -> dict[str, Any]:
-    """The JSON of POST /v3/mail/send. ``now``: seconds since the epoch, the base of a scheduled request's delay."""
+def body(
+    draft: RequestDraft, number: int, *, now: float, batch_id: str | None, group_id: int | None = None
+) -> dict[str, Any]:
+    """The JSON of POST /v3/mail/send. ``now``: seconds since the epoch, the base of a scheduled request's delay.
+    ``group_id``: the group of tracked mail."""
     told: dict[str, Any] = {
         "personalizations": [
             {
@@ -112,6 +135,13 @@ def body(draft: RequestDraft, number: int, *, now: float, batch_id: str | None) 
         ],
         "categories": [f"{CATEGORY}{number}"],
     }
+    if draft.subscribers:
+        told["content"][1]["value"] = TRACKED_HTML
+        told["tracking_settings"] = dict(TRACKING)
+        if is_in_group(told["personalizations"][0]["to"][0]["email"]):
+            told["asm"] = {"group_id": group_id}
+        else:
+            told["tracking_settings"]["subscription_tracking"] = {"enable": True}
     if draft.delay_s is not None:
         told["send_at"] = int(now + draft.delay_s)
     if batch_id is not None:
@@ -122,6 +152,11 @@ def body(draft: RequestDraft, number: int, *, now: float, batch_id: str | None) 
 def number_of(categories: list[str]) -> int | None:
     """The request's number, from its categories; None for a request of another sender."""
     return next((int(name.removeprefix(CATEGORY)) for name in categories if name.startswith(CATEGORY)), None)
+
+
+def is_in_group(subscriber: str) -> bool:
+    """Whether a subscriber's address gets mail of the group."""
+    return int(subscriber.partition(".")[0].removeprefix("s")) % 2 == 0
 
 
 def fate_of(address: str) -> str:

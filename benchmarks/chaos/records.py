@@ -1,5 +1,6 @@
 """The records of a run: the requests with their answers, the faults as performed, the facts found afterwards. Pure."""
 
+from enum import StrEnum
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -37,11 +38,47 @@ class Cancel(Struct, kw_only=True):
     at: float
 
 
+class FetchKind(StrEnum):
+    """What a reader asked for, named as the event of it."""
+
+    OPEN = "open"
+    CLICK = "click"
+
+
+class Fetch(Struct, frozen=True, kw_only=True):
+    """A pixel or a link of a copy at the sink that a reader asked for."""
+
+    message_id: str
+    recipient: str
+    kind: FetchKind
+    is_answered: bool
+    """Otherwise it is unknown whether it counts."""
+    at: float
+    """When the answer came; seconds since the epoch."""
+
+
+class Unsubscribe(Struct, kw_only=True):
+    """A one-click unsubscribe of a reader."""
+
+    recipient: str
+    from_group: bool
+    """From the group of the message; otherwise from all mail."""
+    asked_at: float
+    answered_at: float | None = None
+    """When the answer came that it is done."""
+
+
+Span = tuple[float, float]
+"""From and until when, in seconds since the epoch."""
+
+
 class Done(Struct, frozen=True, kw_only=True):
     """A fault as performed."""
 
     kind: FaultKind
     at_s: float
+    ended_s: float = 0.0
+    """When it was over. 0 in older records."""
     pids: list[int]
     """The signalled processes; empty when none was found and nothing happened, or for the sink."""
 
@@ -68,6 +105,8 @@ class Stored(Struct, frozen=True, kw_only=True):
     status: str | None
     """None while it is unfinished."""
     finished_at: float | None
+    claimed_after: float = 0.0
+    """When it was accepted, or its send time: no claim was before. Seconds since the epoch."""
     outcomes: int = 1
     error_message: str | None = None
 
@@ -102,3 +141,11 @@ class VerdictFacts(Struct, frozen=True, kw_only=True):
     sink: list[Line]
     problems: list[str]
     """Failures that no scheduled fault explains."""
+    fetches: list[Fetch] = []
+    unsubscribes: list[Unsubscribe] = []
+    listed: list[tuple[str, bool]] = []
+    """The entries of suppression lists: addresses, and whether they left the group or all mail."""
+    api_killed: list[Span] = []
+    """When processes of the API were killed, as far as is known."""
+    journal_away: list[Span] = []
+    """When Postgres did not answer; its recovery follows."""

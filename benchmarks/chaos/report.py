@@ -14,8 +14,11 @@ from benchmarks.chaos.records import Done
 from benchmarks.chaos.verdict import ChaosVerdict
 
 COUNTED = ("promised", "delivered", "bounced", "failed", "cancelled", "duplicated")
-LISTED = ("promised", "unanswered", "found", "recipients", *COUNTED[1:-1], "set_aside")
-BROKEN = ("lost", "stuck", "cancelled_but_sent", "disagreements", "problems", "inexcusable")
+LISTED = (
+    *("promised", "unanswered", "found", "recipients", *COUNTED[1:-1]),
+    *("set_aside", "suppressed", "unsubscribes", "fetches"),
+)
+BROKEN = ("lost", "stuck", "cancelled_but_sent", "unsubscribed_but_sent", "disagreements", "problems", "inexcusable")
 SHOWN = 10
 """The number shown of each kind of broken promise; a record has all."""
 

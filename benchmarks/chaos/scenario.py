@@ -24,14 +24,16 @@ from benchmarks.chaos import facts, report
 from benchmarks.chaos.faults import ChaosFault, FaultKind, longest_outage_s, schedule
 from benchmarks.chaos.load import LoadStream
 from benchmarks.chaos.poison import Poisoner
+from benchmarks.chaos.readers import Readers
 from benchmarks.chaos.records import Left, VerdictFacts
 from benchmarks.chaos.report import ChaosRecord
-from benchmarks.chaos.storm import Storm
+from benchmarks.chaos.storm import API_KILLS, OUTAGES, Storm
 from benchmarks.chaos.verdict import judge
 from benchmarks.client import Client
 from benchmarks.machine import commit, machine
 from benchmarks.phases import Phases, Tell
 from benchmarks.postray import PostrayProcess
+from benchmarks.sink import SinkOptions
 from benchmarks.sink_process import SinkProcess
 from cluster.installation.embedded import EmbeddedPostgres
 
@@ -85,7 +87,7 @@ class ChaosWorld:
         self.directory = Path(tempfile.mkdtemp(prefix="pr-chaos-"))
         self.directory.chmod(0o755)
         self.postgres = EmbeddedPostgres(self.directory / "postgres")
-        self.sink = SinkProcess(self.directory / "sink")
+        self.sink = SinkProcess(self.directory / "sink", SinkOptions(reads=True))
         self.dsn = ""
         self._faults = faults
         self._postray: PostrayProcess | None = None
@@ -102,8 +104,10 @@ class ChaosWorld:
         self._postray = PostrayProcess(self.directory / "data", variables(relay, self.dsn, self._faults))
         self._postray.start()
 
-    def keep_book(self, load: LoadStream) -> None:
+    def keep_book(self, load: LoadStream, readers: Readers) -> None:
         """Write the requests and answers into the scratch directory."""
+        (self.directory / "fetches.json").write_bytes(msgspec.json.encode(readers.fetches))
+        (self.directory / "unsubscribes.json").write_bytes(msgspec.json.encode(readers.unsubscribes))
         (self.directory / "sent.json").write_bytes(msgspec.json.encode(load.sent))
         (self.directory / "cancels.json").write_bytes(msgspec.json.encode(load.cancels))
 
@@ -132,14 +136,16 @@ async def run(options: ChaosOptions, console: Console) -> ChaosRecord:
         try:
             with phases.phase("starting"):
                 await to_its_end(world.open)
-            load = LoadStream(Client(world.postray.url, world.postray.key), options.rate, Random(options.seed))
+            client = Client(world.postray.url, world.postray.key)
+            load = LoadStream(client, options.rate, Random(options.seed), await _make_group(client))
+            readers = Readers(client, world.sink.tail(), Random(options.seed))
             storm = Storm(world.postray, world.postgres, world.sink, load.poison)
             with Poisoner(world.postray, world.dsn, storm.frozen) as poisoner:
                 with phases.phase("storm", options.seconds) as tell:
-                    await _through(storm, load, faults, options.seconds, tell)
+                    await _through(storm, load, readers, faults, options.seconds, tell)
                 with phases.phase("rest") as tell:
                     left = await _at_rest(world, options, tell)
-            found = await _afterwards(world, storm, load, left, options, phases)
+            found = await _afterwards(world, storm, load, readers, left, options, phases)
             verdict = judge(found)
         finally:
             with phases.phase("ending"):
@@ -164,8 +170,16 @@ async def run(options: ChaosOptions, console: Console) -> ChaosRecord:
     )
 
 
-async def _through(storm: Storm, load: LoadStream, faults: Sequence[ChaosFault], seconds: float, tell: Tell) -> None:
-    """Run load and storm in parallel, until both have ended and all faults are undone."""
+async def _make_group(client: Client) -> int:
+    """The unsubscribe group of half of the tracked mail."""
+    answer = await client.post("/v3/asm/groups", {"name": "Offers", "description": "Our offers"})
+    return int(answer.json()["id"])
+
+
+async def _through(
+    storm: Storm, load: LoadStream, readers: Readers, faults: Sequence[ChaosFault], seconds: float, tell: Tell
+) -> None:
+    """Run load, readers and storm in parallel, until all have ended and all faults are undone."""
     began = time.monotonic()
 
     async def tell_for_ever() -> None:
@@ -178,6 +192,7 @@ async def _through(storm: Storm, load: LoadStream, faults: Sequence[ChaosFault],
     try:
         async with asyncio.timeout(seconds + LATE_S), asyncio.TaskGroup() as group:
             group.create_task(load.run(seconds))
+            group.create_task(readers.run(seconds))
             group.create_task(_storm(storm, faults))
     finally:
         telling.cancel()
@@ -196,7 +211,13 @@ async def _at_rest(world: ChaosWorld, options: ChaosOptions, tell: Tell) -> Left
 
 
 async def _afterwards(
-    world: ChaosWorld, storm: Storm, load: LoadStream, left: Left, options: ChaosOptions, phases: Phases
+    world: ChaosWorld,
+    storm: Storm,
+    load: LoadStream,
+    readers: Readers,
+    left: Left,
+    options: ChaosOptions,
+    phases: Phases,
 ) -> VerdictFacts:
     """Ask the API, stop postray, and collect all facts."""
     client = Client(world.postray.url, world.postray.key)
@@ -204,14 +225,15 @@ async def _afterwards(
         away = await facts.wait_for_actors(world.postray.idle, options.max_wait_s)
         away += await facts.wait_for_api(client, options.max_wait_s)
         stored, unfinished, tallies = await to_its_end(facts.read_journal, world.dsn)
+        listed = await to_its_end(facts.read_lists, world.dsn)
         ids = [message.message_id for message in stored]
         shown, of_messages = await facts.ask_messages(client, ids, Random(options.seed))
         batches, of_batches = await facts.ask_batches(client, list(tallies))
     with phases.phase("judging"):
         left_running = await to_its_end(world.postray.stop)
         events = await to_its_end(facts.read_events, world.postray.data_dir)
-    world.keep_book(load)
-    problems = [*load.problems, *storm.problems, *away, *of_messages, *of_batches]
+    world.keep_book(load, readers)
+    problems = [*load.problems, *readers.problems, *storm.problems, *away, *of_messages, *of_batches]
     problems += [f"process {pid} was left by postray down" for pid in left_running]
     return VerdictFacts(
         sent=load.sent,
@@ -225,4 +247,9 @@ async def _afterwards(
         events=events,
         sink=world.sink.lines(),
         problems=problems,
+        fetches=readers.fetches,
+        unsubscribes=readers.unsubscribes,
+        listed=listed,
+        api_killed=storm.spans(API_KILLS),
+        journal_away=storm.spans(OUTAGES),
     )

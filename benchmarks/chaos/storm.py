@@ -7,13 +7,14 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+import time
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 
 import psutil
 
 from benchmarks.blocking import to_its_end
 from benchmarks.chaos.faults import ChaosFault, FaultKind, FaultLane
-from benchmarks.chaos.records import Done
+from benchmarks.chaos.records import Done, Span
 from benchmarks.postray import PostrayDidNotStart, PostrayProcess
 from benchmarks.sink import Manner, SinkBehavior
 from benchmarks.sink_process import SinkProcess
@@ -37,6 +38,9 @@ MANNERS = {
     FaultKind.SINK_STALLS_AFTER: SinkBehavior(Manner.STALL_AFTER, 0.1),
     FaultKind.SINK_SLOW: SinkBehavior(Manner.SLOW, 0.5),
 }
+API_KILLS = (FaultKind.KILL_API, FaultKind.KILL_ALL)
+OUTAGES = (FaultKind.STOP_POSTGRES, FaultKind.FREEZE_POSTGRES, FaultKind.KILL_BACKEND)
+"""Of the journal."""
 TARGET_S = 6.0
 """How long a fault waits for its process: a killed one takes a moment to restart."""
 LOOK_S = 0.1
@@ -63,6 +67,7 @@ class Storm:
         self._sink = sink
         self._frozen: set[psutil.Process] = set()
         self._began = 0.0
+        self._began_at = 0.0
         self.done: list[Done] = []
         self.problems: list[str] = []
 
@@ -71,6 +76,14 @@ class Storm:
         """Faults that ended at least one process."""
         return sum(done.kind.startswith("kill") and bool(done.pids) for done in self.done)
 
+    def spans(self, kinds: Collection[FaultKind]) -> list[Span]:
+        """When faults of these kinds took place, in seconds since the epoch."""
+        return [
+            (self._began_at + done.at_s, self._began_at + done.ended_s)
+            for done in self.done
+            if done.kind in kinds and done.pids
+        ]
+
     def frozen(self) -> set[int]:
         """The currently frozen processes."""
         return {process.pid for process in tuple(self._frozen)}
@@ -78,6 +91,7 @@ class Storm:
     async def run(self, faults: Sequence[ChaosFault]) -> None:
         """Perform the faults on time, or late when the previous one of the lane took longer."""
         self._began = asyncio.get_running_loop().time()
+        self._began_at = time.time()
         lanes = [[fault for fault in faults if fault.lane is lane] for lane in FaultLane]
         async with asyncio.TaskGroup() as group:
             for lane in lanes:
@@ -94,7 +108,7 @@ class Storm:
             await asyncio.sleep(max(0.0, fault.at_s - self._now()))
             at_s = self._now()
             pids = await self._perform(fault)
-            self.done.append(Done(kind=fault.kind, at_s=round(at_s, 2), pids=pids))
+            self.done.append(Done(kind=fault.kind, at_s=round(at_s, 2), ended_s=round(self._now(), 2), pids=pids))
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time() - self._began

@@ -22,6 +22,7 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
+from benchmarks.chaos import feedback
 from benchmarks.chaos.mail import fate_of
 from benchmarks.chaos.records import SentRequest, Stored, VerdictFacts
 from benchmarks.sink_log import ConnectionEnded, Line, Receipt
@@ -59,6 +60,12 @@ class ChaosVerdict(Struct, frozen=True, kw_only=True):
     cancelled: int
     set_aside: int = 0
     """Poison messages that were set aside, as required. 0 in older records."""
+    suppressed: int = 0
+    """Messages that were dropped because their recipient had unsubscribed. 0 in older records, as the next two."""
+    unsubscribes: int = 0
+    """Unsubscribes that were answered."""
+    fetches: int = 0
+    """Opens and clicks that were answered."""
     copies: int
     """Pairs of message and recipient, accepted by the sink."""
     duplicated: int
@@ -72,6 +79,8 @@ class ChaosVerdict(Struct, frozen=True, kw_only=True):
     lost: list[str]
     stuck: list[str]
     cancelled_but_sent: list[str]
+    unsubscribed_but_sent: list[str] = []
+    """Claimed after an answered unsubscribe, and not dropped."""
     disagreements: list[str]
     """Contradictions between journal, ClickHouse, sink and API."""
     problems: list[str]
@@ -84,6 +93,7 @@ class ChaosVerdict(Struct, frozen=True, kw_only=True):
             "lost": self.lost,
             "stuck": self.stuck,
             "cancelled but sent": self.cancelled_but_sent,
+            "unsubscribed but sent": self.unsubscribed_but_sent,
             "disagreements": self.disagreements,
             "problems": self.problems,
             "inexcusable duplicates": self.inexcusable,
@@ -114,6 +124,9 @@ def judge(facts: VerdictFacts) -> ChaosVerdict:
         failed=by_status["failed"],
         cancelled=by_status["cancelled"],
         set_aside=sum(map(_is_set_aside, facts.stored)),
+        suppressed=sum(map(feedback.is_suppressed, facts.stored)),
+        unsubscribes=sum(done.answered_at is not None for done in facts.unsubscribes),
+        fetches=sum(fetch.is_answered for fetch in facts.fetches),
         copies=copies.total(),
         duplicated=sum(count > 1 for count in copies.values()),
         surplus=sum(count - (copy in told) for copy, count in copies.items()),
@@ -125,10 +138,12 @@ def judge(facts: VerdictFacts) -> ChaosVerdict:
         ],
         lost=[
             *_unknown(facts),
+            *feedback.unsubscribes_lost(facts),
             *(f"{m} to {r}: said delivered, not at the sink" for m, r in sorted(told - set(copies))),
         ],
         stuck=_stuck(facts),
         cancelled_but_sent=list(_sent_after_cancel(facts, receipts)),
+        unsubscribed_but_sent=list(feedback.unsubscribed_but_sent(facts, receipts)),
         disagreements=list(_disagreements(facts, copies)),
         problems=facts.problems,
     )
@@ -218,6 +233,8 @@ def _disagreements(facts: VerdictFacts, copies: Counter[Copy]) -> Iterator[str]:
             yield f"{message_id} to {recipient}: in ClickHouse, not in the journal"
     yield from _of_batches(facts)
     yield from _of_shown(facts)
+    yield from feedback.suppressed_unasked(facts)
+    yield from feedback.miscounted(facts)
 
 
 def _of_message(message: Stored, facts: VerdictFacts) -> Iterator[str]:
@@ -236,7 +253,8 @@ def _of_message(message: Stored, facts: VerdictFacts) -> Iterator[str]:
         if sum(had.values()) != 1:
             yield f"{name}: {message.status} in the journal, events {had}"
         ends |= had.keys()
-        yield from _of_fate(name, recipient, had, message.status)
+        if not feedback.is_suppressed(message):
+            yield from _of_fate(name, recipient, had, message.status)
     if message.status is not None and ends and message.status not in _statuses(ends):
         yield f"{message.message_id}: {message.status} in the journal, events {sorted(ends)}"
 
