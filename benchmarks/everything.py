@@ -23,6 +23,7 @@ QUICK: Mapping[str, Mapping[str, Any]] = {
     "backlog": {"messages": 100_000, "seconds": 5.0},
     "attacks": {"seconds": 3.0},
     "tracking": {"seconds": 2.0, "messages": 200},
+    "webhooks": {"seconds": 4.0},
 }
 """Options that differ from the defaults, so that the whole run takes less than ten minutes."""
 AMOUNTS: Mapping[str, Mapping[str, int]] = {
@@ -35,6 +36,7 @@ AMOUNTS: Mapping[str, Mapping[str, int]] = {
     "multi-recipient": {"messages": 1000},
     "templates": {"messages": 3000},
     "everything-on": {"messages": 3000},
+    "webhooks": {"events": 50_000, "posts": 6000},
     "stages": {"messages": 3000},
     "growth": {"messages": 10_000},
     "peers": {"messages": 4000, "postfix_messages": 500},

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-import msgspec
 from msgspec import Struct
+
+from benchmarks.tail import Tail
 
 
 class HookedEvent(Struct, frozen=True, kw_only=True):
@@ -38,8 +39,9 @@ class Post(Struct, frozen=True, kw_only=True):
 
 def read_posts(path: Path) -> list[Post]:
     """Every line of an endpoint's log; an incomplete last one is left out."""
-    try:
-        text = path.read_bytes()
-    except FileNotFoundError:
-        return []
-    return msgspec.json.Decoder(Post).decode_lines(text[: text.rfind(b"\n") + 1])
+    return tail_of(path).take()
+
+
+def tail_of(path: Path) -> Tail[Post]:
+    """A reader of an endpoint's log, from the first line."""
+    return Tail(path, Post)

@@ -5,8 +5,9 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.hook import HookBehavior, HookOptions
-from benchmarks.hook_log import Post, read_posts
+from benchmarks.hook_log import Post, read_posts, tail_of
 from benchmarks.server_process import ServerProcess
+from benchmarks.tail import Tail
 
 DEFAULT = HookOptions()
 
@@ -22,6 +23,10 @@ class HookProcess(ServerProcess):
     def order(self, order: HookBehavior) -> None:
         """Change its behaviour from now on."""
         self.tell(msgspec.json.encode(order))
+
+    def tail(self) -> Tail[Post]:
+        """A reader of its log, from the first line."""
+        return tail_of(self._log)
 
     def posts(self) -> list[Post]:
         """All posts that it logged."""

@@ -36,6 +36,7 @@ from benchmarks.scenarios import (
     stages,
     templates,
     tracking,
+    webhooks,
 )
 from benchmarks.tuning import options
 
@@ -62,6 +63,7 @@ SCENARIOS: Mapping[str, tuple[type[Struct], Make]] = {
     "reads": (reads.Options, reads.Reads),
     "images": (images.Options, images.Images),
     "tracking": (tracking.Options, tracking.Tracking),
+    "webhooks": (webhooks.Options, webhooks.Webhooks),
     "growth": (growth.GrowthOptions, growth.Growth),
     "backlog": (backlog.BacklogOptions, backlog.Backlog),
     "peers": (peers.Options, peers.Peers),

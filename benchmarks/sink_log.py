@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-import msgspec
 from msgspec import Struct
 
+from benchmarks.tail import Tail
 from benchmarks.tracked_links import TrackedLinks
 
 
@@ -44,27 +44,11 @@ class ConnectionEnded(Struct, frozen=True, kw_only=True, tag="ended"):
 Line = Receipt | ConnectionEnded
 
 
-class Tail:
-    """Reads a growing log, each line once. A log that does not exist yet has no lines."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._position = 0
-        self._decode = msgspec.json.Decoder(Line).decode_lines
-
-    def take(self) -> list[Line]:
-        """The complete lines since the last call."""
-        try:
-            with self._path.open("rb") as file:
-                file.seek(self._position)
-                text = file.read()
-        except FileNotFoundError:
-            return []
-        whole = text[: text.rfind(b"\n") + 1]
-        self._position += len(whole)
-        return self._decode(whole)
-
-
 def read_log(path: Path) -> list[Line]:
     """Every line of a sink's log; an incomplete last one is left out."""
-    return Tail(path).take()
+    return tail_of(path).take()
+
+
+def tail_of(path: Path) -> Tail[Line]:
+    """A reader of a sink's log, from the first line."""
+    return Tail(path, Line)

@@ -6,7 +6,8 @@ import msgspec
 
 from benchmarks.server_process import ServerProcess
 from benchmarks.sink import SinkBehavior, SinkOptions
-from benchmarks.sink_log import Line, Tail, read_log
+from benchmarks.sink_log import Line, read_log, tail_of
+from benchmarks.tail import Tail
 
 DEFAULT = SinkOptions()
 
@@ -23,9 +24,9 @@ class SinkProcess(ServerProcess):
         """Change its behaviour from now on."""
         self.tell(msgspec.json.encode(order))
 
-    def tail(self) -> Tail:
+    def tail(self) -> Tail[Line]:
         """A reader of its log, from the first line."""
-        return Tail(self._log)
+        return tail_of(self._log)
 
     def lines(self) -> list[Line]:
         """All lines of its log."""

@@ -41,8 +41,9 @@ from benchmarks.records import Better, Repeat
 from benchmarks.runner import Measure
 from benchmarks.scenarios.sending import Messages, PerRequest
 from benchmarks.sink import SinkOptions, Writing
-from benchmarks.sink_log import Receipt, Tail
+from benchmarks.sink_log import Line, Receipt
 from benchmarks.sink_process import SinkProcess
+from benchmarks.tail import Tail
 from cluster.dkim_keys import generate_ed25519_key, generate_rsa_key, load_private_key
 from cluster.events import decode_batch, encode_batch
 from cluster.installation.embedded import EmbeddedPostgres
@@ -144,7 +145,7 @@ class Stages:
         sink = SinkProcess(directory / "sink", SinkOptions(writing=Writing.SOON))
         self._stack.callback(sink.stop)
         await self._connect(await to_its_end(sink.start))
-        self._tail: Tail = sink.tail()
+        self._tail: Tail[Line] = sink.tail()
         rsa, ed25519 = (load_private_key(make()[0]) for make in (generate_rsa_key, generate_ed25519_key))
         self._signers = Signer("mail.example.com", {"r": rsa}), Signer("mail.example.com", {"r": rsa, "e": ed25519})
 

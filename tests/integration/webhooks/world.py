@@ -151,7 +151,7 @@ async def owe(journal: Journal, endpoint: Endpoint, events: Sequence[OwedEvent])
 async def query(journal: Journal, statement: str, *parameters: Any) -> list[Row]:
     async with journal._database.connection() as connection:
         cursor = await connection.execute(statement.encode(), parameters)
-        return await cursor.fetchall() if cursor.description else []
+        return await cursor.fetchall() if cursor.description is not None else []
 
 
 async def logged(journal: Journal) -> list[WebhookAttempt | WebhookDisabled]:
