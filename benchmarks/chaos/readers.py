@@ -13,7 +13,8 @@ from typing import Any
 from benchmarks.chaos.mail import is_in_group
 from benchmarks.chaos.records import Fetch, FetchKind, Unsubscribe
 from benchmarks.client import Client, NotSent, Unanswered
-from benchmarks.sink_log import Receipt, Tail
+from benchmarks.sink_log import Line, Receipt
+from benchmarks.tail import Tail
 
 OPENED_SHARE = 0.5
 CLICKED_SHARE = 0.3
@@ -32,7 +33,7 @@ ANSWERS = {FetchKind.OPEN: 200, FetchKind.CLICK: 302}
 class Readers:
     """All readers. ``fetches`` and ``unsubscribes`` are their records so far."""
 
-    def __init__(self, client: Client, tail: Tail, random: Random) -> None:
+    def __init__(self, client: Client, tail: Tail[Line], random: Random) -> None:
         self._client = client
         self._tail = tail
         self._random = random
