@@ -1,8 +1,7 @@
 """DKIM signatures (RFC 6376), RSA and Ed25519 (RFC 8463).
 
-This module owns canonicalisation (relaxed/relaxed: relays may refold a field or trim a line), the choice of signed
-fields, and the form of DKIM-Signature. It does not verify (the tests use dkimpy for that), make or keep a key
-(``cluster.dkim_keys``), or read a clock.
+This module owns the choice of signed fields, and the form of DKIM-Signature. relaxed.py canonicalises. It does not
+verify (the tests use dkimpy for that), make or keep a key (``cluster.dkim_keys``), or read a clock.
 """
 
 from base64 import b64encode
@@ -14,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from msgspec import Struct
 
 from actors.compose import ed25519, rsa
+from actors.compose.relaxed import relaxed_lines, relaxed_value, without_empty_end
 from cluster.dkim_keys import PrivateKey
 from cluster.message.header_fields import domain_name, fold
 from cluster.message.transfer_encoding import LINE
@@ -33,8 +33,6 @@ _LEAST_RSA_BITS = 2048
 
 _MOST_NAMES = 50
 """Names in a cached list of header fields; each name has less than 1,000 octets."""
-SLICE = 128 * 1024
-"""Octets of a body that are canonicalised in one call."""
 
 
 class Unsigned(Struct, frozen=True):
@@ -87,7 +85,7 @@ class Signer:
             lower = name.lower()
             if lower in self._signed:
                 names.append(lower)
-                signed.append(b"%b:%b\r\n" % (lower, _relaxed(value)))
+                signed.append(b"%b:%b\r\n" % (lower, relaxed_value(value)))
         if b"from" not in names:
             raise ValueError("no From field to sign")
         tags = b"\r\n t=%d; h=%b;\r\n bh=%b;\r\n b=" % (signed_at, _name_list((*names, *_OVERSIGNED)), body_hash)
@@ -129,46 +127,12 @@ def sign_all(unsigned: Sequence[Unsigned]) -> list[bytes]:
 
 def body_hash(body: bytes) -> bytes:
     """The ``bh=`` value of a body with CRLF line ends: SHA-256 over its relaxed form (RFC 6376 §3.4.4), in base64."""
-    if len(body) <= SLICE:
-        body = _relaxed_lines(body)
-        if body.endswith(b"\r\n\r\n") or body == b"\r\n":
-            body = body.rstrip(b"\r\n")
-            body += b"\r\n" if body else b""
-        return b64encode(sha256(body).digest())
-    made = sha256()
-    begin = line_ends = 0
-    begun = False
-    while begin < len(body):
-        # Some lines at a time: one call for all of them would hold the interpreter lock for too long.
-        end = body.find(b"\r\n", begin + SLICE) + 2
-        piece = _relaxed_lines(body[begin:end] if end > 1 else body[begin:])
-        begin = end if end > 1 else len(body)
-        if said := piece.rstrip(b"\r\n"):
-            made.update(b"\r\n" * line_ends + said)
-            begun, line_ends = True, 0
-        line_ends += (len(piece) - len(said)) // 2
-    if begun and line_ends:
-        made.update(b"\r\n")  # empty lines at the end do not count
-    return b64encode(made.digest())
+    return hash_of_relaxed(relaxed_lines(body))
 
 
-def _relaxed(value: bytes) -> bytes:
-    """A field's value in relaxed form (RFC 6376 §3.4.2): unfolded, each run of white space as one space."""
-    return _single_spaces(value.replace(b"\r\n", b"")).strip(b" ")
-
-
-def _relaxed_lines(lines: bytes) -> bytes:
-    """Whole lines in relaxed form (RFC 6376 §3.4.4 (a))."""
-    return _single_spaces(lines).replace(b" \r\n", b"\r\n")
-
-
-def _single_spaces(data: bytes) -> bytes:
-    """Each run of spaces and tabs as one space. Repeated replacement takes a fifth of a pattern's time: most runs are
-    short, and each pass halves them."""
-    data = data.replace(b"\t", b" ")
-    while b"  " in data:
-        data = data.replace(b"  ", b" ")
-    return data
+def hash_of_relaxed(body: bytes) -> bytes:
+    """The same of a body whose lines are in relaxed form already."""
+    return b64encode(sha256(without_empty_end(body)).digest())
 
 
 def _name_list(names: tuple[bytes, ...]) -> bytes:

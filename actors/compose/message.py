@@ -60,7 +60,7 @@ def draft_message(
     composed = skeleton.compose(
         personalization, message_id=message_id, date=date, addressee=addressee, filled=filled, feedback_id=feedback_id
     )
-    body_hash = skeleton.body_hash(composed.body) if signer is not None else b""
+    body_hash = skeleton.body_hash(composed.body, composed.relaxed) if signer is not None else b""
     at = int(signed_at.timestamp())
     downgraded = None
     if composed.downgraded is not None:

@@ -67,6 +67,8 @@ class Composed(Struct, frozen=True):
     smtputf8: bool
     downgraded: tuple[tuple[bytes, bytes], ...] | None = None
     """The header fields for a host without SMTPUTF8, if they differ and can be made."""
+    relaxed: bytes | None = None
+    """The body as DKIM hashes it, if that is known."""
 
 
 class Skeleton:
@@ -93,7 +95,7 @@ class Skeleton:
         for attachment in content.attachments:
             if attachment.sha256 not in files:
                 raise NotComposable(f"the file of attachment {attachment.filename!r} is missing")
-            entity = parts.file(attachment, files[attachment.sha256], self._boundary)
+            entity = parts.shared(parts.file(attachment, files[attachment.sha256], self._boundary))
             (self._inline if attachment.inline else self._attached).append(entity)
         self._files_bytes = sum([len(entity.content) for entity in (*self._inline, *self._attached)])
 
@@ -139,7 +141,7 @@ class Skeleton:
         except UnicodeEncodeError as error:
             raise _half_pair() from error
         downgraded = _downgraded(header, personalization) if smtputf8 else None
-        return Composed(tuple(header), entity.content, smtputf8, downgraded)
+        return Composed(tuple(header), entity.content, smtputf8, downgraded, entity.relaxed)
 
     def fill(self, data: bytes, **bounds: int) -> Filled | None:
         """The template with a message's data: see ``Renderer.fill``. Raises TooMuch."""
@@ -160,10 +162,13 @@ class Skeleton:
         more = self._transformer.growth(self._renderer.unfilled(personalization), values_bytes)
         return None if more is None else grown + more
 
-    def body_hash(self, body: bytes) -> bytes:
-        """The DKIM hash of a body made here; that of the shared body is computed once."""
+    def body_hash(self, body: bytes, relaxed: bytes | None = None) -> bytes:
+        """The DKIM hash of a body made here; that of the shared body is computed once. ``relaxed``: as in
+        ``Composed``."""
         shared: Entity | None = vars(self).get("_shared")  # not made if every message has its own body
-        return self._shared_hash if shared is not None and body is shared.content else dkim.body_hash(body)
+        if shared is not None and body is shared.content:
+            return self._shared_hash
+        return dkim.body_hash(body) if relaxed is None else dkim.hash_of_relaxed(relaxed)
 
     def _addressing(self, said: Rendered, personalization: PreparedPersonalization) -> tuple[_Fields, bool]:
         shared = self._content
@@ -212,7 +217,7 @@ class Skeleton:
             entity = self._multipart("mixed", [entity, *self._attached])
         content = entity.content
         if content and not content.endswith(b"\r\n"):
-            entity = Entity(entity.type, entity.encoding, content + b"\r\n")
+            entity = _with_line_end(entity)
         return entity
 
     def _require_room(self, fillings: list[Filling]) -> None:
@@ -232,8 +237,8 @@ class Skeleton:
 
     def _filled(self, filling: Filling) -> Entity:
         form = _form(filling)
-        if form is not None:
-            return form.fill(filling.values)
+        if form is not None and (entity := form.fill(filling.values)) is not None:
+            return entity
         part = filling.part()
         return parts.text(part.type, part.value)
 
@@ -244,7 +249,7 @@ class Skeleton:
     # overrides it.
 
     def _share(self, index: int, part: BodyPart) -> Entity:
-        entity = self._shared_texts[index] = parts.text(part.type, part.value)
+        entity = self._shared_texts[index] = parts.shared(parts.text(part.type, part.value))
         return entity
 
     @_Once
@@ -291,8 +296,16 @@ def compile_content(
         raise _half_pair() from error
 
 
+def _with_line_end(entity: Entity) -> Entity:
+    content = entity.content + b"\r\n"
+    relaxed = entity.relaxed
+    if relaxed is not None:
+        relaxed = content if relaxed is entity.content else relaxed + b"\r\n"
+    return Entity(entity.type, entity.encoding, content, relaxed=relaxed)
+
+
 def _form(filling: Filling) -> Form | None:
-    """The form of the part, made once for all fillings; None if the literals alone do not decide the encoding."""
+    """The form of the part, made once for all fillings; None if each must be encoded as a whole."""
     cut = filling.cut
     if isinstance(cut.form, Undecided):
         pieces = cut.pieces()
@@ -303,7 +316,7 @@ def _form(filling: Filling) -> Form | None:
 def _least_size(filling: Filling) -> int:
     """A lower bound, close to exact, of the part's octets on the wire."""
     form = _form(filling)
-    return filling.cut.size(filling.values) if form is None else form.quoted.size(filling.values)
+    return filling.cut.size(filling.values) if form is None else form.size(filling.values)
 
 
 def _half_pair() -> NotComposable:

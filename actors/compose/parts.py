@@ -1,7 +1,7 @@
 """MIME entities: texts and files in a transfer encoding, and entities combined to a multipart.
 
-cluster/message/transfer_encoding.py encodes texts and files so that any relay can carry them and none contains a
-boundary. mime.py decides which entities a message has.
+cluster/message (transfer_encoding.py, forms.py) encodes texts and files so that any relay can carry them and none
+contains a boundary. mime.py decides which entities a message has.
 
 RFC 2045 and 2046 (MIME), 2183 and 2231 (file names), 2387 (related), 2392 (Content-ID), 6047 (calendar), 6532
 (message/global).
@@ -9,22 +9,22 @@ RFC 2045 and 2046 (MIME), 2183 and 2231 (file names), 2387 (related), 2392 (Cont
 
 import re
 import unicodedata
-from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from collections.abc import Hashable, Sequence
 
 from msgspec import Struct
 
+from actors.compose.relaxed import relaxed_lines, single_spaces
 from cluster.journal.records import Attachment
+from cluster.message import forms
 from cluster.message.charsets import charset_of
+from cluster.message.forms import Values
 from cluster.message.header_fields import fold, refuse_line_ends, runs
 from cluster.message.mime_fields import content_id, media_type
 from cluster.message.transfer_encoding import (
     LINE_LIMIT,
-    QuotedForm,
     base64_length,
     base64_lines,
     encoded_text,
-    quoted_form,
     slices,
 )
 
@@ -48,19 +48,24 @@ class Entity(Struct, frozen=True):
     encoding: bytes
     content: bytes
     further: bytes = b""
+    relaxed: bytes | None = None
+    """The content as DKIM hashes it, if that is known: what messages share is brought into that form once."""
 
-    def lines(self) -> tuple[bytes, ...]:
-        """The entity as it is written between boundaries."""
-        return (
-            b"Content-Type: ",
+    @property
+    def fields(self) -> bytes:
+        """The fields as they are written between boundaries, and the empty line behind them."""
+        return b"Content-Type: %b\r\nContent-Transfer-Encoding: %b\r\n%b\r\n" % (
             self.type,
-            b"\r\nContent-Transfer-Encoding: ",
             self.encoding,
-            b"\r\n",
             self.further,
-            b"\r\n",
-            self.content,
         )
+
+
+def shared(entity: Entity) -> Entity:
+    """An entity that several messages share."""
+    relaxed = relaxed_lines(entity.content)
+    same = relaxed == entity.content
+    return Entity(entity.type, entity.encoding, entity.content, entity.further, entity.content if same else relaxed)
 
 
 def text(type_: str, value: str) -> Entity:
@@ -72,24 +77,56 @@ def text(type_: str, value: str) -> Entity:
     return Entity(_text_type(kind, parameters), encoding, content)
 
 
-class Form(Struct, frozen=True):
+class Form:
     """A text part with holes: only the values are encoded for each message."""
 
-    type: bytes
-    quoted: QuotedForm
+    __slots__ = ("_pieces", "_relaxed", "_text", "_type")
 
-    def fill(self, values: Mapping[Any, str]) -> Entity:
-        """The part with the values in its holes; line ends in the values are ``\\n``."""
-        return Entity(self.type, b"quoted-printable", self.quoted.fill(values))
+    def __init__(self, type_: bytes, text: forms.Form) -> None:
+        self._type = type_
+        self._text = text
+        self._pieces = _with_holes(text.literals)
+        relaxed = tuple(map(single_spaces, text.literals))
+        self._relaxed = None if relaxed == text.literals else _with_holes(relaxed)
+        """The pieces as DKIM hashes them, where they differ. No line of a form ends in white space."""
+
+    def fill(self, values: Values) -> Entity | None:
+        """The part with the values in its holes; line ends in the values are ``\\n``. None if this text must be encoded
+        as a whole."""
+        filled = self._text.fill(values)
+        if filled is None:
+            return None
+        content = _filled(self._pieces, filled.pieces)
+        relaxed = None
+        if filled.single_spaced:
+            relaxed = content if self._relaxed is None else _filled(self._relaxed, filled.pieces)
+        return Entity(self._type, self._text.encoding, content, relaxed=relaxed)
+
+    def size(self, values: Values) -> int:
+        """Octets of the part with these values, or some less."""
+        return self._text.size(values)
+
+
+def _with_holes(literals: Sequence[bytes]) -> list[bytes]:
+    """The literals with empty pieces between them."""
+    pieces = [b""] * (2 * len(literals) - 1)
+    pieces[::2] = literals
+    return pieces
+
+
+def _filled(pieces: list[bytes], values: Sequence[bytes]) -> bytes:
+    pieces = pieces.copy()
+    pieces[1::2] = values
+    return b"".join(pieces)
 
 
 def text_form(type_: str, literals: Sequence[str], keys: Sequence[Hashable]) -> Form | None:
     """A form for the text whose holes, one for each of ``keys``, are between the ``literals``. None if each text must
-    be encoded as a whole: it may name its own method, or need another encoding."""
+    be encoded as a whole: it may name its own method, or its values may decide how it is sent."""
     kind, parameters = media_type(type_)
-    if kind == "text/calendar" or (quoted := quoted_form(literals, keys)) is None:
+    if kind == "text/calendar" or (form := forms.form_of(literals, keys)) is None:
         return None
-    return Form(_text_type(kind, parameters), quoted)
+    return Form(_text_type(kind, parameters), form)
 
 
 def file(attachment: Attachment, data: bytes, boundary: str) -> Entity:
@@ -130,11 +167,24 @@ def multipart(subtype: str, boundary: str, entities: Sequence[Entity]) -> Entity
     delimiter = f"\r\n--{boundary}".encode()
     pieces = [delimiter[2:]]
     for entity in entities:
-        pieces.append(b"\r\n")
-        pieces.extend(entity.lines())
-        pieces.append(delimiter)
+        pieces += (b"\r\n", entity.fields, entity.content, delimiter)
     pieces.append(b"--\r\n")
-    return Entity(content_type, b"7bit", b"".join(pieces))
+    content = b"".join(pieces)
+    return Entity(content_type, b"7bit", content, relaxed=_relaxed_multipart(pieces, content, entities))
+
+
+def _relaxed_multipart(pieces: list[bytes], content: bytes, entities: Sequence[Entity]) -> bytes | None:
+    """The content of a multipart as DKIM hashes it, if that of all its entities is known."""
+    is_same = True
+    for number, entity in enumerate(entities):
+        if entity.relaxed is None:
+            return None
+        fields = pieces[2 + 4 * number]
+        relaxed = relaxed_lines(fields)
+        if entity.relaxed is not entity.content or relaxed != fields:
+            pieces[2 + 4 * number : 4 + 4 * number] = (relaxed, entity.relaxed)
+            is_same = False
+    return content if is_same else b"".join(pieces)
 
 
 def _with_method(parameters: str, calendar: str) -> str:

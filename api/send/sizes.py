@@ -13,14 +13,13 @@ from api.http.refusals import Fault
 from api.send.effort import MOST_S
 from api.send.reply_to import LONGEST_FILLED
 from api.send.request import ContentPart, FooterSetting, Mailbox, MailSend, Personalization
+from cluster.message.forms import QuotedForm, quoted_form
 from cluster.message.substitution import CutText, effort_s, is_slow, keys_of
 from cluster.message.transfer_encoding import (
-    QuotedForm,
     base64_length,
     encoded_text,
     newlines,
     octets,
-    quoted_form,
 )
 from cluster.settings import MessageSettings
 

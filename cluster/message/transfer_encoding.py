@@ -5,14 +5,12 @@ Relays that trim lines, quote ``From `` or misread a lone dot change nothing in 
 ``\\n``.
 
 Long texts are encoded a slice at a time. No C call holds the interpreter for long, so a thread that does this does not
-block others.
+block others. forms.py encodes texts with holes.
 """
 
 import re
 from binascii import b2a_base64, b2a_qp
-from collections import Counter
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator
 
 LINE = 76
 """RFC 2045 §6.7 (5), §6.8."""
@@ -28,12 +26,11 @@ BASE64_SLICE = 57 * 1024
 """Octets; 57 of them make a line of 76."""
 _TRAPS = ("\0", f"--{BOUNDARY_MARK}", " \n", "\t\n", "\nFrom ", "\n.\n")
 """What a text sent as 7bit must not contain: octets that 7bit forbids, and text that relays are known to change."""
-_PLAIN_VALUE = re.compile(r"(?!From )[A-Za-z0-9](?:[ -<>-~]{0,70}[A-Za-z0-9])?")
-"""Values that are unchanged in quoted-printable, on a line of their own; most names and numbers are."""
 _PLAIN_LINES = re.compile(r"(?:(?!From |\.$)[ -<>-~]{0,75}+(?<! )(?:\n|\Z))*+", re.MULTILINE)
 """Lines that are unchanged in quoted-printable, as a list in a letter has. Without backtracking: a long text that
 differs in its last line takes a quarter of the time."""
-_SOFT_BREAK = b"=\r\n"
+SOFT_BREAK = b"=\r\n"
+"""A line end that quoted-printable makes and a reader leaves out."""
 
 
 def slices(text: str) -> Iterator[str]:
@@ -69,11 +66,11 @@ def octets(text: str) -> int:
 def encoded_text(value: str) -> tuple[bytes, bytes]:
     """A text on the wire: the name of its transfer encoding, the shortest safe one, and its octets."""
     if passes_as_it_is(value):
-        return b"7bit", _crlf(value)
+        return b"7bit", crlf(value)
     quoted = quoted_printable(value)
     length = base64_length(octets(value))
     if len(quoted) > length:
-        return b"base64", base64_lines(_crlf(value))
+        return b"base64", base64_lines(crlf(value))
     return b"quoted-printable", quoted
 
 
@@ -89,7 +86,7 @@ def quoted_printable(value: str) -> bytes:
     pieces: list[bytes] = []
     for piece in slices(value):
         if pieces and not pieces[-1].endswith(b"\r\n"):
-            pieces[-1] = _with_soft_break(pieces[-1])
+            pieces[-1] = with_soft_break(pieces[-1])
         pieces.append(_quoted(piece))
     return b"".join(pieces)
 
@@ -109,47 +106,8 @@ def base64_length(size: int) -> int:
     return encoded + max(encoded - 1, 0) // 76 * 2
 
 
-class QuotedForm:
-    """A text with holes in quoted-printable; only the values are encoded for each message.
-
-    A value is on lines of its own, made by soft line breaks (RFC 2045 §6.7 (5)), so the lines between the holes are the
-    same in every message, whatever the values are.
-    """
-
-    def __init__(self, between: Sequence[bytes], keys: Sequence[Hashable]) -> None:
-        self._keys = tuple(keys)
-        self._counts = Counter(keys)
-        self._pieces = [b""] * (len(between) + len(keys))
-        self._pieces[::2] = between
-        self._between = sum(map(len, between))
-
-    def fill(self, values: Mapping[Any, str]) -> bytes:
-        """The text with the values of the keys in its holes."""
-        encoded = {key: _quoted_value(values[key]) for key in self._counts}
-        pieces = self._pieces.copy()
-        pieces[1::2] = [encoded[key] for key in self._keys]
-        return b"".join(pieces)
-
-    def size(self, values: Mapping[Any, str]) -> int:
-        """Octets of the result of ``fill``."""
-        return self._between + sum([count * len(_quoted_value(values[key])) for key, count in self._counts.items()])
-
-
-def quoted_form(literals: Sequence[str], keys: Sequence[Hashable]) -> QuotedForm | None:
-    """The form of a text whose holes, one for each of ``keys``, are between the ``literals``; None when each text must
-    be examined as a whole: it may be sent as 7bit, or be shorter in base64."""
-    together = "".join(literals)
-    if passes_as_it_is(together):
-        return None
-    between = _between_holes(literals)
-    # Their soft breaks make the pieces longer than the whole: most texts are short enough even so.
-    enough = base64_length(octets(together))
-    if sum(map(len, between)) > enough and len(quoted_printable(together)) > enough:
-        return None
-    return QuotedForm(between, keys)
-
-
-def _crlf(value: str) -> bytes:
+def crlf(value: str) -> bytes:
+    """A text in UTF-8 with CRLF line ends."""
     if len(value) <= SLICE:
         return value.replace("\n", "\r\n").encode()
     return b"".join([piece.replace("\n", "\r\n").encode() for piece in slices(value)])
@@ -179,30 +137,12 @@ def _quoted(value: str) -> bytes:
     return b"=46rom=\r\n " + encoded[5:] if encoded.startswith(b"From ") else encoded
 
 
-def _between_holes(literals: Sequence[str]) -> list[bytes]:
-    """The literals in quoted-printable, with the soft breaks that put the value between two of them on its own
-    lines."""
-    encoded = [quoted_printable(literal) for literal in literals]
-    last = len(encoded) - 1
-    pieces = []
-    for index, piece in enumerate(encoded):
-        after_value = index > 0 and not piece.startswith(b"\r\n") and not (index == last and not piece)
-        before_value = index < last and piece and not piece.endswith(b"\r\n")
-        pieces.append((_SOFT_BREAK if after_value else b"") + (_with_soft_break(piece) if before_value else piece))
-    return pieces
-
-
-def _with_soft_break(encoded: bytes) -> bytes:
+def with_soft_break(encoded: bytes) -> bytes:
     """Quoted-printable with a soft break added, which must not make its last line too long."""
     start = encoded.rfind(b"\n") + 1
     if len(encoded) - start >= LINE:
         cut = start + LINE - 4
         while b"=" in encoded[cut - 2 : cut]:
             cut -= 1  # not within the three characters of an octet
-        encoded = encoded[:cut] + _SOFT_BREAK + encoded[cut:]
-    return encoded + _SOFT_BREAK
-
-
-def _quoted_value(value: str) -> bytes:
-    """A hole's value in quoted-printable."""
-    return value.encode() if _PLAIN_VALUE.fullmatch(value) else quoted_printable(value)
+        encoded = encoded[:cut] + SOFT_BREAK + encoded[cut:]
+    return encoded + SOFT_BREAK

@@ -12,7 +12,7 @@ from actors.compose.message import WireMessage, draft_message, finish
 from actors.compose.mime import Composed, Skeleton, compile_content
 from actors.compose.transform import Addressee, Hole, SharedBy, Text, Transform
 from cluster.journal.records import Content, Footer, PreparedPersonalization
-from cluster.message import transfer_encoding
+from cluster.message import forms, transfer_encoding
 from cluster.message.header_fields import NotComposable
 from cluster.settings import MessageSettings
 from tests.unit.compose.reading import (
@@ -168,6 +168,7 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(parts, "encoded_text", noting_whole)
     monkeypatch.setattr(transfer_encoding, "quoted_printable", noting_quoted)
+    monkeypatch.setattr(forms, "quoted_printable", noting_quoted)
     return texts
 
 

@@ -15,7 +15,6 @@ from cluster.message.transfer_encoding import (
     newlines,
     octets,
     passes_as_it_is,
-    quoted_form,
     quoted_printable,
     slices,
 )
@@ -62,10 +61,3 @@ def test_base64_by_slices(data: bytes, size: int) -> None:
     assert b64decode(lines) == data
     assert len(lines) == base64_length(len(data))
     assert all(len(line) == 76 for line in lines.split(b"\r\n")[:-1])
-
-
-@given(st.lists(TEXTS, min_size=2, max_size=5), TEXTS)
-def test_the_size_of_a_form_is_known_before_it_is_filled(literals: list[str], value: str) -> None:
-    form = quoted_form(literals, ["key"] * (len(literals) - 1))
-    if form is not None:
-        assert form.size({"key": value}) == len(form.fill({"key": value}))

@@ -1,0 +1,263 @@
+"""Texts with holes in a transfer encoding: what all messages share is encoded once, and only the values are encoded for
+each message. Pure.
+
+A form is made of the literals of a text and the keys of the holes between them. ``fill`` gives what stands in the holes
+on the wire; the caller puts it between the form's ``literals``. Line ends in literals and values are ``\\n``.
+"""
+
+import re
+from collections.abc import Hashable, Iterable, Sequence
+from itertools import pairwise
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from cluster.message.transfer_encoding import (
+    BOUNDARY_MARK,
+    LINE_LIMIT,
+    SLICE,
+    SOFT_BREAK,
+    base64_length,
+    crlf,
+    octets,
+    passes_as_it_is,
+    quoted_printable,
+    with_soft_break,
+)
+
+
+class Values(Protocol):
+    """The values of a message by key: a mapping, or a sequence whose keys are its indices."""
+
+    def __getitem__(self, key: Any, /) -> str: ...
+
+
+_BETWEEN = "\x1f"
+"""Between the values that are looked at together: a value that contains it is looked at by itself."""
+
+_PLAIN_VALUE = r"(?!From )[A-Za-z0-9](?:[ -<>-~]{0,70}[A-Za-z0-9])?"
+"""Values that are unchanged in quoted-printable, on a line of their own; most names and numbers are."""
+_is_plain = re.compile(_PLAIN_VALUE).fullmatch
+_are_plain = re.compile(f"(?:{_PLAIN_VALUE}{_BETWEEN})*+{_PLAIN_VALUE}").fullmatch
+
+_WORDS = rf"(?!From |Fr?o?m?(?:{_BETWEEN}|\Z)|\.(?:{_BETWEEN}|\Z))[!-~]++(?: [!-~]++)*+"
+"""Printable words with single spaces between them: in a text that passes as it is, they can stand in any hole. They
+begin no ``From `` and are no lone dot."""
+_LINES = r"(?:(?!From |\.\n)[\t -~]*+(?<![\t ])\n)++"
+"""Whole lines, none of which a relay changes: what a block of a template that stands on lines of its own puts out."""
+_END = rf"(?:{_BETWEEN}|\Z)"
+_are_words = re.compile(rf"(?:(?:{_WORDS}|){_END})*+").fullmatch
+_are_words_or_lines = re.compile(rf"(?:(?:{_WORDS}|{_LINES}|){_END})*+").fullmatch
+_BEGUN_FROM = ("\nF", "\nFr", "\nFro", "\nFrom")
+
+
+class Filled(Struct, frozen=True):
+    """What stands in the holes of a message. ``single_spaced``: no value adds a tab, or a space beside another."""
+
+    pieces: Sequence[bytes]
+    single_spaced: bool
+
+
+class QuotedForm:
+    """A text with holes in quoted-printable.
+
+    A value is on lines of its own, made by soft line breaks (RFC 2045 §6.7 (5)), so the lines between the holes are the
+    same in every message, whatever the values are.
+    """
+
+    encoding = b"quoted-printable"
+
+    def __init__(self, literals: Sequence[bytes], keys: Sequence[Hashable]) -> None:
+        self.literals = tuple(literals)
+        self._keys = _Keys(keys)
+        self._octets = sum(map(len, literals))
+
+    def fill(self, values: Values) -> Filled:
+        """What stands in the holes."""
+        pieces, single_spaced = self._encoded(self._keys.of(values))
+        return Filled(self._keys.in_holes(pieces), single_spaced)
+
+    def size(self, values: Values) -> int:
+        """Octets of the text with these values."""
+        pieces, _ = self._encoded(self._keys.of(values))
+        return self._octets + sum(map(len, self._keys.in_holes(pieces)))
+
+    def _encoded(self, values: Sequence[str]) -> tuple[list[bytes], bool]:
+        together = _BETWEEN.join(values)
+        if len(together) <= SLICE and _are_plain(together):
+            pieces = together.encode().split(_BETWEEN.encode())
+            if len(pieces) == len(values):
+                return pieces, "  " not in together
+        pieces = [value.encode() if _is_plain(value) else quoted_printable(value) for value in values]
+        whole = b"\r\n".join(pieces)
+        return pieces, b"  " not in whole and b"\t" not in whole
+
+
+class PassingForm:
+    """A text with holes that is sent as it is, in 7bit, with values that leave it so.
+
+    Whether a text passes is a matter of its whole: of the length of its lines, and of what stands at their ends
+    (transfer_encoding.py). Of the text without values that is known. This form knows of words, of whole lines where a
+    line begins, and of nothing at all, that with them in its holes it passes as well; for other values the text must be
+    examined.
+    """
+
+    encoding = b"7bit"
+
+    def __init__(self, literals: Sequence[str], keys: Sequence[Hashable]) -> None:
+        """``literals`` pass as they are when nothing is between them, and ``_completes_no_word`` is true of them."""
+        self.literals = tuple(map(crlf, literals))
+        self._keys = _Keys(keys)
+        self._octets = sum(map(len, self.literals))
+        self._lines = _lines(literals, self._keys.places)
+        self._room = min([room // len(places) for room, places in self._lines])
+        """The length up to which each value fits on its line."""
+        ends = list(zip(self._keys.places, _before_holes(literals), _after_holes(literals), strict=True))
+        within = {place for place, before, _ in ends if not before.endswith("\n")}
+        self._beginning = sorted(set(self._keys.places) - within)
+        """The places of values that stand where lines begin, and nowhere else."""
+        framed = (f"\n{literals[0]}", *literals[1:-1], f"{literals[-1]}\n")
+        edges = [edge for before, after in pairwise(framed) for edge in (before[-1:], after[:1])]
+        self._may_make_mark = any(not edge or edge in f"-{BOUNDARY_MARK}" for edge in edges)
+        spaces = (" ", "\t")
+        self._spaces_meet = any(before.endswith(spaces) and after.startswith(spaces) for _, before, after in ends)
+
+    def fill(self, values: Values) -> Filled | None:
+        """What stands in the holes. None where the text must be examined as a whole."""
+        own = self._keys.of(values)
+        together = _BETWEEN.join(own)
+        if len(together) > SLICE:
+            return None
+        line_ends = together.count("\n")
+        if not (_are_words_or_lines if line_ends else _are_words)(together) or f"--{BOUNDARY_MARK}" in together:
+            return None
+        lines = "".join([own[place] for place in self._beginning]) if line_ends else ""
+        if lines.count("\n") < line_ends:
+            return None
+        if max(map(len, own)) > self._room and not self._fit(own):
+            return None
+        data = together.replace("\n", "\r\n") if line_ends else together
+        encoded = data.encode().split(_BETWEEN.encode())
+        if len(encoded) != len(own):
+            return None
+        pieces = self._keys.in_holes(encoded)
+        if self._may_make_mark and f"--{BOUNDARY_MARK}".encode() in _joined(self.literals, pieces):
+            return None
+        single_spaced = "  " not in lines and "\t" not in lines and not (self._spaces_meet and b"" in pieces)
+        return Filled(pieces, single_spaced)
+
+    def size(self, values: Values) -> int:
+        """Octets of the text with these values, in UTF-8."""
+        own = list(map(octets, self._keys.of(values)))
+        return self._octets + sum([own[place] for place in self._keys.places])
+
+    def _fit(self, values: Sequence[str]) -> bool:
+        """Whether no line is too long. A value of several lines counts as its longest, at both of its ends."""
+        lengths = [len(value) if "\n" not in value else max(map(len, value.split("\n"))) for value in values]
+        if max(lengths) <= self._room:
+            return True
+        return all(sum([lengths[place] for place in places]) <= room for room, places in self._lines)
+
+
+class _Keys:
+    """The keys of the holes: each of them once, and which of them is in each hole."""
+
+    __slots__ = ("_are_distinct", "_distinct", "places")
+
+    def __init__(self, keys: Sequence[Hashable]) -> None:
+        self._distinct = tuple(dict.fromkeys(keys))
+        numbers = {key: number for number, key in enumerate(self._distinct)}
+        self.places = tuple([numbers[key] for key in keys])
+        """For each hole, which of the values of ``of`` is in it."""
+        self._are_distinct = len(self._distinct) == len(keys)
+
+    def of(self, values: Values) -> list[str]:
+        """The value of each key."""
+        return [values[key] for key in self._distinct]
+
+    def in_holes(self, pieces: Sequence[bytes]) -> Sequence[bytes]:
+        """What is in each hole. ``pieces``: what each key's value has become."""
+        return pieces if self._are_distinct else [pieces[place] for place in self.places]
+
+
+Form = QuotedForm | PassingForm
+
+
+def form_of(literals: Sequence[str], keys: Sequence[Hashable]) -> Form | None:
+    """The form of a text whose holes, one for each of ``keys``, are between the ``literals``. None when each text must
+    be examined as a whole: values may decide how it is sent, or it may be shorter in base64."""
+    if keys and passes_as_it_is("".join(literals)):
+        return PassingForm(literals, keys) if _completes_no_word(literals) else None
+    return quoted_form(literals, keys)
+
+
+def quoted_form(literals: Sequence[str], keys: Sequence[Hashable]) -> QuotedForm | None:
+    """The form in quoted-printable; None where the text may be sent in another encoding."""
+    together = "".join(literals)
+    if not keys or passes_as_it_is(together):
+        return None
+    between = _between_holes(literals)
+    # Their soft breaks make the pieces longer than the whole: most texts are short enough even so.
+    enough = base64_length(octets(together))
+    if sum(map(len, between)) > enough and len(quoted_printable(together)) > enough:
+        return None
+    return QuotedForm(between, keys)
+
+
+def _completes_no_word(literals: Sequence[str]) -> bool:
+    """Whether no words can complete the ``From `` at the beginning of a line."""
+    return not any(before.endswith(_BEGUN_FROM) for before in _before_holes(literals))
+
+
+def _before_holes(literals: Sequence[str]) -> list[str]:
+    """The end of the text before each hole where nothing is in the others; a text begins as a line does."""
+    ends: list[str] = []
+    end = "\n"
+    for literal in literals[:-1]:
+        end = (end + literal)[-8:]
+        ends.append(end)
+    return ends
+
+
+def _after_holes(literals: Sequence[str]) -> list[str]:
+    """The beginning of the text behind each hole where nothing is in the others; a text ends as a line does."""
+    begins: list[str] = []
+    begin = "\n"
+    for literal in reversed(literals[1:]):
+        begin = (literal + begin)[:8]
+        begins.append(begin)
+    return begins[::-1]
+
+
+def _lines(literals: Sequence[str], places: Sequence[int]) -> list[tuple[int, list[int]]]:
+    """For each line with holes the length that is left for its values, and which values these are."""
+    lines: list[tuple[int, list[int]]] = []
+    length, on_line = len(literals[0]) - literals[0].rfind("\n") - 1, list[int]()
+    for place, literal in zip(places, literals[1:], strict=True):
+        on_line.append(place)
+        end = literal.find("\n")
+        if end < 0:
+            length += len(literal)
+            continue
+        lines.append((LINE_LIMIT - length - end, on_line))
+        length, on_line = len(literal) - literal.rfind("\n") - 1, []
+    if on_line:
+        lines.append((LINE_LIMIT - length, on_line))
+    return lines
+
+
+def _joined(literals: Sequence[bytes], pieces: Iterable[bytes]) -> bytes:
+    return b"".join([one for both in zip(literals, (*pieces, b""), strict=True) for one in both])
+
+
+def _between_holes(literals: Sequence[str]) -> list[bytes]:
+    """The literals in quoted-printable, with the soft breaks that put the value between two of them on its own
+    lines."""
+    encoded = [quoted_printable(literal) for literal in literals]
+    last = len(encoded) - 1
+    pieces = []
+    for index, piece in enumerate(encoded):
+        after_value = index > 0 and not piece.startswith(b"\r\n") and not (index == last and not piece)
+        before_value = index < last and piece and not piece.endswith(b"\r\n")
+        pieces.append((SOFT_BREAK if after_value else b"") + (with_soft_break(piece) if before_value else piece))
+    return pieces

@@ -1,0 +1,128 @@
+"""Texts with holes: filled, they are what the whole text is in its transfer encoding."""
+
+import quopri
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from actors.compose.relaxed import relaxed_lines
+from cluster.message import forms
+from cluster.message.forms import Filled, Form, PassingForm, QuotedForm, form_of
+from cluster.message.transfer_encoding import crlf, passes_as_it_is
+
+PIECES = [
+    "a",
+    "b c",
+    " ",
+    "\t",
+    "\n",
+    ".",
+    "F",
+    "From",
+    "From ",
+    "rom ",
+    "om x",
+    "-",
+    "--",
+    "=_",
+    "_",
+    "=",
+    "-=",
+    "",
+    "<p>",
+]
+ODD = [*PIECES, "é", "\0", "\x1f", "x" * 70, "x" * 500, " \n", "\n.\n", "\nFrom "]
+LITERALS = st.lists(st.lists(st.sampled_from(PIECES), max_size=4).map("".join), min_size=2, max_size=6)
+VALUES = st.lists(st.sampled_from(ODD), max_size=4).map("".join)
+
+
+def text_of(form: Form, filled: Filled) -> bytes:
+    return forms._joined(form.literals, filled.pieces)
+
+
+def filled_text(literals: Sequence[str], values: Sequence[str]) -> str:
+    return literals[0] + "".join(value + literal for value, literal in zip(values, literals[1:], strict=True))
+
+
+@given(LITERALS, st.lists(VALUES, min_size=5, max_size=5), st.booleans())
+@example(["x ", "", "\n"], ["", "y", "", "", ""], False)
+@example(["\n", "", "From "], ["a\n", "", "", "", ""], False)
+@example(["a--", "b"], ["=_", "", "", "", ""], False)
+@example(["", "\n"], ["From", "", "", "", ""], False)
+@example(["Dear ", " ", ",\n"], ["", "x", "", "", ""], False)
+@example(["\n", "b\n"], ["a" * 990 + "\n" + "c" * 997, "", "", "", ""], False)
+def test_any_form_is_the_whole_text(literals: list[str], values: list[str], are_keyed: bool) -> None:
+    holes = len(literals) - 1
+    keys = [number % 2 for number in range(holes)] if are_keyed else list(range(holes))
+    form = form_of(literals, [f"key {key}" for key in keys] if are_keyed else keys)
+    if form is None:
+        return
+    given = {f"key {key}": values[key] for key in keys} if are_keyed else values[:holes]
+    filled = form.fill(given)
+    if filled is None:
+        assert isinstance(form, PassingForm)
+        return
+    meant, made = filled_text(literals, [values[key] for key in keys]), text_of(form, filled)
+    if isinstance(form, PassingForm):
+        assert made == crlf(meant)
+        assert passes_as_it_is(meant)
+    else:
+        assert quopri.decodestring(made) == crlf(meant)
+    assert form.size(given) == len(made)
+    if filled.single_spaced:
+        single_spaced = [relaxed_lines(literal + b"\r\n")[:-2] for literal in form.literals]
+        relaxed = forms._joined(single_spaced, filled.pieces)
+        assert relaxed + b"\r\n" == relaxed_lines(made + b"\r\n")
+
+
+@pytest.mark.parametrize(
+    ("literals", "values"),
+    [
+        (["Dear ", ",\n\n", "\nbye, ", "!\n"], ["Ada", "", "Bob Ray"]),
+        (["Dear ", ",\n\n", "Total: 5\n"], ["Ada", "One\n  Two\n\nThree\n"]),
+        (["<a href='", "'>one</a>\n<p>", "</p>"], ["x" * 900, "y" * 900]),
+        (["a\n", "", "", "b"], ["", "One\nTwo\n", "Three\n"]),
+        (["a-", "=b"], ["x"]),
+        (["From: ", ",\n"], ["me"]),
+        (["a\n", "\n"], ["\n".join(["x" * 600] * 3) + "\n"]),
+    ],
+)
+def test_usual_values_leave_a_text_as_it_is(literals: list[str], values: list[str]) -> None:
+    form = form_of(literals, range(len(values)))
+    assert isinstance(form, PassingForm)
+    filled = form.fill(values)
+    assert filled is not None
+    assert text_of(form, filled) == crlf(filled_text(literals, values))
+
+
+@pytest.mark.parametrize(
+    ("literals", "values"),
+    [
+        (["<p>", "\n"], ["Ada "]),
+        (["<p>", "\n"], ["J\xfcrgen"]),
+        (["<p>", "\n"], ["a\nb\n"]),
+        (["\n", "\n"], ["From me"]),
+        (["\n", " me\n"], ["From"]),
+        (["\n", "\n"], ["."]),
+        (["\n", "\n"], ["one\nFrom me\n"]),
+        (["a", "\n"], ["x" * 998]),
+        (["a", "b", "\n"], ["x" * 500, "y" * 497]),
+        (["a\n", "\n"], ["x\n" + "y" * 999 + "\n"]),
+        (["a", "b"], ["--=_"]),
+        (["a--", "b"], ["=_"]),
+        (["a", "b"], ["x" * 70_000]),
+    ],
+)
+def test_values_that_decide_how_a_text_is_sent(literals: list[str], values: list[str]) -> None:
+    form = form_of(literals, range(len(values)))
+    assert isinstance(form, PassingForm)
+    assert form.fill(values) is None
+
+
+def test_texts_without_a_form() -> None:
+    assert form_of(["a\nFro", "b"], [0]) is None, "a value may complete the word"
+    assert form_of(["日本語" * 9, ""], [0]) is None, "it is shorter in base64"
+    assert form_of(["x"], []) is None, "there are no holes"
+    assert isinstance(form_of(["Dear é, ", "b"], [0]), QuotedForm)
