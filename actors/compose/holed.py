@@ -6,14 +6,18 @@ templates in render.py, places in transform.py) or how a text is encoded (parts.
 """
 
 import re
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, Protocol
 
 from msgspec import Struct
 
 from actors.compose.parts import Form
 from cluster.journal.records import BodyPart, Footer
+from cluster.message.forms import Values
 from cluster.message.transfer_encoding import newlines, octets
+
+Key = str | int
+"""What names the value of a hole: a substitution key, or the number of a template's hole."""
 
 _BODY_END = re.compile(r"</body\s*>", re.IGNORECASE | re.ASCII)
 
@@ -32,33 +36,37 @@ class Holed(Protocol):
     def pieces(self) -> tuple[Sequence[str], Sequence[Hashable]] | None:
         """The literals, and the keys of the holes between them; None if the values affect more than the holes."""
 
-    def at_most(self, values: Mapping[Any, str], /) -> int:
+    def at_most(self, values: Any, /) -> int:
         """A cheap upper bound of the part's octets with these values."""
 
-    def size(self, values: Mapping[Any, str]) -> int:
+    def size(self, values: Any) -> int:
         """The most octets of the part with these values: in UTF-8, with CRLF line ends."""
 
-    def part(self, values: Mapping[Any, str]) -> BodyPart:
+    def part(self, values: Any) -> BodyPart:
         """The part with its whole text."""
 
 
 class Fillable(Protocol):
     """A text with holes: ``cluster.message.substitution.CutText``, or the text of a template. Of a text that is not
-    kept in pieces, literals and holes are None."""
+    kept in pieces, literals and holes are None. Values are by key: a mapping, or a sequence where the keys are the
+    indices of it."""
 
     literals: list[str] | None
-    holes: list[str] | None
+
+    @property
+    def holes(self) -> Sequence[Key] | None:
+        """The keys of the holes between the literals."""
 
     def end_with(self, literal: str) -> None:
         """Replace the last literal."""
 
-    def fill(self, values: Mapping[str, str]) -> str:
+    def fill(self, values: Any) -> str:
         """The text with the values in its holes."""
 
-    def at_most(self, values: Mapping[str, str]) -> int:
+    def at_most(self, values: Any) -> int:
         """A cheap upper bound of ``size``."""
 
-    def size(self, values: Mapping[str, str]) -> int:
+    def size(self, values: Any) -> int:
         """Octets of the result of ``fill``: in UTF-8, with CRLF line ends."""
 
 
@@ -79,17 +87,17 @@ class Cut:
             self.footer = None
         self._footer_size = 0 if self.footer is None else _size(self.footer)
 
-    def pieces(self) -> tuple[Sequence[str], Sequence[str]] | None:
+    def pieces(self) -> tuple[Sequence[str], Sequence[Key]] | None:
         literals, holes = self.text.literals, self.text.holes
         return None if self.footer is not None or literals is None or holes is None else (literals, holes)
 
-    def at_most(self, values: Mapping[str, str]) -> int:
+    def at_most(self, values: Any) -> int:
         return self.text.at_most(values) + self._footer_size
 
-    def size(self, values: Mapping[str, str]) -> int:
+    def size(self, values: Any) -> int:
         return self.text.size(values) + self._footer_size
 
-    def part(self, values: Mapping[str, str]) -> BodyPart:
+    def part(self, values: Any) -> BodyPart:
         return with_footer(BodyPart(self.type, self.text.fill(values)), self.footer)
 
 
@@ -97,7 +105,7 @@ class Filling(Struct, frozen=True):
     """A part with holes and the values for them; line ends in them are ``\\n``."""
 
     cut: Holed
-    values: Mapping[Any, str]
+    values: Values
 
     def part(self) -> BodyPart:
         """The part with its whole text."""

@@ -98,8 +98,11 @@ class Form:
             return None
         content = _filled(self._pieces, filled.pieces)
         relaxed = None
-        if filled.single_spaced:
-            relaxed = content if self._relaxed is None else _filled(self._relaxed, filled.pieces)
+        if filled.apart:
+            if filled.single_spaced:
+                relaxed = content if self._relaxed is None else _filled(self._relaxed, filled.pieces)
+            else:
+                relaxed = _filled(self._relaxed or self._pieces, list(map(single_spaces, filled.pieces)))
         return Entity(self._type, self._text.encoding, content, relaxed=relaxed)
 
     def size(self, values: Values) -> int:

@@ -4,7 +4,8 @@
 encoded once for all requests of the version, and the values that each message puts between them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
+from itertools import chain
 
 from msgspec.structs import replace
 
@@ -35,7 +36,7 @@ class TemplateText:
 
     def __init__(self, text: CompiledText) -> None:
         self.literals: list[str] | None = list(map(newlines, text.literals))
-        self.holes: list[str] | None = [str(number) for number in range(text.holes)]
+        self.holes: Sequence[int] = range(text.holes)
         self._octets = sum(map(octets, self.literals))
 
     def end_with(self, literal: str) -> None:
@@ -43,15 +44,15 @@ class TemplateText:
         self._octets += octets(literal) - octets(self.literals[-1])
         self.literals[-1] = literal
 
-    def fill(self, values: Mapping[str, str]) -> str:
-        assert self.literals is not None and self.holes is not None
-        return joined(self.literals, [values[hole] for hole in self.holes])
+    def fill(self, values: Sequence[str]) -> str:
+        assert self.literals is not None
+        return joined(self.literals, values)
 
-    def at_most(self, values: Mapping[str, str]) -> int:
-        return self._octets + _MOST_OF_A_CHARACTER * sum(map(len, values.values()))
+    def at_most(self, values: Sequence[str]) -> int:
+        return self._octets + _MOST_OF_A_CHARACTER * sum(map(len, values))
 
-    def size(self, values: Mapping[str, str]) -> int:
-        return self._octets + sum(map(octets, values.values()))
+    def size(self, values: Sequence[str]) -> int:
+        return self._octets + sum(map(octets, values))
 
 
 class Version:
@@ -100,9 +101,7 @@ def filled_parts(parts: Unfilled, filled: Filled) -> tuple[BodyPart | Filling, .
     """The parts of a version with the values of a message."""
     return tuple(
         [
-            Filling(part, dict(zip(part.text.holes or (), _with_newlines(values), strict=True)))
-            if isinstance(part, Cut)
-            else part
+            Filling(part, _with_newlines(values)) if isinstance(part, Cut) else part
             for part, values in zip(parts, filled.holes or ((),), strict=True)
         ]
     )
@@ -110,13 +109,8 @@ def filled_parts(parts: Unfilled, filled: Filled) -> tuple[BodyPart | Filling, .
 
 def most_octets(filled: Filled) -> int:
     """A cheap upper bound of the octets of the values."""
-    return sum(
-        [
-            len(value) + value.count("\n") if value.isascii() else _MOST_OF_A_CHARACTER * len(value)
-            for values in filled.holes
-            for value in values
-        ]
-    )
+    values = "".join(chain.from_iterable(filled.holes))
+    return len(values) + values.count("\n") if values.isascii() else _MOST_OF_A_CHARACTER * len(values)
 
 
 def _part(type_: str, text: CompiledText, footer: Footer | None) -> BodyPart | Cut:
@@ -125,6 +119,6 @@ def _part(type_: str, text: CompiledText, footer: Footer | None) -> BodyPart | C
     return with_footer(BodyPart(type_, newlines(text.literals[0])), footer)
 
 
-def _with_newlines(values: tuple[str, ...]) -> Iterable[str]:
+def _with_newlines(values: tuple[str, ...]) -> Sequence[str]:
     """The values with ``\\n`` as line ends, as most have already."""
-    return map(newlines, values) if "\r" in "".join(values) else values
+    return list(map(newlines, values)) if "\r" in "".join(values) else values

@@ -14,19 +14,21 @@ called. It does not search texts or encode (parts.py), and uses no clock and no 
 body.
 """
 
+import math
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from enum import Enum
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
 from msgspec import Struct
 
-from actors.compose.holed import Cut, Filling, Undecided
+from actors.compose.holed import Cut, Filling, Key, Undecided
 from actors.compose.parts import Form
 from actors.compose.render import Renderer
 from cluster.joining import joined
 from cluster.journal.records import BodyPart
+from cluster.message.forms import Values
 from cluster.message.transfer_encoding import newlines, octets
 
 _MOST_OF_A_CHARACTER = 4
@@ -50,20 +52,38 @@ class Addressee(Struct, frozen=True, gc=False):
     email: str
 
 
-class Place(Hashable, Protocol):
+class Growth(Struct, frozen=True, gc=False):
+    """The most octets of a text (UTF-8, CRLF line ends): ``fixed``, and ``a_value_byte`` for each octet of the values
+    of a message's holes."""
+
+    fixed: int
+    a_value_byte: float = 0.0
+
+    def __add__(self, other: "Growth") -> "Growth":
+        return Growth(self.fixed + other.fixed, self.a_value_byte + other.a_value_byte)
+
+    def most(self, values_bytes: int) -> int:
+        """The most octets in a message whose values have ``values_bytes``."""
+        return self.fixed + math.ceil(self.a_value_byte * values_bytes)
+
+
+class Place(Protocol):
     """A hole that a transform made, with the text for each recipient's copy. The same object may be in several
     holes."""
 
-    def fill(self, addressee: Addressee, values: Mapping[str, str]) -> str:
-        """The text for this recipient; line ends are ``\\n``. ``values``: of the substitution keys in the part, empty
-        if it has none. The same arguments give the same text."""
+    @property
+    def growth(self) -> Growth:
+        """The most that its text has."""
 
-    def most(self, values_bytes: int) -> int:
-        """The most octets (UTF-8, CRLF line ends) of its text, if a message's substitutions have ``values_bytes``."""
+    def fill(self, addressee: Addressee, values: Values) -> str:
+        """The text for this recipient; line ends are ``\\n``. ``values``: those of the keys in the part, none if it has
+        no keys. The same arguments give the same text."""
 
 
-Hole = str | Place
-"""A substitution key, or a place."""
+Hole = Key | Place
+"""A key, or a place."""
+Fill = Callable[[Addressee, Values], list[str]]
+"""Gives the texts of all holes of a text, keys and places, for a recipient and the values of a message."""
 
 
 class Text(Struct, frozen=True):
@@ -74,10 +94,23 @@ class Text(Struct, frozen=True):
     literals: tuple[str, ...]
     """The texts between the holes: one more than there are holes."""
     holes: tuple[Hole, ...] = ()
+    fill: Fill | None = None
+    """Fills the holes together, if that takes less time than one after the other."""
 
     def __post_init__(self) -> None:
         if len(self.literals) != len(self.holes) + 1:
             raise ValueError(f"{len(self.literals)} literals cannot have {len(self.holes)} holes between them")
+
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        """The keys among the holes."""
+        return tuple([hole for hole in self.holes if isinstance(hole, Key)])
+
+    def filled(self, addressee: Addressee, values: Values) -> list[str]:
+        """The texts of the holes for a recipient."""
+        if self.fill is not None:
+            return self.fill(addressee, values)
+        return [values[hole] if isinstance(hole, Key) else hole.fill(addressee, values) for hole in self.holes]
 
 
 class Transform(Protocol):
@@ -96,48 +129,43 @@ class Transform(Protocol):
 
 
 class Changed:
-    """A text changed by a transform, with its holes (a ``render.Holed``)."""
+    """A text changed by a transform, with its holes (a ``render.Holed``). Its values are in the order of the holes."""
 
     def __init__(self, text: Text, before: Text) -> None:
         self.type = text.type
         self.form: Form | Undecided | None = Undecided()
+        self._text = text
         self._literals = tuple([newlines(literal) for literal in text.literals])
-        self._holes = text.holes
-        self._counts = Counter(text.holes)
+        self._holes = range(len(text.holes))
         self._octets = sum(map(octets, self._literals))
-        self._added = max(0, self._octets - sum(map(octets, before.literals)))
+        self._keys = text.keys
+        added = Growth(max(0, self._octets - sum(map(octets, before.literals))))
+        self.growth = sum([hole.growth for hole in text.holes if not isinstance(hole, Key)], added)
+        """The most that the transform adds to the text."""
         self.whole = None if text.holes else BodyPart(text.type, self._literals[0])
         """The part, if it has no holes."""
 
-    def growth(self, values_bytes: int) -> int:
-        """The most octets that the transform adds in a message whose substitutions have ``values_bytes``."""
-        places = [(hole, count) for hole, count in self._counts.items() if not isinstance(hole, str)]
-        return self._added + sum([count * hole.most(values_bytes) for hole, count in places])
+    def values(self, given: Values, addressee: Addressee | None) -> list[str]:
+        """The values for the holes of this recipient's copy. ``given``: those of the keys. Raises ValueError for a text
+        with places and no addressee."""
+        if addressee is not None:
+            values = self._text.filled(addressee, given)
+            return list(map(newlines, values)) if "\r" in "".join(values) else values
+        if len(self._keys) < len(self._holes):
+            raise ValueError("a text with places is composed for a recipient")
+        return [given[key] for key in self._keys]
 
-    def values(self, substitutions: Mapping[str, str], addressee: Addressee | None) -> dict[Hole, str]:
-        """The values for the holes of this recipient's copy. Raises ValueError when it has places and no addressee."""
-        filled: dict[Hole, str] = {}
-        for hole in self._counts:
-            if isinstance(hole, str):
-                filled[hole] = substitutions[hole]
-            elif addressee is None:
-                raise ValueError("a text with places is composed for a recipient")
-            else:
-                text = hole.fill(addressee, substitutions)
-                filled[hole] = newlines(text) if "\r" in text else text
-        return filled
-
-    def pieces(self) -> tuple[Sequence[str], Sequence[Hole]]:
+    def pieces(self) -> tuple[Sequence[str], Sequence[Hashable]]:
         return self._literals, self._holes
 
-    def at_most(self, values: Mapping[Hole, str]) -> int:
-        return self._octets + _MOST_OF_A_CHARACTER * sum([len(values[hole]) for hole in self._holes])
+    def at_most(self, values: Sequence[str]) -> int:
+        return self._octets + _MOST_OF_A_CHARACTER * sum(map(len, values))
 
-    def size(self, values: Mapping[Hole, str]) -> int:
-        return self._octets + sum([count * octets(values[hole]) for hole, count in self._counts.items()])
+    def size(self, values: Sequence[str]) -> int:
+        return self._octets + sum(map(octets, values))
 
-    def part(self, values: Mapping[Hole, str]) -> BodyPart:
-        return BodyPart(self.type, joined(self._literals, [values[hole] for hole in self._holes]))
+    def part(self, values: Sequence[str]) -> BodyPart:
+        return BodyPart(self.type, joined(self._literals, values))
 
 
 class Transformer:
@@ -174,7 +202,7 @@ class Transformer:
             changed = self._changed_cut(part) if isinstance(part, Cut) else self._changed_part(index, part)
             if changed is None:
                 return None
-            grown += changed.growth(values_bytes)
+            grown += changed.growth.most(values_bytes)
         return grown
 
     def _applied(self, index: int, part: BodyPart | Filling, addressee: Addressee | None) -> BodyPart | Filling:
@@ -215,9 +243,8 @@ class Transformer:
         return self._checked(changed, text)
 
     def _checked(self, changed: Text, before: Text) -> Changed:
-        keys = Counter([hole for hole in changed.holes if isinstance(hole, str)])
-        if self._transform.scope is SharedBy.REQUEST and keys.total() < len(changed.holes):
+        if self._transform.scope is SharedBy.REQUEST and len(changed.keys) < len(changed.holes):
             raise ValueError("a transform for the request made a place for each recipient")
-        if not keys <= Counter(before.holes):
+        if not Counter(changed.keys) <= Counter(before.keys):
             raise ValueError("a transform made holes for keys that were not there")
         return Changed(changed, before)

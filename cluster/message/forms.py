@@ -52,10 +52,13 @@ _BEGUN_FROM = ("\nF", "\nFr", "\nFro", "\nFrom")
 
 
 class Filled(Struct, frozen=True):
-    """What stands in the holes of a message. ``single_spaced``: no value adds a tab, or a space beside another."""
+    """What stands in the holes of a message."""
 
     pieces: Sequence[bytes]
     single_spaced: bool
+    """No piece has a tab, or a space beside another."""
+    apart: bool = True
+    """No spaces of a piece or around one stand beside others."""
 
 
 class QuotedForm:
@@ -120,7 +123,9 @@ class PassingForm:
         edges = [edge for before, after in pairwise(framed) for edge in (before[-1:], after[:1])]
         self._may_make_mark = any(not edge or edge in f"-{BOUNDARY_MARK}" for edge in edges)
         spaces = (" ", "\t")
-        self._spaces_meet = any(before.endswith(spaces) and after.startswith(spaces) for _, before, after in ends)
+        self._between_spaces = [
+            place for place, before, after in ends if before.endswith(spaces) and after.startswith(spaces)
+        ]
 
     def fill(self, values: Values) -> Filled | None:
         """What stands in the holes. None where the text must be examined as a whole."""
@@ -143,8 +148,8 @@ class PassingForm:
         pieces = self._keys.in_holes(encoded)
         if self._may_make_mark and f"--{BOUNDARY_MARK}".encode() in _joined(self.literals, pieces):
             return None
-        single_spaced = "  " not in lines and "\t" not in lines and not (self._spaces_meet and b"" in pieces)
-        return Filled(pieces, single_spaced)
+        single_spaced = "  " not in lines and "\t" not in lines
+        return Filled(pieces, single_spaced, apart=all(own[place] for place in self._between_spaces))
 
     def size(self, values: Values) -> int:
         """Octets of the text with these values, in UTF-8."""

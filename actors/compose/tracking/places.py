@@ -1,21 +1,20 @@
-"""What a recipient's copy has in the places of links, pixel and unsubscribe addresses.
-
-Places are keys of dicts for each message, so they are equal by identity: comparing their contents takes longer than
-making a token.
+"""What a recipient's copy has in the places of links, pixel and unsubscribe addresses, each by itself. copies.py fills
+those of a text together.
 """
 
-import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
+from actors.compose.holed import Key
 from actors.compose.tracking import plain
 from actors.compose.tracking.html import escaped, keeps_within, url_of
 from actors.compose.tracking.recipient import TokensOfRecipients
 from actors.compose.tracking.targets import is_target, with_analytics
-from actors.compose.transform import Addressee
+from actors.compose.transform import Addressee, Growth
 from cluster.joining import joined
+from cluster.message.forms import Values
 from cluster.tracking.choices import Tracking
 from cluster.tracking.tokens import Suffix, Target, click_suffix
 
@@ -25,7 +24,7 @@ _GROWTH = 14
 """How many times as long a value of nothing but the shortest links becomes."""
 
 
-class TokenPlace(Struct, frozen=True, eq=False):
+class TokenPlace(Struct, frozen=True):
     """A URL of ours that says the same for all messages but for its token: the pixel, an unsubscribe address, a link
     whose target is known."""
 
@@ -34,11 +33,12 @@ class TokenPlace(Struct, frozen=True, eq=False):
     tokens: TokensOfRecipients
     ending: str = ""
 
-    def fill(self, addressee: Addressee, _values: Mapping[str, str]) -> str:
+    def fill(self, addressee: Addressee, _values: Values) -> str:
         return f"{self.beginning}{self.tokens.of(addressee).token(self.suffix)}{self.ending}"
 
-    def most(self, _values_bytes: int) -> int:
-        return len(self.beginning) + _LONGEST_PREFIX + len(self.suffix.text) + len(self.ending)
+    @property
+    def growth(self) -> Growth:
+        return Growth(len(self.beginning) + _LONGEST_PREFIX + len(self.suffix.text) + len(self.ending))
 
 
 class LinkMaker(Struct, frozen=True):
@@ -89,17 +89,17 @@ class LinkMaker(Struct, frozen=True):
         return (made if isinstance(made, str) else self.url(made, addressee)) + value[len(url) :]
 
 
-class FilledLink(Struct, frozen=True, eq=False):
+class FilledLink(Struct, frozen=True):
     """A link whose target depends on a message's values: keys and texts between them."""
 
     literals: tuple[str, ...]
-    keys: tuple[str, ...]
+    keys: tuple[Key, ...]
     number: int
     maker: LinkMaker
     before: str | None
     """The character before a value of ``href``; None in plain text."""
 
-    def fill(self, addressee: Addressee, values: Mapping[str, str]) -> str:
+    def fill(self, addressee: Addressee, values: Values) -> str:
         value = joined(self.literals, [values[key] for key in self.keys])
         if self.before is None:
             return self.maker.of_text(value, self.number, addressee)
@@ -107,9 +107,10 @@ class FilledLink(Struct, frozen=True, eq=False):
             return value  # only a part of it is the link, and what follows must stay as it is
         return self.maker.of_href(value, self.number, addressee)
 
-    def most(self, values_bytes: int) -> int:
-        own = len("".join(self.literals)) + values_bytes * len(self.keys)
-        return len(self.maker.beginning) + _LONGEST_PREFIX + 4 * own
+    @property
+    def growth(self) -> Growth:
+        fixed = len(self.maker.beginning) + _LONGEST_PREFIX + 4 * len("".join(self.literals))
+        return Growth(fixed, 4 * len(self.keys))
 
 
 Change = Callable[[str, int, Addressee], tuple[str, int]]
@@ -121,45 +122,51 @@ class FilledTexts:
     """The holes of one text that may hold links: blocks of a template, or substitutions. The links of each are numbered
     after those of the text around them and those of the holes before, so all values of a copy are changed at once."""
 
-    __slots__ = ("_change", "_keys", "_last", "_number", "share")
+    __slots__ = ("_change", "_last", "_number", "keys", "share")
 
-    def __init__(self, keys: Sequence[str], number: int, change: Change) -> None:
+    def __init__(self, keys: Sequence[Key], number: int, change: Change) -> None:
         """``keys``: of the holes, in order. ``number``: of the first link in them."""
-        self._keys = keys
+        self.keys = keys
         self._number = number
         self._change = change
-        self._last: tuple[Addressee, Mapping[str, str], list[str]] | None = None
+        self._last: tuple[Addressee, Values, list[str]] | None = None
         """A copy whose holes are being filled, with its changed values."""
         self.share = max(Counter(keys).values(), default=0) / max(1, len(keys))
         """Of a message's values, the most that are in one hole on average."""
 
-    def fill(self, index: int, addressee: Addressee, values: Mapping[str, str]) -> str:
+    def fill(self, index: int, addressee: Addressee, values: Values) -> str:
         """The text in one of the holes."""
         last = self._last  # read once: a large message is composed in a thread
         if last is None or last[0] is not addressee or last[1] is not values:
             last = self._last = (addressee, values, self._changed(addressee, values))
-        if index == len(self._keys) - 1:
+        if index == len(self.keys) - 1:
             self._last = None  # the values may be large
         return last[2][index]
 
-    def _changed(self, addressee: Addressee, values: Mapping[str, str]) -> list[str]:
+    def _changed(self, addressee: Addressee, values: Values) -> list[str]:
         changed: list[str] = []
         number = self._number
-        for key in self._keys:
+        for key in self.keys:
             text, links = self._change(values[key], number, addressee)
             changed.append(text)
             number += links
         return changed
 
 
-class FilledText(Struct, frozen=True, eq=False):
+class FilledText(Struct, frozen=True):
     """One of the holes of ``FilledTexts``."""
 
     texts: FilledTexts
     index: int
 
-    def fill(self, addressee: Addressee, values: Mapping[str, str]) -> str:
+    @property
+    def key(self) -> Key:
+        """The key of its value."""
+        return self.texts.keys[self.index]
+
+    def fill(self, addressee: Addressee, values: Values) -> str:
         return self.texts.fill(self.index, addressee, values)
 
-    def most(self, values_bytes: int) -> int:
-        return math.ceil(_GROWTH * self.texts.share * values_bytes)
+    @property
+    def growth(self) -> Growth:
+        return Growth(0, _GROWTH * self.texts.share)

@@ -1,7 +1,7 @@
 """The tags that stand for unsubscribe addresses in a sender's text, as SendGrid's senders write them. Pure."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from html import escape
 from urllib.parse import quote
@@ -35,8 +35,30 @@ class Tag(Struct, frozen=True):
     """It takes the place of the text of subscription tracking."""
 
 
+class Marks:
+    """Short texts, at least one of which is in every text that has what they are the marks of. They tell quickly that
+    most texts have it not: one character of each is looked for first, one that few texts have."""
+
+    def __init__(self, marks: Iterable[str]) -> None:
+        by_character: dict[str, list[str]] = {}
+        for mark in marks:
+            by_character.setdefault(next((one for one in mark if not one.isalnum()), mark[0]), []).append(mark)
+        self._by_character = tuple(by_character.items())
+        self.characters = tuple(by_character)
+        """Each text with a mark has one of these."""
+
+    def may_be_in(self, text: str) -> bool:
+        """Whether the text has a mark."""
+        for character, marks in self._by_character:
+            if character in text:
+                for mark in marks:
+                    if mark in text:
+                        return True
+        return False
+
+
 def marks(tracking: Tracking) -> tuple[str, ...]:
-    """Texts of which every text with a tag has one: they tell quickly that most values have none."""
+    """The marks of tags."""
     own = _spellings(tracking.subscription.tag) if tracking.subscription is not None else ()
     return (*_ASM_MARKS, *own)
 

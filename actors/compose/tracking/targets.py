@@ -21,11 +21,23 @@ def is_target(url: str) -> bool:
     return len(url) <= LONGEST_TARGET and (url.isascii() or len(url.encode()) <= LONGEST_TARGET)
 
 
+def has_host(beginning: str) -> bool:
+    """Whether each URL that begins so is a whole URL of the web, its length aside."""
+    host = _WITH_HOST.match(beginning)
+    return host is not None and host.end() < len(beginning)
+
+
+def names_in(url: str) -> list[str]:
+    """The names of a URL's parameters, as they are written."""
+    query = url.partition("#")[0].partition("?")[2]
+    return [pair.partition("=")[0] for pair in query.split("&")] if query else []
+
+
 def with_analytics(url: str, analytics: Analytics) -> str:
     """The URL with the parameters of Google Analytics that it has not, before its fragment."""
     head, hash_, fragment = url.partition("#")
     path, mark, query = head.partition("?")
-    present = {unquote_plus(pair.partition("=")[0]).lower() for pair in query.split("&")} if query else set()
+    present = {unquote_plus(name).lower() for name in names_in(url)}
     added = [
         f"{name}={quote(value, safe='')}"
         for name in Analytics.__struct_fields__

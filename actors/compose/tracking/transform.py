@@ -9,8 +9,11 @@ from collections.abc import Iterator, Sequence, Set
 from functools import partial
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from actors.compose.holed import Key
 from actors.compose.tracking import html, plain
+from actors.compose.tracking.copies import Copies
 from actors.compose.tracking.fields import Fields, UnsubscribeFields
 from actors.compose.tracking.html import HOLE
 from actors.compose.tracking.places import (
@@ -22,7 +25,7 @@ from actors.compose.tracking.places import (
     TokenPlace,
 )
 from actors.compose.tracking.recipient import TokensOfRecipients
-from actors.compose.tracking.tags import ending, marks, own_preferences, tags_in
+from actors.compose.tracking.tags import Marks, ending, marks, own_preferences, tags_in
 from actors.compose.transform import Addressee, Hole, Place, SharedBy, Text
 from cluster.images.urls import images_in, own_hosts
 from cluster.joining import joined
@@ -73,7 +76,9 @@ class TrackingTransform:
             tracking,
             self._with_tags,
         )
-        self._marks = marks(tracking)
+        tags = marks(tracking)
+        self._tags = Marks(tags)
+        self._marks = Marks(("://", "&#", *tags))
         self._is_own_image = own_hosts((), base)
         self._fields = UnsubscribeFields(tracking, self._tokens) if tracking.has_unsubscribe else None
         is_for_each = tracking.opens or tracking.clicks or tracking.has_unsubscribe
@@ -89,7 +94,7 @@ class TrackingTransform:
         kind = text.type.lower()
         if kind not in (HTML, AMP, PLAIN):
             return text
-        keys = [hole for hole in text.holes if isinstance(hole, str)]
+        keys = text.keys
         if keys and self.scope is SharedBy.REQUEST:
             return None
         whole = HOLE.join(text.literals)
@@ -99,11 +104,14 @@ class TrackingTransform:
         edits = [*read.edits, *self._ends(whole, kind, read)]
         change = partial(self._changed_value, kind=kind)
         edits += self._holes(whole, keys, edits, read.found.text_holes, read.links, change)
-        return _applied(text, whole, keys, edits)
+        changed = _applied(text, whole, keys, edits)
+        if len(changed.keys) == len(changed.holes):
+            return changed
+        return replace(changed, fill=Copies(changed.holes, self._tokens, self._marks, self._tags).fill)
 
     # Edits of a text
 
-    def _read(self, whole: str, kind: str, keys: Sequence[str] = (), number: int = 0) -> Read:
+    def _read(self, whole: str, kind: str, keys: Sequence[Key] = (), number: int = 0) -> Read:
         """``number``: of the first link."""
         tracking = self._tracking
         changes_links = tracking.changes_text_links if kind == PLAIN else tracking.changes_links
@@ -124,7 +132,7 @@ class TrackingTransform:
         return Read(found, edits, links, any(tag.is_subscription for tag in tags))
 
     def _link(
-        self, whole: str, start: int, end: int, keys: Sequence[str], number: int, *, is_html: bool
+        self, whole: str, start: int, end: int, keys: Sequence[Key], number: int, *, is_html: bool
     ) -> Iterator[Edit]:
         value = whole[start:end]
         if HOLE in value:
@@ -173,7 +181,7 @@ class TrackingTransform:
     def _holes(
         self,
         whole: str,
-        keys: Sequence[str],
+        keys: Sequence[Key],
         edits: Sequence[Edit],
         places: Set[int],
         number: int,
@@ -192,24 +200,18 @@ class TrackingTransform:
 
     def _changed_value(self, value: str, number: int, addressee: Addressee, *, kind: str) -> tuple[str, int]:
         """The value of a hole for a recipient, and the number of its links. ``number``: of the first of them."""
-        if not ("://" in value or "&#" in value or self._may_have_tags(value)):
+        if not self._marks.may_be_in(value):
             return value, 0  # as most: values are names and numbers
         read = self._read(value, kind, number=number)
         return _filled(value, read.edits, addressee), read.links
 
     def _with_tags(self, value: str, addressee: Addressee) -> str:
-        if not self._may_have_tags(value):
+        if not self._tags.may_be_in(value):
             return value
         tags = tags_in(value, self._tracking)
         return _filled(
             value, [Edit(tag.start, tag.end, (self._unsubscribe(tag.preferences),)) for tag in tags], addressee
         )
-
-    def _may_have_tags(self, value: str) -> bool:
-        for mark in self._marks:  # noqa: SIM110 -- any() takes several times as long
-            if mark in value:
-                return True
-        return False
 
     # Pieces
 
@@ -246,7 +248,7 @@ def tracking_transform(tracking: Tracking | None, key: TokenKey, types: Sequence
     return TrackingTransform(tracking, key)
 
 
-def _applied(text: Text, whole: str, keys: Sequence[str], edits: Sequence[Edit]) -> Text:
+def _applied(text: Text, whole: str, keys: Sequence[Key], edits: Sequence[Edit]) -> Text:
     """The text with its edits. Holes that no edit covers stay."""
     literals, holes = [""], list[Hole]()
     done = count = 0
@@ -280,7 +282,7 @@ def _applied(text: Text, whole: str, keys: Sequence[str], edits: Sequence[Edit])
 def _filled(value: str, edits: Sequence[Edit], addressee: Addressee) -> str:
     """The value of a hole with its edits, for a recipient."""
     text = _applied(Text(PLAIN, (value,)), value, (), edits)
-    return joined(text.literals, [hole if isinstance(hole, str) else hole.fill(addressee, {}) for hole in text.holes])
+    return joined(text.literals, text.filled(addressee, {}))
 
 
 def _overlaps(spans_: Sequence[tuple[int, int]], start: int, end: int) -> bool:

@@ -1,14 +1,13 @@
 """A message that a transform changes for each recipient: each gets its own copy, in its own transaction."""
 
-from collections.abc import Mapping
-
 import pytest
 
-from actors.compose.transform import Addressee, SharedBy, Text
+from actors.compose.transform import Addressee, Growth, SharedBy, Text
 from actors.delivery.contents import LARGE_BYTES
 from actors.smtpd.envelope import Answer, Behaviour, ReceivedMessage, ServerReply
 from cluster.journal.journal import Journal
 from cluster.journal.records import Address, BodyPart, Content, encode
+from cluster.message.forms import Values
 from cluster.policy.lifecycle import Status
 from tests.integration.delivery.world import World, a_world
 from tests.integration.journal.builders import a_message
@@ -20,11 +19,10 @@ READERS = ("ada@example.com", "bob@example.com", "eve@example.com")
 class Name:
     """A place for the recipient."""
 
-    def fill(self, addressee: Addressee, _values: Mapping[str, str]) -> str:
-        return f"{addressee.message_id}.{addressee.recipient_no} {addressee.email}"
+    growth = Growth(300)
 
-    def most(self, _values_bytes: int) -> int:
-        return 300
+    def fill(self, addressee: Addressee, _values: Values) -> str:
+        return f"{addressee.message_id}.{addressee.recipient_no} {addressee.email}"
 
 
 class Naming:

@@ -1,6 +1,5 @@
 """Messages of stored templates: what they share is encoded once, and each has its own values."""
 
-from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
@@ -13,7 +12,7 @@ from actors.compose import dkim, mime, parts
 from actors.compose.holed import Filling
 from actors.compose.mime import Skeleton, compile_content
 from actors.compose.render import Renderer
-from actors.compose.transform import Addressee, Hole, SharedBy, Text
+from actors.compose.transform import Addressee, Growth, Hole, SharedBy, Text
 from cluster.journal.records import BodyPart, Footer, PreparedPersonalization
 from cluster.message.header_fields import NotComposable
 from cluster.settings import MessageSettings
@@ -234,11 +233,12 @@ def test_values_are_measured_before_the_message_is_made() -> None:
 
 
 class Pixel(Struct, frozen=True):
-    def fill(self, addressee: Addressee, values: Mapping[str, str]) -> str:
-        return f"<img src={addressee.email} alt={len(values)}>"
+    @property
+    def growth(self) -> Growth:
+        return Growth(100)
 
-    def most(self, _values_bytes: int) -> int:
-        return 100
+    def fill(self, addressee: Addressee, values: Any) -> str:
+        return f"<img src={addressee.email} alt={len(values)}>"
 
 
 class Tracking:

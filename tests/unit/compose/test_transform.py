@@ -10,9 +10,10 @@ from msgspec import Struct
 from actors.compose import dkim, parts
 from actors.compose.message import WireMessage, draft_message, finish
 from actors.compose.mime import Composed, Skeleton, compile_content
-from actors.compose.transform import Addressee, Hole, SharedBy, Text, Transform
+from actors.compose.transform import Addressee, Growth, Hole, SharedBy, Text, Transform
 from cluster.journal.records import Content, Footer, PreparedPersonalization
 from cluster.message import forms, transfer_encoding
+from cluster.message.forms import Values
 from cluster.message.header_fields import NotComposable
 from cluster.settings import MessageSettings
 from tests.unit.compose.reading import (
@@ -56,23 +57,25 @@ class Token(Struct, frozen=True):
 
     target: Text
 
-    def fill(self, addressee: Addressee, values: Mapping[str, str]) -> str:
+    def fill(self, addressee: Addressee, values: Values) -> str:
         holes = [values[hole] for hole in self.target.holes if isinstance(hole, str)]
         target = "".join(woven(self.target.literals, holes))
         return f"https://t.example/{addressee.message_id}.{addressee.recipient_no}/{target.removeprefix('https://')}"
 
-    def most(self, values_bytes: int) -> int:
-        return 100 + len("".join(self.target.literals)) + values_bytes * len(self.target.holes)
+    @property
+    def growth(self) -> Growth:
+        return Growth(100 + len("".join(self.target.literals)), len(self.target.holes))
 
 
 class Pixel(Struct, frozen=True):
     """A line for each recipient."""
 
-    def fill(self, addressee: Addressee, _values: Mapping[str, str]) -> str:
+    def fill(self, addressee: Addressee, _values: Values) -> str:
         return f"<img src={addressee.email}>\r\n"
 
-    def most(self, _values_bytes: int) -> int:
-        return 100
+    @property
+    def growth(self) -> Growth:
+        return Growth(100)
 
 
 class Tracking:

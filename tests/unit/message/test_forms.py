@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from actors.compose.relaxed import relaxed_lines
+from actors.compose.relaxed import relaxed_lines, single_spaces
 from cluster.message import forms
 from cluster.message.forms import Filled, Form, PassingForm, QuotedForm, form_of
 from cluster.message.transfer_encoding import crlf, passes_as_it_is
@@ -72,8 +72,9 @@ def test_any_form_is_the_whole_text(literals: list[str], values: list[str], are_
         assert quopri.decodestring(made) == crlf(meant)
     assert form.size(given) == len(made)
     if filled.single_spaced:
-        single_spaced = [relaxed_lines(literal + b"\r\n")[:-2] for literal in form.literals]
-        relaxed = forms._joined(single_spaced, filled.pieces)
+        assert list(map(single_spaces, filled.pieces)) == list(filled.pieces)
+    if filled.apart:
+        relaxed = forms._joined(list(map(single_spaces, form.literals)), map(single_spaces, filled.pieces))
         assert relaxed + b"\r\n" == relaxed_lines(made + b"\r\n")
 
 

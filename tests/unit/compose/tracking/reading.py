@@ -30,8 +30,10 @@ def changed(
     if text_of_copy is None:
         return None
     pieces = [text_of_copy.literals[0]]
-    for hole, literal in zip(text_of_copy.holes, text_of_copy.literals[1:], strict=True):
-        pieces += ((values or {})[hole] if isinstance(hole, str) else hole.fill(ADA, values or {}), literal)
+    filled = text_of_copy.filled(ADA, values or {})
+    assert filled == Text(kind, text_of_copy.literals, text_of_copy.holes).filled(ADA, values or {}), "one by one"
+    for value, literal in zip(filled, text_of_copy.literals[1:], strict=True):
+        pieces += (value, literal)
     return "".join(pieces)
 
 
