@@ -102,7 +102,7 @@ class Form:
             if filled.single_spaced:
                 relaxed = content if self._relaxed is None else _filled(self._relaxed, filled.pieces)
             else:
-                relaxed = _filled(self._relaxed or self._pieces, list(map(single_spaces, filled.pieces)))
+                relaxed = _filled(self._relaxed or self._pieces, _single_spaced(filled.pieces))
         return Entity(self._type, self._text.encoding, content, relaxed=relaxed)
 
     def size(self, values: Values) -> int:
@@ -121,6 +121,11 @@ def _filled(pieces: list[bytes], values: Sequence[bytes]) -> bytes:
     pieces = pieces.copy()
     pieces[1::2] = values
     return b"".join(pieces)
+
+
+def _single_spaced(pieces: Sequence[bytes]) -> list[bytes]:
+    """The pieces of a form with single spaces, made together: no form has this control character in a piece."""
+    return single_spaces(b"\x1f".join(pieces)).split(b"\x1f")
 
 
 def text_form(type_: str, literals: Sequence[str], keys: Sequence[Hashable]) -> Form | None:

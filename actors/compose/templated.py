@@ -6,6 +6,7 @@ encoded once for all requests of the version, and the values that each message p
 
 from collections.abc import Sequence
 from itertools import chain
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -14,7 +15,7 @@ from actors.compose.tracking.tags import GROUP_TAG, PREFERENCES_TAG
 from cluster.joining import joined
 from cluster.journal.records import BodyPart, Content, Footer
 from cluster.message.transfer_encoding import newlines, octets
-from cluster.templates.compiled import CompiledTemplate, Filled, decode_data
+from cluster.templates.compiled import CompiledTemplate, Filled, decode_data, is_plain
 from cluster.templates.handlebars.text import CompiledText
 
 _MOST_OF_A_CHARACTER = 4
@@ -83,14 +84,14 @@ class Version:
         """The parts with a request's footer. Without one they are the same objects each time."""
         return self._parts if footer is None else self._with_footer(footer)
 
-    def fill(self, data: bytes, *, is_tracked: bool = False, **bounds: int) -> Filled:
+    def fill(self, data: bytes, *, is_tracked: bool = False, **bounds: Any) -> Filled:
         """The values of the holes, with a message's data: an object in JSON, or nothing. ``is_tracked``: the texts get
         URLs where they ask for SendGrid's ``unsubscribe``. ``bounds``: the most ``steps``, characters of ``output``,
         and of ``values`` in it, if not the usual ones. Raises TooMuch."""
         values = decode_data(data)
         if is_tracked and self._unsubscribes:
-            values = _TAGS | values
-        return self._template.fill(values, **bounds)
+            return self._template.fill(_TAGS | values, **bounds)
+        return self._template.fill(values, is_plain=is_plain(data), **bounds)
 
     def _with_footer(self, footer: Footer | None) -> Unfilled:
         parts = [_part(type_, text, footer) for type_, text in self._template.parts]

@@ -101,14 +101,14 @@ class PassingForm:
 
     Whether a text passes is a matter of its whole: of the length of its lines, and of what stands at their ends
     (transfer_encoding.py). Of the text without values that is known. This form knows of words, of whole lines where a
-    line begins, and of nothing at all, that with them in its holes it passes as well; for other values the text must be
-    examined.
+    line begins, and of no value at all, that with them in its holes it passes as well; for other values the text must
+    be examined.
     """
 
     encoding = b"7bit"
 
     def __init__(self, literals: Sequence[str], keys: Sequence[Hashable]) -> None:
-        """``literals`` pass as they are when nothing is between them, and ``_completes_no_word`` is true of them."""
+        """``_may_pass`` is true of the literals."""
         self.literals = tuple(map(crlf, literals))
         self._keys = _Keys(keys)
         self._octets = sum(map(len, self.literals))
@@ -126,6 +126,8 @@ class PassingForm:
         self._between_spaces = [
             place for place, before, after in ends if before.endswith(spaces) and after.startswith(spaces)
         ]
+        self._needed = [self._keys.places[hole] for hole in _behind_spaces(literals)]
+        """The places of values that must not be empty."""
 
     def fill(self, values: Values) -> Filled | None:
         """What stands in the holes. None where the text must be examined as a whole."""
@@ -137,7 +139,7 @@ class PassingForm:
         if not (_are_words_or_lines if line_ends else _are_words)(together) or f"--{BOUNDARY_MARK}" in together:
             return None
         lines = "".join([own[place] for place in self._beginning]) if line_ends else ""
-        if lines.count("\n") < line_ends:
+        if lines.count("\n") < line_ends or not all(own[place] for place in self._needed):
             return None
         if max(map(len, own)) > self._room and not self._fit(own):
             return None
@@ -158,7 +160,10 @@ class PassingForm:
 
     def _fit(self, values: Sequence[str]) -> bool:
         """Whether no line is too long. A value of several lines counts as its longest, at both of its ends."""
-        lengths = [len(value) if "\n" not in value else max(map(len, value.split("\n"))) for value in values]
+        lengths = list(map(len, values))
+        for place in self._beginning:
+            if "\n" in values[place]:
+                lengths[place] = max(map(len, values[place].split("\n")))
         if max(lengths) <= self._room:
             return True
         return all(sum([lengths[place] for place in places]) <= room for room, places in self._lines)
@@ -191,9 +196,7 @@ Form = QuotedForm | PassingForm
 def form_of(literals: Sequence[str], keys: Sequence[Hashable]) -> Form | None:
     """The form of a text whose holes, one for each of ``keys``, are between the ``literals``. None when each text must
     be examined as a whole: values may decide how it is sent, or it may be shorter in base64."""
-    if keys and passes_as_it_is("".join(literals)):
-        return PassingForm(literals, keys) if _completes_no_word(literals) else None
-    return quoted_form(literals, keys)
+    return PassingForm(literals, keys) if keys and _may_pass(literals) else quoted_form(literals, keys)
 
 
 def quoted_form(literals: Sequence[str], keys: Sequence[Hashable]) -> QuotedForm | None:
@@ -209,9 +212,22 @@ def quoted_form(literals: Sequence[str], keys: Sequence[Hashable]) -> QuotedForm
     return QuotedForm(between, keys)
 
 
-def _completes_no_word(literals: Sequence[str]) -> bool:
-    """Whether no words can complete the ``From `` at the beginning of a line."""
-    return not any(before.endswith(_BEGUN_FROM) for before in _before_holes(literals))
+def _may_pass(literals: Sequence[str]) -> bool:
+    """Whether a text passes as it is where nothing is in its holes but a letter in each of ``_behind_spaces``, and no
+    words can complete the ``From `` at the beginning of a line."""
+    behind_spaces = set(_behind_spaces(literals))
+    pieces = [f"{literal}x" if hole in behind_spaces else literal for hole, literal in enumerate(literals)]
+    return passes_as_it_is("".join(pieces)) and not any(
+        before.endswith(_BEGUN_FROM) for before in _before_holes(literals)
+    )
+
+
+def _behind_spaces(literals: Sequence[str]) -> list[int]:
+    """The holes without which a line would end in white space."""
+    around = zip(_before_holes(literals), _after_holes(literals), strict=True)
+    return [
+        hole for hole, (before, after) in enumerate(around) if before.endswith((" ", "\t")) and after.startswith("\n")
+    ]
 
 
 def _before_holes(literals: Sequence[str]) -> list[str]:

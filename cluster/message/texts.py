@@ -4,6 +4,8 @@ It makes whole texts, for those who read or check a stored message. Composing fi
 (actors/compose/render.py), with the same precedence.
 """
 
+from typing import Any
+
 from msgspec import Struct
 
 from cluster.joining import joined
@@ -21,7 +23,7 @@ class Texts(Struct, frozen=True):
 
 
 def texts_of(
-    content: Content, personalization: PreparedPersonalization, template: CompiledTemplate | None, **bounds: int
+    content: Content, personalization: PreparedPersonalization, template: CompiledTemplate | None, **bounds: Any
 ) -> Texts:
     """The texts of one message. ``template`` is the version that ``content`` names; None when it names none, or when
     that cannot be had: then raises NotComposable. ``bounds``: as in ``CompiledTemplate.fill``; raises TooMuch."""

@@ -18,6 +18,7 @@ FIELDS = {"subject": False, "plain": False, "html": True, "preheader": True}
 """The texts of ``TemplateTexts``, and whether their values are escaped for html."""
 
 
+_ESCAPED = (b"&", b"<", b">", b"=", b"'", b"`", b"\\")
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -58,10 +59,12 @@ class CompiledTemplate:
         steps: int = MOST_STEPS,
         output: int = MOST_OUTPUT,
         values: int = MOST_OUTPUT,
+        is_plain: bool = False,
     ) -> Filled:
         """The texts of one message. ``data`` is a JSON object, decoded. ``output``: the most characters
-        of all texts; ``values``: the most in the holes, which alone are work. Raises TooMuch."""
-        budget = Budget(steps, min(output, self._literals + values))
+        of all texts; ``values``: the most in the holes, which alone are work. ``is_plain``: the result of the function
+        of this name. Raises TooMuch."""
+        budget = Budget(steps, min(output, self._literals + values), is_plain=is_plain)
         subject = self.subject.whole(data, budget)
         return Filled(subject, tuple([text.fill(data, budget) for _, text in self.parts]))
 
@@ -69,6 +72,12 @@ class CompiledTemplate:
 def decode_data(data: bytes) -> dict[str, Any]:
     """A message's template data, as it is stored: an object in JSON, or nothing."""
     return _decode(data) if data else {}
+
+
+def is_plain(data: bytes) -> bool:
+    """Whether no text in a message's template data has a character that is escaped in html: in JSON a quotation mark
+    has a backslash before it, with which any other can be written as well."""
+    return not any(map(data.__contains__, _ESCAPED))
 
 
 def compile_texts(texts: TemplateTexts) -> CompiledTemplate:

@@ -13,15 +13,17 @@ Cost = tuple[int, int]
 
 
 class Budget:
-    """What is left of one message's bounds. All its texts take from the same one."""
+    """What is left of one message's bounds, and what is known of its data. All its texts take from the same one."""
 
-    __slots__ = ("_most_output", "_most_steps", "output", "steps")
+    __slots__ = ("_most_output", "_most_steps", "is_plain", "output", "steps")
 
-    def __init__(self, steps: int = MOST_STEPS, output: int = MOST_OUTPUT) -> None:
+    def __init__(self, steps: int = MOST_STEPS, output: int = MOST_OUTPUT, *, is_plain: bool = False) -> None:
         self.steps = self._most_steps = steps
         """Steps that are left."""
         self.output = self._most_output = output
         """Characters that are left."""
+        self.is_plain = is_plain
+        """Whether no text in the data has a character that is escaped in html, so that none is searched for them."""
 
     def step(self, n: int = 1) -> None:
         """Count ``n`` steps. Raises TooMuch."""

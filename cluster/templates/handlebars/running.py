@@ -56,24 +56,17 @@ def text(value: Any, budget: Budget) -> str:
 
 def html_of(context: Any, name: str, budget: Budget) -> str:
     """A property as it is printed in html: what most tags are."""
-    value = context.get(name) if type(context) is dict else child(context, name)
-    if type(value) is int and -LARGE < value < LARGE:
+    is_data = type(context) is dict
+    value = context.get(name) if is_data else child(context, name)
+    if type(value) is str:
+        # Seven searches take less time than one for a set of characters.
+        if not (budget.is_plain and is_data) and (
+            "&" in value or "<" in value or ">" in value or "=" in value or '"' in value or "'" in value or "`" in value
+        ):
+            return html(value, budget)
+    elif type(value) is int and -LARGE < value < LARGE:
         value = str(value)
-        budget.output -= len(value)
-        if budget.output < 0:
-            budget.wrote(0)
-        return value
-    # Seven searches take less time than one for a set of characters.
-    if (
-        type(value) is not str
-        or "&" in value
-        or "<" in value
-        or ">" in value
-        or "=" in value
-        or '"' in value
-        or "'" in value
-        or "`" in value
-    ):
+    else:
         return html(value, budget)
     budget.output -= len(value)
     if budget.output < 0:
@@ -84,10 +77,10 @@ def html_of(context: Any, name: str, budget: Budget) -> str:
 def text_of(context: Any, name: str, budget: Budget) -> str:
     """A property as it is printed where nothing is escaped."""
     value = context.get(name) if type(context) is dict else child(context, name)
-    if type(value) is int and -LARGE < value < LARGE:
-        value = str(value)
     if type(value) is not str:
-        return text(value, budget)
+        if type(value) is not int or not -LARGE < value < LARGE:
+            return text(value, budget)
+        value = str(value)
     budget.output -= len(value)
     if budget.output < 0:
         budget.wrote(0)

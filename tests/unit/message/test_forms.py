@@ -86,6 +86,8 @@ def test_any_form_is_the_whole_text(literals: list[str], values: list[str], are_
         (["<a href='", "'>one</a>\n<p>", "</p>"], ["x" * 900, "y" * 900]),
         (["a\n", "", "", "b"], ["", "One\nTwo\n", "Three\n"]),
         (["a-", "=b"], ["x"]),
+        (["Total: ", " ", "\n"], ["", "EUR"]),
+        (["Dear ", ""], ["Ada"]),
         (["From: ", ",\n"], ["me"]),
         (["a\n", "\n"], ["\n".join(["x" * 600] * 3) + "\n"]),
     ],
@@ -114,6 +116,7 @@ def test_usual_values_leave_a_text_as_it_is(literals: list[str], values: list[st
         (["a", "b"], ["--=_"]),
         (["a--", "b"], ["=_"]),
         (["a", "b"], ["x" * 70_000]),
+        (["Total: ", " ", "\n"], ["5", ""]),
     ],
 )
 def test_values_that_decide_how_a_text_is_sent(literals: list[str], values: list[str]) -> None:
