@@ -8,19 +8,22 @@ work (heartbeats, looking for due deliveries) is counted separately, per second.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
 from analytics.rows import columns
 from api.build import SENDING
-from benchmarks.composing import compose, order_kinds
+from benchmarks import order_letter
+from benchmarks.composing import LINKS, compose, order_kinds, tracked_kinds
 from benchmarks.counts.calls import Calls
 from benchmarks.counts.journal_dialogue import Transaction
 from benchmarks.counts.product import API, DELIVERY, Product, running
 from benchmarks.counts.telling import Amounts, CountedRun, Counts, ObservedCounts, spread, tell
 from benchmarks.load import Load
 from benchmarks.mail import Mail, Shape
+from benchmarks.scenarios.everything_on import TRACKING
+from benchmarks.scenarios.templates import stored_template
 from cluster.events import decode_batch
 
 FIRST, SINGLE, BULK, PER_REQUEST = 1, 64, 2, 1000
@@ -88,23 +91,39 @@ class _Counting:
                 await self._deliver(MESSAGES)
         seen = ObservedCounts(start=start, idle=idle, busy=busy, single=single, bulk=bulk, delivery=delivery)
         # By the number of ticks, not by the time: on a busy machine periodic work is late.
-        ticks = seen.ticks(all_of_it) / max(1, seen.ticks(busy))
-        caused = self._amounts() - before - by_the_clock * ticks
+        caused = self._amounts() - before - by_the_clock * seen.share_of_busy(all_of_it)
         run = CountedRun(clock_s=CLOCK_S, single=SINGLE, bulk=BULK, messages=MESSAGES)
-        return (
+        counts = (
             spread(caused, MESSAGES)
             | self._recorder()
-            | self._templates()
+            | self._composing()
             | tell(seen, run, intake=f"{API}-{SENDING}", delivery=DELIVERY)
         )
+        everything = await self._everything(seen.share_of_busy, by_the_clock)
+        return counts | {f"everything.{name}": value for name, value in everything.items()}
+
+    async def _everything(self, share_of_busy: Callable[[Sequence[Transaction]], float], clock: Amounts) -> Counts:
+        """What a message costs that has everything, as in the scenario of that name: a request with many, after one
+        whose template and content are read first. ``clock``: the amounts of periodic work in the busy stretch."""
+        product = self._product
+        template_id = await stored_template(product.url, product.key, order_letter.linked_texts(LINKS))
+        mail = Mail(Shape(), letter=order_letter.stored(template_id), tracking=TRACKING)
+        await self._post(FIRST, per_request=1, mail=mail)
+        await self._deliver(FIRST)
+        before = self._amounts()
+        with self._transactions() as transactions:
+            await self._post(PER_REQUEST, per_request=PER_REQUEST, mail=mail)
+            await self._deliver(PER_REQUEST)
+        caused = self._amounts() - before - clock * share_of_busy(transactions)
+        return spread(caused, PER_REQUEST)
 
     # The load
 
-    async def _post(self, messages: int, per_request: int) -> None:
+    async def _post(self, messages: int, per_request: int, mail: Mail | None = None) -> None:
         """Each request on its own connection if it holds one message; otherwise one after the other."""
         numbers = range(self._next, self._next + messages)
         self._next += messages
-        mail = Mail(Shape())
+        mail = mail or Mail(Shape())
         bodies = [mail.body(numbers[start : start + per_request]) for start in range(0, messages, per_request)]
         load = Load(self._product.url, self._product.key, clients=len(bodies) if per_request == 1 else 1)
         await load.open()
@@ -146,10 +165,11 @@ class _Counting:
         calls = Amounts(self._calls.by_package()) - before
         return {"recorder.calls_per_message": calls["calls.analytics"] / MESSAGES}
 
-    def _templates(self) -> Counts:
-        """What composing calls for a message of a stored template, and for the same mail with substitutions."""
+    def _composing(self) -> Counts:
+        """What composing calls for a message of a stored template, for the same mail with substitutions, and for one
+        with links, tracked and not."""
         found: Counts = {}
-        for name, kind in order_kinds().items():
+        for name, kind in (order_kinds() | tracked_kinds()).items():
             compose(kind)  # the first message makes what all share
             before = Amounts(self._calls.by_package())
             compose(kind)

@@ -49,6 +49,10 @@ class ObservedCounts(Struct, frozen=True, kw_only=True):
         """How many of these are periodic."""
         return sum(one.work <= self.by_the_clock for one in transactions)
 
+    def share_of_busy(self, transactions: Transactions) -> float:
+        """How much periodic work is among these, as a multiple of that in ``busy``."""
+        return self.ticks(transactions) / max(1, self.ticks(self.busy))
+
 
 class CountedRun(Struct, frozen=True, kw_only=True):
     """The sizes of the run."""

@@ -6,8 +6,9 @@ on the wire; the caller puts it between the form's ``literals``. Line ends in li
 """
 
 import re
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from itertools import pairwise
+from operator import itemgetter
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -77,23 +78,19 @@ class QuotedForm:
 
     def fill(self, values: Values) -> Filled:
         """What stands in the holes."""
-        pieces, single_spaced = self._encoded(self._keys.of(values))
-        return Filled(self._keys.in_holes(pieces), single_spaced)
+        own = self._keys.of(values)
+        together = _BETWEEN.join(own)
+        if len(together) <= SLICE and _are_plain(together):
+            pieces = together.encode().split(_BETWEEN.encode())
+            if len(pieces) == len(own):
+                return Filled(self._keys.in_holes(pieces), single_spaced="  " not in together)
+        pieces = [value.encode() if _is_plain(value) else quoted_printable(value) for value in own]
+        whole = b"\r\n".join(pieces)
+        return Filled(self._keys.in_holes(pieces), single_spaced=b"  " not in whole and b"\t" not in whole)
 
     def size(self, values: Values) -> int:
         """Octets of the text with these values."""
-        pieces, _ = self._encoded(self._keys.of(values))
-        return self._octets + sum(map(len, self._keys.in_holes(pieces)))
-
-    def _encoded(self, values: Sequence[str]) -> tuple[list[bytes], bool]:
-        together = _BETWEEN.join(values)
-        if len(together) <= SLICE and _are_plain(together):
-            pieces = together.encode().split(_BETWEEN.encode())
-            if len(pieces) == len(values):
-                return pieces, "  " not in together
-        pieces = [value.encode() if _is_plain(value) else quoted_printable(value) for value in values]
-        whole = b"\r\n".join(pieces)
-        return pieces, b"  " not in whole and b"\t" not in whole
+        return self._octets + sum(map(len, self.fill(values).pieces))
 
 
 class PassingForm:
@@ -172,22 +169,27 @@ class PassingForm:
 class _Keys:
     """The keys of the holes: each of them once, and which of them is in each hole."""
 
-    __slots__ = ("_are_distinct", "_distinct", "places")
+    __slots__ = ("in_holes", "of", "places")
 
     def __init__(self, keys: Sequence[Hashable]) -> None:
-        self._distinct = tuple(dict.fromkeys(keys))
-        numbers = {key: number for number, key in enumerate(self._distinct)}
+        distinct = tuple(dict.fromkeys(keys))
+        numbers = {key: number for number, key in enumerate(distinct)}
+        self.of: Callable[[Any], Sequence[str]] = _getter(distinct)
+        """Gives the value of each key."""
         self.places = tuple([numbers[key] for key in keys])
-        """For each hole, which of the values of ``of`` is in it."""
-        self._are_distinct = len(self._distinct) == len(keys)
+        """For each hole, which of these values is in it."""
+        self.in_holes: Callable[[Sequence[bytes]], Sequence[bytes]] = (
+            tuple if len(distinct) == len(keys) else _getter(self.places)
+        )
+        """Gives what is in each hole from what each of these values has become."""
 
-    def of(self, values: Values) -> list[str]:
-        """The value of each key."""
-        return [values[key] for key in self._distinct]
 
-    def in_holes(self, pieces: Sequence[bytes]) -> Sequence[bytes]:
-        """What is in each hole. ``pieces``: what each key's value has become."""
-        return pieces if self._are_distinct else [pieces[place] for place in self.places]
+def _getter(keys: Sequence[Hashable]) -> Callable[[Any], Sequence[Any]]:
+    """Gives the values of all keys."""
+    if len(keys) > 1:
+        return itemgetter(*keys)
+    (key,) = keys
+    return lambda values: (values[key],)
 
 
 Form = QuotedForm | PassingForm
