@@ -157,6 +157,8 @@ async def webhooks(context: Context, links: Links) -> "WebhooksActor":
     from actors.webhooks.fanning_out import FanningOut
     from actors.webhooks.poster import Poster
     from actors.webhooks.posting import Posting
+    from actors.webhooks.telling import Telling
+    from cluster.intake.notices import Notices
     from cluster.lookup.resolver import Resolver
     from cluster.lookup.trust import trust
     from cluster.policy.routes.mx import UNGUARDED
@@ -178,4 +180,8 @@ async def webhooks(context: Context, links: Links) -> "WebhooksActor":
     )
     poster = Poster(client, context.vault, clock=time.monotonic)
     posting = Posting(journal, known, poster, settings.webhooks, random=random.random)
-    return WebhooksActor(known, FanningOut(journal, known, context.data_path, posting.wake), posting, poster)
+    telling = None
+    if sender := settings.webhooks.notices_from:
+        telling = Telling(journal, Notices(journal, sender, now=lambda: datetime.now(UTC)), settings.webhooks.keep_h)
+    fanning_out = FanningOut(journal, known, context.data_path, posting.wake)
+    return WebhooksActor(known, fanning_out, posting, poster, telling)

@@ -6,6 +6,7 @@ The checks are pure. ``postray up`` finds out whether servers answer and folders
 import base64
 import ipaddress
 import math
+import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from psycopg.conninfo import conninfo_to_dict
 from cluster.access.terms import network
 from cluster.clickhouse_dsn import server_of
 from cluster.lookup.web_address import web_address
+from cluster.policy.routes.domains import mail_domain
 from cluster.policy.routes.host_names import domain_name, ehlo_name, has_control, host_port, public_url, server
 from cluster.tenancy.domains import spf
 
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 SECRET_BYTES = 32
 JWT_SECRET_BYTES = 32
 """RFC 7518 §3.2: a key of HS256 has at least the size of its hash."""
+
+_LOCAL_PART = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*", re.ASCII)
+"""RFC 5321 §4.1.2, Dot-string."""
 
 MAY_BE_ZERO = frozenset(
     {
@@ -147,6 +152,8 @@ def _texts(settings: "Settings") -> Iterator[tuple[str, str]]:
         if name:
             checks.append((key, name, domain_name))
     checks += ((f"domains.spf[{i}]", term, _spf_term) for i, term in enumerate(settings.domains.spf))
+    if settings.webhooks.notices_from:
+        checks.append(("webhooks.notices_from", settings.webhooks.notices_from, _sender))
     for key, key_text in (("secret", settings.secret), ("previous_secret", settings.previous_secret)):
         if key_text:
             checks.append((key, key_text, _secret))
@@ -176,6 +183,12 @@ def _auth(auth: "AuthSettings") -> Iterator[tuple[str, str]]:
             web_address(auth.jwks_url)
         except ValueError as error:
             yield "auth.jwks_url", str(error)
+
+
+def _sender(text: str) -> None:
+    local_part, at, domain = text.rpartition("@")
+    if not at or not _LOCAL_PART.fullmatch(local_part) or mail_domain(domain) is None:
+        raise ValueError(f"{text!r} is no address such as notices@mail.example.com")
 
 
 def _cluster(text: str) -> None:

@@ -6,6 +6,7 @@ from actors.webhooks.client import Answer
 from actors.webhooks.fanning_out import FanningOut
 from actors.webhooks.poster import Poster
 from actors.webhooks.posting import Posting
+from actors.webhooks.telling import Telling
 from cluster import metrics
 from cluster.context import DEGRADED
 from cluster.metrics import Reading
@@ -17,28 +18,39 @@ from cluster.webhooks.known import KnownEndpoints
 class WebhooksActor:
     """Call ``start`` and ``stop`` once each."""
 
-    def __init__(self, known: KnownEndpoints, fanning_out: FanningOut, posting: Posting, poster: Poster) -> None:
+    def __init__(
+        self,
+        known: KnownEndpoints,
+        fanning_out: FanningOut,
+        posting: Posting,
+        poster: Poster,
+        telling: Telling | None,
+    ) -> None:
+        """``telling`` is None where owners are not told by mail."""
         self.known = known
         self.fanning_out = fanning_out
         self.posting = posting
+        self.telling = telling
         self._poster = poster
 
     async def start(self) -> None:
         """Begin to read the event log, and to post. Raises Unavailable."""
         await self.posting.start()
         await self.fanning_out.start()
+        if self.telling is not None:
+            self.telling.start()
 
     async def stop(self) -> None:
         """Read what the log has now, and settle what was posted; then end."""
+        if self.telling is not None:
+            await self.telling.stop()
         await self.fanning_out.stop()
         await self.posting.stop()
 
     async def problem(self) -> str | None:
-        """Why events are not taken from the log, or not posted; None if all is well."""
-        problem = self.fanning_out.problem()
-        if problem is None and (waits := self.posting.problem()) is not None:
-            return f"{DEGRADED}webhooks wait: {waits}"
-        return problem
+        """Why events are not taken from the log, or not posted; None if all is well. Mail needs neither."""
+        problem = self.fanning_out.problem() or self.posting.problem()
+        return None if problem is None else f"{DEGRADED}webhooks wait: {problem}"
 
     async def test(self, endpoint: Endpoint) -> Answer:
         """Post an example of each event that an endpoint wants, or one where it takes single events, at once; returns

@@ -104,6 +104,17 @@ def test_every_key_has_a_variable_of_its_own() -> None:
         ("[dns]\nlookups_at_once = 0", {}, "dns.lookups_at_once"),
         ("[dns]\nstale_s = -1", {}, "dns.stale_s"),
         ("[smtp]\nallowed_networks = ['private']", {}, "smtp.allowed_networks[0]"),
+        *(
+            (f"[webhooks]\nnotices_from = '{text}'", {}, "webhooks.notices_from")
+            for text in (
+                "notices",
+                "@example.com",
+                "a b@example.com",
+                "a@localhost",
+                "a@b@example.com",
+                "A <a@example.com>",
+            )
+        ),
         ("[smtp]\nprohibited_networks = ['10.0.0.0/8', '10.0.0.1/8']", {}, "smtp.prohibited_networks[1]"),
         ("[delivery]\nmode = 'relay'\nrelay = '\u2764.example:25'", {}, "delivery.relay"),
         ("[smtp]\nhelo_name = 'a\u200e'", {}, "smtp.helo_name"),

@@ -1,0 +1,61 @@
+"""postray's own mail, such as that an endpoint of webhooks was disabled: a message of the tenant that has the sender's
+domain, committed like any other. So it is signed, retried, and listed among that tenant's messages.
+"""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from cluster.intake.prepared import prepared_request
+from cluster.journal.journal import Journal
+from cluster.journal.records import Address, BodyPart, Content, PreparedPersonalization
+from cluster.message.header_fields import one_line
+from cluster.policy.routes.domains import domain_of, parents, spelled
+
+log = logging.getLogger(__name__)
+
+LIFETIME = timedelta(days=1)
+CATEGORY = "notice"
+
+
+class Notices:
+    """Sends plain text from one address. ``now`` is the time."""
+
+    def __init__(self, journal: Journal, sender: str, *, now: Callable[[], datetime]) -> None:
+        self._journal = journal
+        self._sender = spelled(sender)
+        self._now = now
+
+    async def send(self, to: str, subject: str, text: str) -> bool:
+        """Commit a notice. Returns False when no tenant may send from the sender's address, which is logged. Raises
+        Unavailable, Rejected."""
+        tenant_id = await self._tenant_id()
+        if tenant_id is None:
+            log.warning("notice not sent: the domain of its sender is not verified sender=%s to=%s", self._sender, to)
+            return False
+        content = Content(
+            from_=Address(self._sender),
+            subject=one_line(subject),
+            parts=(BodyPart("text/plain", text),),
+            categories=(CATEGORY,),
+        )
+        request = prepared_request(
+            content,
+            [PreparedPersonalization(to=(Address(spelled(to)),))],
+            [None],
+            tenant_id=tenant_id,
+            now=self._now(),
+            lifetime=LIFETIME,
+            files={},
+        )
+        await self._journal.intake.accept([request])
+        return True
+
+    async def _tenant_id(self) -> str | None:
+        """The tenant that may send from the address."""
+        domain = domain_of(self._sender)
+        for name in (domain, *parents(domain)):
+            for found in await self._journal.sender_domains.named(name):
+                if found.verified_at is not None and (name == domain or found.include_subdomains):
+                    return found.tenant_id
+        return None
