@@ -30,6 +30,7 @@ VERSION = ThingKind("v_", "version", help_texts.TEMPLATE_VERSION)
 KEY = ThingKind("key_", "API key", help_texts.KEYS)
 IMAGE = ThingKind("img_", "image", help_texts.IMAGES)
 IMPORT = ThingKind("imp_", "import", help_texts.IMPORT)
+WEBHOOK = ThingKind("wh_", "webhook", help_texts.WEBHOOKS)
 TENANT = ThingKind("tnt_", "tenant", help_texts.TENANT)
 
 

@@ -74,6 +74,7 @@ IMPORT = "POST /v3/suppression/bounces/import answers the id of an import; the o
 LIST_FILE = "Send CSV in UTF-8 with a header line, email[,created,reason], as text/csv or in the field file of a form"
 FEWER_IMPORTS = "Wait until one is done: GET /v3/suppression/bounces/import/{id} says how far an import is"
 GROUPS = "GET /v3/asm/groups lists the unsubscribe groups"
+WEBHOOKS = "GET /v3/user/webhooks lists the endpoints, with how they answer"
 IMAGES = "GET /v3/images lists the images of the library"
 TOKEN_KEYS = "The newest key goes on signing: nothing needs to be done"
 TRACKED_URL = "Use the URL as it stands in the message, all of it"

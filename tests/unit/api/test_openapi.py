@@ -322,6 +322,7 @@ def test_making_the_application_touches_nothing() -> None:
         large=anything,
         timeline=anything,
         count_bounces=anything,
+        webhooks=anything,
         readiness=anything,
         lifetime_s=1,
     )
