@@ -23,7 +23,7 @@ from typing import ParamSpec, TypeVar
 import msgspec
 
 from analytics import queries
-from analytics.attempts import ATTEMPTS, attempt_columns
+from analytics.attempts import ATTEMPTS, AttemptsWanted, attempt_columns, attempts
 from analytics.bounces import BounceCount, Bounces
 from analytics.client import ClickHouse, ClickHouseRejected, ClickHouseUnavailable
 from analytics.damage import Damage, find_damage
@@ -150,6 +150,10 @@ class Recorder:
         """The next events of a tenant in the order of the log. No insert is under way while it reads, so no event comes
         to stand before one that was read. Raises ClickHouseUnavailable, and ValueError for what is no position."""
         return await self._in_thread(feed, self._ready(), wanted, after, limit)
+
+    async def attempts(self, wanted: AttemptsWanted) -> list[WebhookAttempt]:
+        """The posts to an endpoint, the latest first. Raises ClickHouseUnavailable."""
+        return await self._in_thread(attempts, self._ready(), wanted)
 
     async def erase_events(self, tenant_id: str) -> bool:
         """Begin to delete all events of a tenant; returns whether none is left. Call it until then."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from analytics.client import ClickHouseUnavailable
 from cluster.intake.backpressure import Overloaded
 from cluster.journal.journal import Journal
 from cluster.peers import Call, PeerGone
@@ -39,5 +40,5 @@ class WebhookParts(Struct, frozen=True, kw_only=True):
         """The answer of an actor. Raises Overloaded when it is away."""
         try:
             return await self.call(actor, method, *arguments)
-        except PeerGone:
+        except (PeerGone, ClickHouseUnavailable):
             raise Overloaded(NOT_NOW) from None

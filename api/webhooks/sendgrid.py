@@ -1,13 +1,12 @@
 """/v3/user/webhooks/event: endpoints in the shape of SendGrid's settings, whose posts have SendGrid's dialect."""
 
-import msgspec
 from litestar import delete, get, patch, post
 from litestar.params import FromPath, JSONBody
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from api.http import help_texts
-from api.http.body import ApiRequest, TypedBody
+from api.http.body import ApiRequest
 from api.http.errors import answers
 from api.http.examples import SENDGRID_WEBHOOK_ID, Example
 from api.http.existing import WEBHOOK, existing, missing
@@ -16,6 +15,19 @@ from api.http.routes import RouteGroup, resource
 from api.webhooks.calls import TestAnswer, add, tested
 from api.webhooks.checking import check_name, check_url
 from api.webhooks.parts import WebhookParts
+from api.webhooks.sendgrid_bodies import (
+    NO_SETTINGS,
+    SWITCHES,
+    AllSettings,
+    PublicKey,
+    SettingsBody,
+    SettingsFields,
+    SettingsView,
+    SignatureBody,
+    SignatureSwitch,
+    TestBody,
+    TestFields,
+)
 from cluster.ids import new_id
 from cluster.webhooks.endpoints import ALL, EVENT_NAMES, Dialect, Endpoint
 from cluster.webhooks.oauth import Credentials, opened
@@ -23,112 +35,6 @@ from cluster.webhooks.signing import new_key_pair
 
 LONGEST_CREDENTIAL = 1000
 ISO = "%Y-%m-%dT%H:%M:%SZ"
-SWITCHES = {
-    "processed": ("processed",),
-    "deferred": ("deferred",),
-    "delivered": ("delivered",),
-    "bounce": ("bounce", "blocked"),
-    "dropped": ("dropped",),
-    "open": ("open",),
-    "click": ("click",),
-    "spam_report": ("spam_report",),
-    "unsubscribe": ("unsubscribe",),
-    "group_unsubscribe": ("group_unsubscribe",),
-    "group_resubscribe": ("group_resubscribe",),
-}
-"""The events that each switch stands for."""
-
-
-class SettingsFields(Struct, frozen=True, omit_defaults=True):
-    """The settings of an endpoint. What a PATCH leaves out stays as it is."""
-
-    enabled: bool | UnsetType = UNSET
-    url: str | UnsetType = UNSET
-    processed: bool | UnsetType = UNSET
-    deferred: bool | UnsetType = UNSET
-    delivered: bool | UnsetType = UNSET
-    bounce: bool | UnsetType = UNSET
-    dropped: bool | UnsetType = UNSET
-    open: bool | UnsetType = UNSET
-    click: bool | UnsetType = UNSET
-    spam_report: bool | UnsetType = UNSET
-    unsubscribe: bool | UnsetType = UNSET
-    group_unsubscribe: bool | UnsetType = UNSET
-    group_resubscribe: bool | UnsetType = UNSET
-    friendly_name: str | UnsetType | None = UNSET
-    oauth_client_id: str | UnsetType | None = UNSET
-    oauth_client_secret: str | UnsetType | None = UNSET
-    oauth_token_url: str | UnsetType | None = UNSET
-
-
-class SettingsBody(TypedBody[SettingsFields]):
-    decoder = msgspec.json.Decoder(SettingsFields)
-
-
-class SignatureSwitch(Struct, frozen=True):
-    """Whether posts are signed."""
-
-    enabled: bool
-
-
-class SignatureBody(TypedBody[SignatureSwitch]):
-    decoder = msgspec.json.Decoder(SignatureSwitch)
-
-
-class TestFields(Struct, frozen=True, omit_defaults=True):
-    """Where an example is posted to; with the signature of ``id``, if it is given."""
-
-    url: str | UnsetType = UNSET
-    id: str | UnsetType | None = UNSET
-    oauth_client_id: str | UnsetType | None = UNSET
-    oauth_client_secret: str | UnsetType | None = UNSET
-    oauth_token_url: str | UnsetType | None = UNSET
-
-
-class TestBody(TypedBody[TestFields]):
-    decoder = msgspec.json.Decoder(TestFields)
-
-
-class SettingsView(Struct, frozen=True, kw_only=True):
-    """The settings of an endpoint. Times are ISO-8601, UTC."""
-
-    id: str
-    enabled: bool
-    url: str
-    account_status_change: bool = False
-    """There are no such events."""
-    processed: bool
-    deferred: bool
-    delivered: bool
-    bounce: bool
-    dropped: bool
-    open: bool
-    click: bool
-    spam_report: bool
-    unsubscribe: bool
-    group_unsubscribe: bool
-    group_resubscribe: bool
-    friendly_name: str
-    oauth_client_id: str | None
-    oauth_token_url: str | None
-    public_key: str
-    """Empty where posts are not signed."""
-    created_date: str
-    updated_date: str
-
-
-class AllSettings(Struct, frozen=True):
-    """The endpoints of a tenant, oldest first."""
-
-    max_allowed: int
-    webhooks: list[SettingsView]
-
-
-class PublicKey(Struct, frozen=True):
-    """The key that verifies an endpoint's posts; empty where they are not signed."""
-
-    id: str
-    public_key: str
 
 
 class SendGridSettings:
@@ -237,7 +143,7 @@ class SendGridSettings:
 
     async def oldest(self, request: ApiRequest) -> SettingsView:
         found = await self._all(request)
-        return self._view(found[0]) if found else _NONE
+        return self._view(found[0]) if found else NO_SETTINGS
 
     async def change_oldest(self, request: ApiRequest, data: JSONBody[SettingsFields]) -> SettingsView:
         found = await self._all(request)
@@ -397,21 +303,6 @@ class SendGridSettings:
             updated_date=endpoint.updated_at.strftime(ISO),
             **{switch: endpoint.events.issuperset(names) for switch, names in SWITCHES.items()},
         )
-
-
-_NONE = SettingsView(
-    id="",
-    enabled=False,
-    url="",
-    friendly_name="",
-    oauth_client_id=None,
-    oauth_token_url=None,
-    public_key="",
-    created_date="",
-    updated_date="",
-    **dict.fromkeys(SWITCHES, False),
-)
-"""What clients see that know one endpoint only, where there is none."""
 
 
 def _not_taken(answer: TestAnswer) -> str:

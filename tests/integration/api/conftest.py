@@ -26,7 +26,7 @@ from tests.webhooks import Actors, webhook_parts
 
 SCOPES = (
     *("mail.send", "mail.schedule", "mail.cancel", "domains.read", "domains.write", "images.read", "images.write"),
-    *("templates.read", "templates.write", "templates.delete"),
+    *("templates.read", "templates.write", "templates.delete", "webhooks.read", "webhooks.write"),
 )
 
 

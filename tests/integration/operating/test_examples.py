@@ -23,11 +23,14 @@ from api.http.examples import (
     MESSAGE_ID,
     OPERATOR_TOKEN_ID,
     PIXEL_TOKEN,
+    REPLAY_ID,
+    SENDGRID_WEBHOOK_ID,
     TEMPLATE_ID,
     TENANT,
     TENANT_ID,
     UNSUBSCRIBE_TOKEN,
     VERSION_ID,
+    WEBHOOK_ID,
 )
 from cluster.access.scopes import SCOPES
 from cluster.demo import DOMAIN
@@ -113,6 +116,22 @@ async def _link(caller: Caller) -> str:
 async def _group(caller: Caller) -> str:
     made = await caller.post("/v3/asm/groups", {"name": new_id("evt_")[4:], "description": "to be changed"})
     return str(made["id"])
+
+
+async def _webhook(caller: Caller) -> str:
+    body = {"url": "https://hooks.example.com/events", "enabled_events": ["*"]}
+    return str((await caller.post("/v3/user/webhooks", body))["id"])
+
+
+async def _sendgrid_webhook(caller: Caller) -> str:
+    body = {"url": "https://hooks.example.com/sendgrid", "delivered": True}
+    return str((await caller.post("/v3/user/webhooks/event/settings", body))["id"])
+
+
+async def _replay(caller: Caller) -> str:
+    """Of the endpoint that was made last."""
+    (*_, last) = await caller.postray.journal.webhooks.of_tenant(caller.tenant_id)
+    return str((await caller.post(f"/v3/user/webhooks/{last.id}/replay", {"message_id": "msg_x"}))["id"])
 
 
 def _import(list_: SuppressionList) -> Make:
@@ -207,6 +226,9 @@ MAKERS: dict[str, Make] = {
     DOMAIN_ID: _domain,
     LINK_ID: _link,
     GROUP_ID: _group,
+    WEBHOOK_ID: _webhook,
+    SENDGRID_WEBHOOK_ID: _sendgrid_webhook,
+    REPLAY_ID: _replay,
     IMAGE_ID: _image,
     TEMPLATE_ID: _template,
     VERSION_ID: _version,
