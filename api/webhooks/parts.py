@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from analytics.client import ClickHouseUnavailable
 from cluster.intake.backpressure import Overloaded
-from cluster.journal.journal import Journal
+from cluster.journal.journal import Journal, Unavailable
 from cluster.peers import Call, PeerGone
 from cluster.policy.routes.networks import Networks, networks
 from cluster.settings import WebhookSettings
@@ -40,5 +40,5 @@ class WebhookParts(Struct, frozen=True, kw_only=True):
         """The answer of an actor. Raises Overloaded when it is away."""
         try:
             return await self.call(actor, method, *arguments)
-        except (PeerGone, ClickHouseUnavailable):
+        except (PeerGone, ClickHouseUnavailable, Unavailable):
             raise Overloaded(NOT_NOW) from None

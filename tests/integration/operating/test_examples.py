@@ -41,9 +41,11 @@ from cluster.suppression.lists import SuppressionList
 from cluster.tenancy.granting import add_key, add_verified_domain
 from cluster.tracking.tokens import Recipient
 from cluster.vault import secret_key
+from cluster.webhooks.endpoints import Dialect
 from tests.images import png
 from tests.integration.journal.builders import a_message, a_request, a_tenant
 from tests.integration.operating.conftest import Postray
+from tests.integration.webhooks.builders import an_endpoint
 from tests.tracking import click_token, open_token, unsubscribe_token
 
 
@@ -119,13 +121,12 @@ async def _group(caller: Caller) -> str:
 
 
 async def _webhook(caller: Caller) -> str:
-    body = {"url": "https://hooks.example.com/events", "enabled_events": ["*"]}
-    return str((await caller.post("/v3/user/webhooks", body))["id"])
+    """Not over HTTP, where only so many are made a minute."""
+    return await an_endpoint(caller.postray.journal, caller.tenant_id)
 
 
 async def _sendgrid_webhook(caller: Caller) -> str:
-    body = {"url": "https://hooks.example.com/sendgrid", "delivered": True}
-    return str((await caller.post("/v3/user/webhooks/event/settings", body))["id"])
+    return await an_endpoint(caller.postray.journal, caller.tenant_id, dialect=Dialect.SENDGRID)
 
 
 async def _replay(caller: Caller) -> str:
