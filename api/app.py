@@ -31,9 +31,14 @@ from api.keys.calls import KeyCalls
 from api.links import Aliases, Links
 from api.messages.commands import MessageCommands
 from api.messages.reading import MessageReading
+from api.messages.searching import MessageSearches
+from api.messages.showing import MessageShowing
 from api.messages.versions import Versions
+from api.piisend.calls import EmailCalls
+from api.piisend.sending import EmailSending
 from api.scheduled_sends import ScheduledSendCalls
 from api.scopes import Scopes
+from api.send.accepting import Accepting
 from api.send.handler import MailSending
 from api.send.large.requests import Large
 from api.send.sending import Sending
@@ -46,8 +51,6 @@ from api.templates.routes import template_routes
 from api.tracking.recording import Engagements
 from api.tracking.serving import TrackedUrls, TrackingServing
 from api.unsubscribing.calls import UnsubscribePages
-from api.webhooks.parts import WebhookParts
-from api.webhooks.routes import webhook_routes
 from cluster.access.last_use import KeyUses
 from cluster.http.application import Application
 from cluster.intake.idempotency import Idempotency
@@ -62,7 +65,8 @@ from cluster.tracking.keys import TokenKeys
 
 DESCRIPTION = (
     "Send mail in bulk and follow it. The shapes are SendGrid v3's: its clients work with the host changed, for the "
-    "routes that are here. There are no statistics yet. "
+    "routes that are here; `/api/v1/emails` is a smaller API for the same mail. "
+    "There are no statistics or webhooks yet. "
     "Every answer from 400 up has `errors` and `detail`, a text; in a 422 `detail` is a list: what is not JSON or has "
     "the wrong type, and where. Two answers are not errors of that form: a 409 of cancel, retry or fail has "
     "`message_id`, `status` and `message`, and a 503 of `/readyz` has the parts. `X-Postray-Ignored` names what a "
@@ -70,7 +74,7 @@ DESCRIPTION = (
 )
 
 COMMAND_BYTES = 1024 * 1024
-"""The largest body of all routes except mail/send: some milliseconds of decoding."""
+"""The largest body of all routes except those that send: some milliseconds of decoding."""
 
 
 def create_app(
@@ -90,7 +94,6 @@ def create_app(
     large: Large,
     timeline: Timeline,
     count_bounces: CountBounces,
-    webhooks: WebhookParts,
     readiness: Readiness,
     lifetime_s: float,
     limits: MessageSettings = DEFAULT_LIMITS,
@@ -103,7 +106,6 @@ def create_app(
     and API keys, ``limiter`` their limits, ``domains`` the sender domains, ``active_policy`` the routing. ``aliases``
     looks up CNAME records. ``images`` has the images to serve. ``token_keys`` reads the tokens of tracked mail,
     ``engagements`` notes opens and clicks.
-    ``webhooks`` has what the routes of webhooks work with.
     ``lifetime_s`` is the lifetime of a retried message. ``limits`` apply to the composed messages. ``helo_name`` is the
     setting smtp.helo_name. ``admin`` has the operators' routes; None without a cluster. ``tokens`` verifies JWTs;
     without it none is accepted."""
@@ -124,15 +126,18 @@ def create_app(
         public_url=settings.base_url,
         limits=limits,
     )
+    searches, showing = MessageSearches(journal), MessageShowing(journal, versions, timeline, limits)
+    once = Idempotency(sending or journal)
+    accepting = Accepting(authenticator, limiter, steps, once, intake, large, settings.max_body_bytes)
     keyed = for_caller(
         Caller.KEY,
-        MailSending(
-            authenticator, limiter, steps, Idempotency(sending or journal), intake, large, settings.max_body_bytes
-        ).routes(),
+        MailSending(accepting, steps).routes(),
         BatchCalls(journal).routes(),
         ScheduledSendCalls(journal).routes(),
-        MessageReading(journal, versions, timeline, limits).routes(),
+        MessageReading(searches, showing, limits).routes(),
         MessageCommands(journal, versions, lifetime_s, limits).routes(),
+        EmailSending(accepting, steps, journal).routes(),
+        EmailCalls(journal, searches, showing, limits).routes(),
         DomainCalls(domains).routes(),
         *SettingCalls(journal, directory).routes(),
         Links(journal, settings.public_host, aliases).routes(),
@@ -141,7 +146,6 @@ def create_app(
         SuppressionLists(journal).routes(),
         ListImports(journal).routes(),
         *GroupCalls(journal).routes(),
-        *webhook_routes(webhooks),
         ImageCalls(
             journal,
             image_checks,

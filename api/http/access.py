@@ -12,6 +12,7 @@ from msgspec import Struct, field
 from api.http import help_texts
 from api.http.refusals import Forbidden
 from cluster.access.scopes import KEY_ADMIN
+from cluster.access.terms import KeyKind
 from cluster.journal.records import ApiKey
 from cluster.tenancy.limits import Limit
 
@@ -50,6 +51,8 @@ class Access(Struct, frozen=True, kw_only=True):
     sandbox: SandboxUse = SandboxUse.ALIKE
     limit: Limit = Limit.REQUESTS
     """The limit of the tenant that a request is counted under; only for callers with a key."""
+    kinds: tuple[KeyKind, ...] = ("api",)
+    """The kinds of API keys that may call it."""
 
     @property
     def takes_keys(self) -> bool:
@@ -67,8 +70,8 @@ class Access(Struct, frozen=True, kw_only=True):
         return not key.scopes.isdisjoint(self.parts[part])
 
     def require(self, key: ApiKey, part: str) -> None:
-        """Raises Forbidden when the key may not use this part."""
-        _require(key, self.parts[part])
+        """Raises Forbidden when the key may not use this part; one that is not named takes no more than the route."""
+        _require(key, self.parts.get(part, ()))
 
     @property
     def security(self) -> list[dict[str, list[str]]]:
@@ -97,14 +100,12 @@ _SETTING = Access(scopes=("admin.settings",))
 _SETTING_CHANGE = Access(scopes=("admin.settings",), sandbox=SandboxUse.REFUSED)
 _LIST = Access(scopes=("suppressions.read",))
 _LIST_CHANGE = Access(scopes=("suppressions.write",), sandbox=SandboxUse.REFUSED)
-_WEBHOOK = Access(scopes=("webhooks.read",))
-_WEBHOOK_CHANGE = Access(scopes=("webhooks.write",), sandbox=SandboxUse.REFUSED)
-_WEBHOOK_NEW = Access(scopes=("webhooks.write",), sandbox=SandboxUse.REFUSED, limit=Limit.CREATIONS)
 _IMAGE = Access(scopes=("images.read",))
 _IMAGE_CHANGE = Access(scopes=("images.write",), sandbox=SandboxUse.REFUSED)
 _TEMPLATE = Access(scopes=("templates.read",))
 _TEMPLATE_CHANGE = Access(scopes=("templates.write",), sandbox=SandboxUse.REFUSED)
 _TEMPLATE_END = Access(scopes=("templates.delete",), sandbox=SandboxUse.REFUSED)
+_BOTH: tuple[KeyKind, ...] = ("piisend", "api")
 _READS = ("messages.read", "stats.read", "mail.send", "mail.cancel")
 
 ROUTES: Mapping[str, Access] = {
@@ -124,6 +125,11 @@ ROUTES: Mapping[str, Access] = {
     "POST /v3/messages/{id}/cancel": Access(scopes=("mail.cancel",), sandbox=SandboxUse.OWN),
     "POST /v3/messages/{id}/retry": Access(scopes=("mail.send",), sandbox=SandboxUse.OWN),
     "POST /v3/messages/{id}/fail": Access(scopes=("mail.cancel",), sandbox=SandboxUse.OWN),
+    "POST /api/v1/emails": Access(scopes=("emails:send",), limit=Limit.MESSAGES, kinds=_BOTH),
+    "GET /api/v1/emails": Access(scopes=("emails:read",), sandbox=SandboxUse.OWN, limit=Limit.READS, kinds=_BOTH),
+    "GET /api/v1/emails/{id}": Access(scopes=("emails:read",), sandbox=SandboxUse.OWN, kinds=_BOTH),
+    "POST /api/v1/emails/{id}/cancel": Access(scopes=("emails:send",), sandbox=SandboxUse.OWN, kinds=_BOTH),
+    "POST /api/v1/emails/{id}/resend": Access(scopes=("emails:send",), sandbox=SandboxUse.OWN, kinds=_BOTH),
     "GET /v3/whitelabel/domains": Access(scopes=("domains.read",)),
     "POST /v3/whitelabel/domains": Access(scopes=("domains.write",), sandbox=SandboxUse.REFUSED),
     "GET /v3/whitelabel/domains/default": Access(scopes=("domains.read",)),
@@ -237,30 +243,6 @@ ROUTES: Mapping[str, Access] = {
     "GET /v3/suppression/unsubscribes/import/{id}": _LIST,
     "GET /v3/suppression/unsubscribes/{email}": _LIST,
     "DELETE /v3/suppression/unsubscribes/{email}": _LIST_CHANGE,
-    "POST /v3/user/webhooks": _WEBHOOK_NEW,
-    "GET /v3/user/webhooks": _WEBHOOK,
-    "GET /v3/user/webhooks/{id}": _WEBHOOK,
-    "PATCH /v3/user/webhooks/{id}": _WEBHOOK_CHANGE,
-    "DELETE /v3/user/webhooks/{id}": _WEBHOOK_CHANGE,
-    "POST /v3/user/webhooks/{id}/rotate": _WEBHOOK_CHANGE,
-    "POST /v3/user/webhooks/{id}/pause": _WEBHOOK_CHANGE,
-    "POST /v3/user/webhooks/{id}/resume": _WEBHOOK_CHANGE,
-    "POST /v3/user/webhooks/{id}/test": _WEBHOOK_CHANGE,
-    "GET /v3/user/webhooks/{id}/deliveries": _WEBHOOK,
-    "POST /v3/user/webhooks/{id}/replay": _WEBHOOK_CHANGE,
-    "GET /v3/user/webhooks/{id}/replay": _WEBHOOK,
-    "GET /v3/user/webhooks/{id}/replay/{replay_id}": _WEBHOOK,
-    "GET /v3/events": _WEBHOOK,
-    "POST /v3/user/webhooks/event/settings": _WEBHOOK_NEW,
-    "GET /v3/user/webhooks/event/settings": _WEBHOOK,
-    "PATCH /v3/user/webhooks/event/settings": _WEBHOOK_CHANGE,
-    "GET /v3/user/webhooks/event/settings/all": _WEBHOOK,
-    "GET /v3/user/webhooks/event/settings/{id}": _WEBHOOK,
-    "PATCH /v3/user/webhooks/event/settings/{id}": _WEBHOOK_CHANGE,
-    "DELETE /v3/user/webhooks/event/settings/{id}": _WEBHOOK_CHANGE,
-    "GET /v3/user/webhooks/event/settings/signed/{id}": _WEBHOOK,
-    "PATCH /v3/user/webhooks/event/settings/signed/{id}": _WEBHOOK_CHANGE,
-    "POST /v3/user/webhooks/event/test": _WEBHOOK_CHANGE,
     "POST /v3/asm/groups": _LIST_CHANGE,
     "GET /v3/asm/groups": _LIST,
     "GET /v3/asm/groups/{group_id}": _LIST,

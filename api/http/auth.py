@@ -14,6 +14,7 @@ from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.types import Scope
 
 from api.http import help_texts
+from api.http.access import Access
 from api.http.body import header
 from api.http.limiting import admit
 from api.http.refusals import Forbidden, Unauthenticated
@@ -70,9 +71,10 @@ class Authenticator:
         self._trusted = [network(text) for text in trusted_proxies]
         self._clock = clock
 
-    async def authenticate(self, scope: Scope) -> ApiKey:
-        """The key of a request. Raises Unauthenticated when it is missing, malformed, unknown or expired, Forbidden
-        when it may not be used here or from this address, and Overloaded, Unavailable."""
+    async def authenticate(self, scope: Scope, access: Access) -> ApiKey:
+        """The key of a request for a route with this ``access``. Raises Unauthenticated when it is missing, malformed,
+        unknown or expired, Forbidden when it may not be used here or from this address, and Overloaded,
+        Unavailable."""
         authorization = header(scope, b"authorization")
         if authorization is None:
             raise Unauthenticated(MISSING)
@@ -86,15 +88,15 @@ class Authenticator:
         if key is None:
             raise Unauthenticated(INVALID)
         if key.terms is not None:
-            self._check(key.terms, scope)
+            self._check(key.terms, scope, access)
         self._used(key.id)
         return key
 
     async def guard(self, connection: Connection, route: BaseRouteHandler) -> None:
         """Admit a known key that may call the route, and charge the request. Raises Unauthenticated, Forbidden,
         RateExceeded, Unavailable."""
-        key = await self.authenticate(connection.scope)
         access = access_of(route)
+        key = await self.authenticate(connection.scope, access)
         allowance = await admit(self._limiter, connection.scope, key, access)
         refuse_subusers(connection.scope)
         self._limiter.charge_request(allowance, access.limit)
@@ -111,11 +113,11 @@ class Authenticator:
         except BadToken as error:
             raise Unauthenticated(INVALID, help=error.reason) from None
 
-    def _check(self, terms: KeyTerms, scope: Scope) -> None:
+    def _check(self, terms: KeyTerms, scope: Scope, access: Access) -> None:
         """Raises Unauthenticated for an expired key, Forbidden for one that may not be used here."""
         if self._clock() >= terms.expires_at:
             raise Unauthenticated(INVALID, help=help_texts.EXPIRED_KEY)
-        if terms.kind != "api":
+        if terms.kind not in access.kinds:
             raise Forbidden(OTHER_API, help=help_texts.OTHER_API)
         if terms.networks:
             client = self._client(scope)

@@ -24,14 +24,13 @@ class ThingKind(Struct, frozen=True):
 
 
 MESSAGE = ThingKind("msg_", "message", help_texts.MESSAGE)
+EMAIL = ThingKind("msg_", "email", help_texts.EMAIL)
 BATCH = ThingKind("bat_", "batch", help_texts.BATCH)
 TEMPLATE = ThingKind("d-", "template", help_texts.TEMPLATES)
 VERSION = ThingKind("v_", "version", help_texts.TEMPLATE_VERSION)
 KEY = ThingKind("key_", "API key", help_texts.KEYS)
 IMAGE = ThingKind("img_", "image", help_texts.IMAGES)
 IMPORT = ThingKind("imp_", "import", help_texts.IMPORT)
-WEBHOOK = ThingKind("wh_", "webhook", help_texts.WEBHOOKS)
-REPLAY = ThingKind("rpl_", "replay", help_texts.REPLAYS)
 TENANT = ThingKind("tnt_", "tenant", help_texts.TENANT)
 
 

@@ -18,6 +18,7 @@ HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
 """A header of the answer to a repeat; its value is ``true``."""
 LONGEST = 256
+ABOUT_KEY = f"A name of 1 to {LONGEST} characters: a repeat within 24 h gets the first answer, with another body a 409"
 _NAME = HEADER.lower().encode()
 
 

@@ -4,18 +4,14 @@ The state comes from the journal and is always current. The timeline comes from 
 and is missing while the event store is unavailable.
 """
 
-import asyncio
-import contextlib
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Annotated
 
 from litestar import get
 from litestar.params import FromPath, QueryParameter
-from msgspec import Struct, structs
+from msgspec import Struct
 
-from analytics.timeline import Timeline, events_of
 from api.http import dates
 from api.http.access import BODIES, ROUTES
 from api.http.body import ApiRequest
@@ -23,30 +19,16 @@ from api.http.errors import answers
 from api.http.examples import MESSAGE_ID, Example
 from api.http.refusals import Fault, Invalid
 from api.http.routes import RouteGroup, resource
-from api.http.sharing import FairShare
-from api.messages.finding import message_of
-from api.messages.versions import Versions
-from api.messages.views import MessageDetail, MessageSummary, detail, summary
+from api.messages.searching import MessageSearches
+from api.messages.showing import MessageShowing
+from api.messages.views import MessageDetail, MessageSummary, summary
 from cluster.ids import is_id
-from cluster.journal.journal import Journal
-from cluster.journal.records import ApiKey, MessageFilter, MessagePage
+from cluster.journal.message_filter import MessageFilter
 from cluster.policy.lifecycle import Status
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
-from cluster.templates.handlebars.errors import TooMuch
 
 LARGEST_PAGE = 100
-SEARCHES = 2
-"""The most searches at one time, from different tenants: each may use a core of Postgres' machine."""
-SEARCHES_OF_A_TENANT = 1
-SEARCH_MAX_WAIT_S = 30.0
-USUAL = {"steps": 2000, "output": 256 * 1024}
-"""Within these bounds a template is rendered in some milliseconds."""
-RENDERINGS = 1
-"""Others that are rendered at one time, tenants in turn: one may take a tenth of a second of a core."""
-SHOWN_AT_ONCE_BYTES = 4096
-"""The largest content that is prepared on the event loop. A thread prepares larger ones: finding keys may take long."""
 _SHOW = ROUTES["GET /v3/messages/{id}"]
-TOO_MANY_SEARCHES = "Too many searches at once; try again later"
 LAST_PAGE = 100_000
 """Deeper pages are too expensive for the journal; ``after`` reaches any position at the cost of the first page."""
 
@@ -75,14 +57,12 @@ class MessageReading:
     """The routes of this module: the list, and one message."""
 
     def __init__(
-        self, journal: Journal, versions: Versions, timeline: Timeline, limits: MessageSettings = DEFAULT_LIMITS
+        self, searches: MessageSearches, showing: MessageShowing, limits: MessageSettings = DEFAULT_LIMITS
     ) -> None:
-        self._journal = journal
-        self._versions = versions
-        self._timeline = timeline
+        """``limits`` apply to the composed messages."""
+        self._searches = searches
+        self._showing = showing
         self._limits = limits
-        self._searches = FairShare(SEARCHES, SEARCHES_OF_A_TENANT, SEARCH_MAX_WAIT_S, TOO_MANY_SEARCHES)
-        self._renderings = FairShare(RENDERINGS, RENDERINGS, SEARCH_MAX_WAIT_S)
 
     def routes(self) -> RouteGroup:
         listing = get(
@@ -117,7 +97,7 @@ class MessageReading:
         faults: list[Fault] = []
         filter = MessageFilter(
             tenant_id=request.auth.tenant_id,
-            status=_status(status, faults),
+            statuses=_statuses(status, faults),
             to_email=to_email,
             from_email=from_email,
             subject=subject,
@@ -136,8 +116,7 @@ class MessageReading:
         if faults:
             raise Invalid(faults)
         offset = 0 if after is not None else (page - 1) * page_size
-        async with self._searches.hold(request.auth.tenant_id, 1):
-            found = await self._found(request.auth, filter, page_size, offset)
+        found = await self._searches.page(request.auth, filter, page_size, offset)
         return MessageList(
             messages=[summary(row, self._limits) for row in found.messages],
             total=found.total,
@@ -148,41 +127,18 @@ class MessageReading:
         )
 
     async def show(self, request: ApiRequest, id: FromPath[str]) -> MessageDetail:
-        key = request.auth
-        # In parallel: each of the two waits for another process.
-        events = asyncio.create_task(events_of(self._timeline, key.tenant_id, id))
-        try:
-            row = await message_of(self._journal, key, id)
-            show = partial(detail, limits=self._limits, withheld=not _SHOW.opens(key, BODIES))
-            template, timeline = await self._versions.of(row), await events
-            if template is not None:
-                with contextlib.suppress(TooMuch):
-                    return await asyncio.to_thread(show, row, timeline, template=template, bounds=USUAL)
-                async with self._renderings.hold(key.tenant_id, 1):
-                    return await asyncio.to_thread(show, row, timeline, template=template)
-            if len(row.content) <= SHOWN_AT_ONCE_BYTES:
-                return show(row, timeline)
-            return await asyncio.to_thread(show, row, timeline)
-        finally:
-            events.cancel()
-
-    async def _found(self, key: ApiKey, filter: MessageFilter, limit: int, offset: int) -> MessagePage:
-        """The page of the filter's messages, limited to those that the key may see."""
-        if not key.sandbox:
-            return await self._journal.messages.page(filter, limit, offset)
-        if filter.status not in (None, Status.SANDBOX):
-            return MessagePage(messages=[], total=0, total_is_exact=True)
-        return await self._journal.messages.page(structs.replace(filter, status=Status.SANDBOX), limit, offset)
+        withheld = not _SHOW.opens(request.auth, BODIES)
+        return (await self._showing.show(request.auth, id, withheld=withheld)).detail
 
 
-def _status(text: str | None, faults: list[Fault]) -> Status | None:
+def _statuses(text: str | None, faults: list[Fault]) -> tuple[Status, ...]:
     if text is None:
-        return None
+        return ()
     try:
-        return Status(text.lower())
+        return (Status(text.lower()),)
     except ValueError:
         faults.append(Fault(f"A status is one of {', '.join(Status)}", "status"))
-        return None
+        return ()
 
 
 def _texts(filter: MessageFilter) -> Iterator[tuple[str, str]]:

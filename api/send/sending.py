@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Container, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -15,13 +16,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from api.http import help_texts
-from api.http.access import ROUTES, SEND_AT
-from api.http.refusals import Fault, Forbidden, Invalid
+from api.http.access import ROUTES, SEND_AT, Access
+from api.http.refusals import Conflict, Fault, Forbidden, Invalid
 from api.http.unknown_fields import NamingDecoder
 from api.send.conversion import new_request
 from api.send.defaults import apply_defaults
+from api.send.drafts import Dialect, Draft
 from api.send.notes import Notes
 from api.send.request import Asm, MailSend
+from api.send.resending import Former, former, resent
 from api.send.templating import compile_subject, takes_long
 from api.send.tracking import tracking_of
 from api.send.validation import MOST_GROUPS_TO_DISPLAY, check
@@ -30,9 +33,10 @@ from cluster.intake.embedding import embed_images
 from cluster.intake.senders import NOT_VERIFIED, first_unverified
 from cluster.journal.idempotency import IdempotencyKey
 from cluster.journal.journal import Journal
-from cluster.journal.records import ApiKey, NewRequest
+from cluster.journal.records import ApiKey, MessageRow, NewRequest
 from cluster.journal.templates import ActiveTemplate
 from cluster.lookup.ttl_cache import TtlCache
+from cluster.policy.lifecycle import Status
 from cluster.policy.routes.domains import domain_of
 from cluster.policy.routes.routing import DEFAULT_POOL
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
@@ -40,16 +44,24 @@ from cluster.templates.handlebars.errors import TemplateError
 from cluster.tenancy.directory import TenantDirectory
 from cluster.tenancy.links import base_url
 from cluster.tenancy.settings import DEFAULTS
+from cluster.tenancy.tenant import Tenant
 
 BATCH_TTL_S = 5.0
 """How long an existing batch is cached."""
 BATCHES_KEPT = 10_000
 
 SUSPENDED = "The tenant is suspended"
-_ACCESS = ROUTES["POST /v3/mail/send"]
 DECODER = msgspec.json.Decoder(MailSend)
 decode_mail = NamingDecoder(DECODER).decode
 """From a body to its request; fields that no request has are added to the notes."""
+
+
+def _read(body: bytes, notes: Notes) -> Draft:
+    return Draft(mail=decode_mail(body, notes))
+
+
+SENDGRID = Dialect(access=ROUTES["POST /v3/mail/send"], read=_read)
+"""The dialect of POST /v3/mail/send."""
 
 Commit = Callable[[NewRequest], Awaitable[None]]
 Pause = Callable[[], Awaitable[None]]
@@ -105,27 +117,29 @@ class Sending:
 
     async def send(
         self,
-        mail: MailSend,
+        draft: Draft,
         notes: Notes,
         key: ApiKey,
         pause: Pause | None = None,
         named: IdempotencyKey | None = None,
+        access: Access = SENDGRID.access,
     ) -> Sent:
         """Check a request and commit it. ``notes`` has what decoding found, and gets what the check finds. ``pause`` is
         awaited between long steps; None for a small request. ``named`` is the request's idempotency key, which is
-        committed with it.
+        committed with it. ``access`` is what its route requires.
 
         Raises Forbidden when the tenant is suspended or a scope or a verified domain is missing, Invalid with all
         faults, LimitExceeded, and the errors of ``commit``.
         """
-        tenant = await self._directory.tenant(key.tenant_id)
-        if tenant is None or tenant.is_suspended:
-            raise Forbidden(SUSPENDED, help=help_texts.TENANT_SUSPENDED)
+        mail = draft.mail
+        tenant = await self._sender(key)
         if mail.scheduled:
-            _ACCESS.require(key, SEND_AT)
+            access.require(key, SEND_AT)
         if tenant.settings is not DEFAULTS:
             apply_defaults(mail, tenant.settings)
         template = await self._template(key.tenant_id, mail.template_id) if mail.template_id is not None else None
+        if draft.settle is not None:
+            draft.faults += await draft.settle(mail, self._journal, key, template, self._clock())
         checked = check(mail, self._limits, notes, template)
         if mail.batch_id is not None and not await self._has_batch(key.tenant_id, mail.batch_id):
             checked.faults.append(Fault("The batch does not exist", "batch_id", help_texts.BATCH))
@@ -133,15 +147,15 @@ class Sending:
             checked.faults.append(Fault("The pool does not exist", "ip_pool_name", help_texts.POOL))
         if mail.asm is not None:
             checked.faults.extend(await self._group_faults(key.tenant_id, mail.asm))
-        if checked.faults:
-            raise Invalid(checked.faults, notes.header())
+        if checked.faults or draft.faults:
+            raise Invalid(draft.all_faults(checked.faults), notes.header())
         sandbox = key.sandbox or mail.sandboxed
         if not sandbox:
             senders = notes.senders
             unverified = await first_unverified(self._directory, tenant, _sender_domains(mail, senders))
             if unverified is not None:
                 field = _first_from(unverified, mail, senders)
-                raise Forbidden(f"{NOT_VERIFIED}: {unverified}", field, help_texts.SENDER_DOMAIN)
+                raise _not_verified(unverified, field and draft.path_in_body(field))
         if pause:
             await pause()
         request = new_request(
@@ -162,13 +176,57 @@ class Sending:
             request = replace(request, idempotency=replace(named, ignored=notes.header()))
         if pause:
             await pause()
+        return Sent(await self._committed(request), notes.header())
+
+    async def send_again(self, row: MessageRow, key: ApiKey, named: IdempotencyKey | None = None) -> Sent:
+        """Commit a message of the key's tenant that was accepted before as a new one. A sandbox message stays one.
+
+        Raises Forbidden as ``send`` does, Conflict when something that the message needs is gone, LimitExceeded, and
+        the errors of ``commit``.
+        """
+        tenant = await self._sender(key)
+        first = await asyncio.to_thread(former, row)  # its texts may have megabytes
+        sandbox = key.sandbox or row.status is Status.SANDBOX
+        if not sandbox:
+            unverified = await first_unverified(self._directory, tenant, first.sender_domains)
+            if unverified is not None:
+                raise _not_verified(unverified, None)
+        pool = await self._journal.messages.pool_of(row.request_id)
+        await self._require_parts(first, pool)
+        again = partial(resent, first, pool=pool, key_id=key.id, sandbox=sandbox)
+        request = await asyncio.to_thread(again, now=self._clock(), lifetime=self._lifetime)
+        if named is not None:
+            request = replace(request, idempotency=named)
+        return Sent(await self._committed(request), "")
+
+    async def _require_parts(self, first: Former, pool: str) -> None:
+        """Raises Conflict when something that the message names does not exist any more."""
+        tenant_id = first.row.tenant_id
+        if pool and not self._has_pool(pool):
+            raise Conflict(f"The pool of the message does not exist any more: {pool}", help=help_texts.POOL)
+        group_id = first.group_id
+        if group_id is not None and not await self._journal.suppressions.groups_among(tenant_id, {group_id}):
+            raise Conflict("The unsubscribe group of the message does not exist any more", help=help_texts.GROUPS)
+        hashes = {one.sha256 for one in first.content.attachments}
+        if hashes and hashes != await self._journal.messages.kept_attachments(tenant_id, hashes):
+            raise Conflict("The attachments of the message are not kept any more", help=help_texts.NEW_EMAIL)
+
+    async def _sender(self, key: ApiKey) -> Tenant:
+        """The key's tenant. Raises Forbidden when it may not send."""
+        tenant = await self._directory.tenant(key.tenant_id)
+        if tenant is None or tenant.is_suspended:
+            raise Forbidden(SUSPENDED, help=help_texts.TENANT_SUSPENDED)
+        return tenant
+
+    async def _committed(self, request: NewRequest) -> NewRequest:
+        """The request as it was charged and committed."""
         request = await self._charging.charge(request)
         try:
             await self._commit(request)
         except Exception:
             self._charging.give_back(request)
             raise
-        return Sent(request, notes.header())
+        return request
 
     async def _group_faults(self, tenant_id: str, asm: Asm) -> list[Fault]:
         """The groups that do not exist. A group is looked up each time: one that is deleted is refused at once."""
@@ -207,6 +265,10 @@ class Sending:
         if exists:
             self._batches.put((tenant_id, batch_id), True, BATCH_TTL_S)
         return exists
+
+
+def _not_verified(domain: str, field: str | None) -> Forbidden:
+    return Forbidden(f"{NOT_VERIFIED}: {domain}", field, help_texts.SENDER_DOMAIN)
 
 
 def _sender_domains(mail: MailSend, senders: Sequence[tuple[str, str]]) -> set[str]:

@@ -1,12 +1,13 @@
 """The journal's part for reading messages: one, a list of them, and the content that composing needs."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from cluster.journal.database import JournalPart, Row, fetch, rows
 from cluster.journal.excerpts import without_bodies, without_data
-from cluster.journal.records import MessageFilter, MessagePage, MessageRow
+from cluster.journal.message_filter import MessageFilter
+from cluster.journal.records import MessagePage, MessageRow
 from cluster.journal.statements import QUERIES
 from cluster.policy.lifecycle import UNFINISHED, Status
 from cluster.policy.routes.domains import stored_spellings
@@ -26,6 +27,8 @@ CONDITIONS = {
     "category": "%(category)s = ANY (r.categories)",
     "start": "m.created_at >= %(start)s",
     "end": "m.created_at < %(end)s",
+    "sends_after": "m.send_at > %(sends_after)s",
+    "sends_by": "(m.send_at IS NULL OR m.send_at <= %(sends_by)s)",
     "after": "m.id < %(after)s",
 }
 
@@ -73,6 +76,16 @@ class Messages(JournalPart):
         """The encoded shared content of requests, by request id."""
         return dict(await self._database.rows("contents", request_ids=list(request_ids)))
 
+    async def pool_of(self, request_id: str) -> str:
+        """The pool of sources that a request's messages are sent from; "" is the default pool."""
+        found = await self._database.rows("pool_of_request", request_id=request_id)
+        return str(found[0][0]) if found else ""
+
+    async def kept_attachments(self, tenant_id: str, hashes: Collection[bytes]) -> set[bytes]:
+        """Those of these attachments of a tenant that are stored."""
+        found = await self._database.rows("kept_attachments", tenant_id=tenant_id, hashes=list(hashes))
+        return {bytes(row[0]) for row in found}
+
     async def attachments(self, tenant_id: str, hashes: Sequence[bytes]) -> dict[bytes, bytes]:
         """The bytes of a tenant's attachments, by their SHA-256."""
         return dict(await self._database.rows("attachments", tenant_id=tenant_id, hashes=list(hashes)))
@@ -86,16 +99,26 @@ def _where(filter: MessageFilter) -> tuple[str, dict[str, Any]]:
         if value is not None:
             conditions.append(condition)
             parameters[name] = stored_spellings(value) if name.endswith("_email") else value
-    if filter.status in UNFINISHED:
-        conditions.append("o.message_id IS NULL AND q.status = %(status)s::delivery_status")
-        parameters["status"] = filter.status.value
-    elif filter.status is not None:
-        conditions.append("o.status = %(status)s::delivery_status")
-        parameters["status"] = filter.status.value
-        if filter.status not in (Status.DELIVERED, Status.SENT):
-            # The other statuses are in a partial index, which Postgres uses only with this condition.
-            conditions.append("o.status NOT IN ('delivered', 'sent')")
+    if filter.statuses:
+        conditions.append(_status_condition(filter.statuses, parameters))
     return " AND ".join(conditions), parameters
+
+
+def _status_condition(statuses: Sequence[Status], parameters: dict[str, Any]) -> str:
+    """The condition for messages with one of these statuses; its values are added to the parameters."""
+    of_each = []
+    for number, status in enumerate(statuses):
+        name = f"status_{number}"
+        parameters[name] = status.value
+        if status in UNFINISHED:
+            of_each.append(f"o.message_id IS NULL AND q.status = %({name})s::delivery_status")
+            continue
+        condition = f"o.status = %({name})s::delivery_status"
+        if status not in (Status.DELIVERED, Status.SENT):
+            # The other statuses are in a partial index, which Postgres uses only with this condition.
+            condition += " AND o.status NOT IN ('delivered', 'sent')"
+        of_each.append(condition)
+    return of_each[0] if len(of_each) == 1 else "(" + " OR ".join(f"({one})" for one in of_each) + ")"
 
 
 def _shortened(content: bytes, personalization: bytes) -> tuple[bytes, bytes]:

@@ -39,6 +39,13 @@ SELECT count(*) FROM (
 -- name: contents
 SELECT id, content FROM requests WHERE id = ANY (%(request_ids)s::text[])
 
+-- name: pool_of_request
+SELECT pool FROM requests WHERE id = %(request_id)s
+
+-- name: kept_attachments
+SELECT DISTINCT sha256 FROM attachments
+WHERE tenant_id = ANY (ARRAY[%(tenant_id)s, '']) AND sha256 = ANY (%(hashes)s::bytea[])
+
 -- name: attachments
 -- Files of before migration 0011 have no tenant.
 SELECT DISTINCT ON (sha256) sha256, content FROM attachments

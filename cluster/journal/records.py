@@ -87,6 +87,8 @@ class PreparedPersonalization(Struct, frozen=True, kw_only=True, omit_defaults=T
     template_data: bytes = b""
     """The data for the request's template: a JSON object, or empty."""
     custom_args: dict[str, Any] = field(default_factory=dict)
+    resent_from: str = ""
+    """The message that this one is sent again from; "" for none."""
 
 
 class Recipient(Struct, frozen=True, array_like=True):
@@ -275,23 +277,6 @@ def keys(deliveries: Sequence[Delivery]) -> dict[str, list[str] | list[int]]:
         "message_ids": [d.message_id for d in deliveries],
         "recipient_nos": [d.recipient_no for d in deliveries],
     }
-
-
-class MessageFilter(Struct, frozen=True, kw_only=True):
-    """The filters of GET /v3/messages; None means any."""
-
-    tenant_id: str
-    status: Status | None = None
-    to_email: str | None = None
-    from_email: str | None = None
-    subject: str | None = None
-    batch_id: str | None = None
-    template_id: str | None = None
-    category: str | None = None
-    start: datetime | None = None
-    end: datetime | None = None
-    after: str | None = None
-    """Keyset: only messages older than this id, newest first."""
 
 
 class MessageRow(Struct, frozen=True, kw_only=True):

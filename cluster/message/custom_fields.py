@@ -173,7 +173,7 @@ def merged(shared: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
 
 def sender_of(text: str) -> str:
     """The address in a Sender field. Raises NotComposable when there is none."""
-    return _mailboxes("Sender", text)[0].email
+    return mailboxes("Sender", text)[0].email
 
 
 def _structured(kind: FieldKind, name: str, text: str) -> bytes:
@@ -198,7 +198,8 @@ def _too_long(name: str) -> NotComposable:
     return NotComposable(f"header {name[:60]} has a word that does not fit on a line of {LINE_LIMIT} characters")
 
 
-def _mailboxes(name: str, text: str) -> list[Address]:
+def mailboxes(name: str, text: str) -> list[Address]:
+    """The addresses in the text of a field, which is not empty. Raises NotComposable when it has anything else."""
     found: list[Address] = []
     at = 0
     while at < len(text) or not found:
@@ -213,14 +214,14 @@ def _mailboxes(name: str, text: str) -> list[Address]:
 
 
 def _addresses(name: str, text: str) -> bytes:
-    value, smtputf8 = addresses(name, _mailboxes(name, text))
+    value, smtputf8 = addresses(name, mailboxes(name, text))
     if smtputf8:
         raise NotComposable(f"header {name} has an address with a local part that is not ASCII")
     return value
 
 
 def _sender(name: str, text: str) -> bytes:
-    if len(_mailboxes(name, text)) > 1:
+    if len(mailboxes(name, text)) > 1:
         raise NotComposable("header Sender has more than one address")
     return _addresses(name, text)
 

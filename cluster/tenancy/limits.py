@@ -47,9 +47,9 @@ class RequestLimits(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a tenant may ask for. A limit that is None is the one of the settings; 0 sets none."""
 
     messages_per_s: Rate | None = None
-    """Messages of mail/send."""
+    """Messages of mail/send, and emails."""
     reads_per_s: Rate | None = None
-    """Requests of GET /v3/messages."""
+    """Requests of GET /v3/messages and GET /api/v1/emails."""
     creations_per_min: Rate | None = None
     """New keys and webhooks."""
     requests_per_s: Rate | None = None

@@ -15,6 +15,9 @@ from api.images import checking, form
 from api.images import texts as image_texts
 from api.keys import requests as keys
 from api.messages import commands, reading
+from api.messages import searching as message_searches
+from api.piisend import calls as email_calls
+from api.piisend import drafting
 from api.send import attachments, personalizations, reply_to, templating, texts
 from api.send import validation as rules
 from api.send.large import crowding
@@ -79,8 +82,8 @@ def days(length_s: float) -> str:
 
 
 LIMITS: dict[str, int | str] = {
-    "messages of `POST /v3/mail/send`": f"{DEFAULTS.limits.messages_per_s:,.0f} a second",
-    "requests of `GET /v3/messages`": f"{DEFAULTS.limits.reads_per_s:,.0f} a second",
+    "messages of `POST /v3/mail/send` and `POST /api/v1/emails`": f"{DEFAULTS.limits.messages_per_s:,.0f} a second",
+    "requests of `GET /v3/messages` and `GET /api/v1/emails`": f"{DEFAULTS.limits.reads_per_s:,.0f} a second",
     "new keys and webhooks": f"{DEFAULTS.limits.creations_per_min:,.0f} a minute",
     "all other requests with a key": f"{DEFAULTS.limits.requests_per_s:,.0f} a second",
     "messages in a day": DEFAULTS.limits.messages_per_day or "none",
@@ -126,9 +129,15 @@ LIMITS: dict[str, int | str] = {
     "steps of a message": bounds.MOST_STEPS,
     "output of a message": bounds.MOST_OUTPUT,
     "body of another route": mb(app.COMMAND_BYTES),
+    "attachments of an email": drafting.MOST_ATTACHMENTS,
+    "attachments of an email together": mb(drafting.MOST_ATTACHED_BYTES),
+    "recipients of an email": personalizations.MOST_RECIPIENTS,
+    "`reply_to` of an email": rules.MOST_REPLY_TO,
+    "`limit` of emails": email_calls.LARGEST_PAGE,
+    "`offset` of emails": email_calls.LAST_OFFSET,
     "`page_size`": reading.LARGEST_PAGE,
     "`page`": reading.LAST_PAGE,
-    "searches of a tenant": reading.SEARCHES_OF_A_TENANT,
+    "searches of a tenant": message_searches.SEARCHES_OF_A_TENANT,
     "length of a search": seconds(database.LONGEST_SEARCH_S),
     "API keys of a tenant": api_keys.MOST_KEYS,
     "name of an API key": keys.LONGEST_NAME,
@@ -229,7 +238,7 @@ def test_every_limit_is_the_code_s() -> None:
 
 def test_what_stands_beside_the_tables() -> None:
     assert f"{kb(SKIPPED_BYTES)} of it are skipped" in re.sub(r"\s+", " ", PAGE)
-    assert f"others wait {seconds(reading.SEARCH_MAX_WAIT_S)} for it" in PAGE
+    assert f"others wait {seconds(message_searches.SEARCH_MAX_WAIT_S)} for it" in PAGE
     assert (sites.MOST_SITES, bouncing.LONGEST_REASON) == (sites.MOST_ACTIONS, suspensions.LONGEST_REASON)
     assert outline.MOST_PIXELS["PNG"] == outline.MOST_PIXELS["JPEG"]
     assert outline.MOST_PIXELS["WEBP"] == outline.MOST_PIXELS["GIF"]

@@ -5,11 +5,15 @@ The parent sends ``Setup`` once, then for each request a ``WorkerJob`` and, unfr
 """
 
 import pickle
+from datetime import datetime
 from struct import Struct as Packed
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from api.send.drafts import Dialect
+from api.send.sending import Sent
 from cluster.journal.idempotency import FirstAnswer
 from cluster.journal.records import ApiKey, DueDelivery
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
@@ -38,6 +42,8 @@ class WorkerJob(Struct, frozen=True, kw_only=True):
     key: ApiKey
     pools: frozenset[str]
     """The pools of the active routing."""
+    dialect: bytes
+    """Pickled."""
     is_gzip: bool
     size: int
     idempotency_key: str | None = None
@@ -54,6 +60,17 @@ class Promised(Struct, frozen=True):
     """Whether they count for the tenant's daily quota."""
     is_repeat: bool = False
     """Whether they were answered to an earlier request with the same idempotency key."""
+    send_at: datetime | None = None
+    """The send time of the first one; None when it is sent now, or for a repeat."""
+    sandbox: bool = False
+    """Whether they are only checked; False for a repeat."""
+
+
+def promised(sent: Sent) -> Promised:
+    """The answer to a request that was committed."""
+    request = sent.request
+    first = request.messages[0]
+    return Promised(request.message_ids, sent.ignored, request.uses_quota, send_at=first.send_at, sandbox=first.sandbox)
 
 
 def repeated(first: FirstAnswer) -> Promised:
@@ -82,12 +99,10 @@ def frame(record: Struct | list[DueDelivery]) -> bytes:
     return LENGTH.pack(len(data)) + data
 
 
-def pickled(error: Exception) -> bytes:
-    return pickle.dumps(error)
+def pickled(value: Exception | Dialect) -> bytes:
+    return pickle.dumps(value)
 
 
-def unpickled(refusal: bytes) -> Exception:
-    """Unpickle a value. The data comes only from our own worker."""
-    error = pickle.loads(refusal)
-    assert isinstance(error, Exception)
-    return error
+def unpickled(data: bytes) -> Any:
+    """Unpickle a value. The data comes only from the other one of the two processes."""
+    return pickle.loads(data)

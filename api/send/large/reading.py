@@ -2,21 +2,20 @@
 
 from api.http.inflating import Gunzip
 from api.http.refusals import Invalid, Unparseable
+from api.send.drafts import Dialect, Draft
 from api.send.large.crowding import crowded
 from api.send.notes import Notes
-from api.send.request import MailSend
-from api.send.sending import decode_mail
 
 PIECE_BYTES = 64 * 1024
 
 
-def read_mail(body: bytes, notes: Notes) -> MailSend:
+def read_draft(dialect: Dialect, body: bytes, notes: Notes) -> Draft:
     """Decode an inflated body. ``notes`` gets the unknown fields. Raises Invalid, Unparseable."""
     if not body:
         raise Unparseable("The body is empty", "json_invalid")
     if (fault := crowded(body)) is not None:
         raise Invalid([fault])
-    return decode_mail(body, notes)
+    return dialect.read(body, notes)
 
 
 def inflated(body: bytes, limit: int) -> bytes:

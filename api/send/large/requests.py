@@ -10,7 +10,8 @@ from api.http.body import ApiRequest, BegunBody
 from api.http.inflating import too_large
 from api.http.refusals import Stalled
 from api.http.sharing import FairShare
-from api.send.large.frames import Promised, Setup, WorkerJob
+from api.send.drafts import Dialect
+from api.send.large.frames import Promised, Setup, WorkerJob, pickled
 from api.send.large.process import Due, WorkerProcess
 from api.send.large.spool import Spool
 from cluster.journal.records import ApiKey
@@ -26,7 +27,12 @@ class Large(Protocol):
     """Accepts large requests."""
 
     async def send(
-        self, request: ApiRequest, key: ApiKey, begun: BegunBody, idempotency_key: str | None = None
+        self,
+        request: ApiRequest,
+        key: ApiKey,
+        begun: BegunBody,
+        dialect: Dialect,
+        idempotency_key: str | None = None,
     ) -> Promised:
         """Commit a request; returns its message ids."""
 
@@ -45,7 +51,12 @@ class LargeRequests:
         self._worker = WorkerProcess(setup, due)
 
     async def send(
-        self, request: ApiRequest, key: ApiKey, begun: BegunBody, idempotency_key: str | None = None
+        self,
+        request: ApiRequest,
+        key: ApiKey,
+        begun: BegunBody,
+        dialect: Dialect,
+        idempotency_key: str | None = None,
     ) -> Promised:
         """Commit a request; returns its message ids. ``begun`` is the part of its body that was read. With an
         idempotency key, the worker looks for the first answer.
@@ -59,6 +70,7 @@ class LargeRequests:
                 job = WorkerJob(
                     key=key,
                     pools=frozenset(self._pools()),
+                    dialect=pickled(dialect),
                     is_gzip=request.is_gzip and not begun.inflated,
                     size=spool.size,
                     idempotency_key=idempotency_key,

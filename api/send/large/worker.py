@@ -19,9 +19,20 @@ from msgspec.structs import replace
 
 from api.http.idempotency import named_request
 from api.http.refusals import Fault, Invalid, Refusal, TooLarge
+from api.send.drafts import Dialect
 from api.send.effort import MOST_S, TOO_MANY_KEYS, effort_of
-from api.send.large.frames import LENGTH, Promised, Setup, WorkerAnswer, WorkerJob, frame, pickled, repeated
-from api.send.large.reading import inflated, read_mail
+from api.send.large.frames import (
+    LENGTH,
+    Setup,
+    WorkerAnswer,
+    WorkerJob,
+    frame,
+    pickled,
+    promised,
+    repeated,
+    unpickled,
+)
+from api.send.large.reading import inflated, read_draft
 from api.send.notes import Notes
 from api.send.sending import Sending, Sent
 from cluster.intake.backpressure import Overloaded
@@ -95,8 +106,7 @@ class Worker:
         else:
             due = sent.request.due(datetime.now(UTC))[:MOST_OFFERED]
             pages = [frame(due[start : start + PAGE]) for start in range(0, len(due), PAGE)]
-            promised = Promised(sent.request.message_ids, sent.ignored, counted=sent.request.uses_quota)
-            return WorkerAnswer(promised=promised, pages=len(pages), resident_bytes=_resident_bytes()), pages
+            return WorkerAnswer(promised=promised(sent), pages=len(pages), resident_bytes=_resident_bytes()), pages
         return WorkerAnswer(refusal=pickled(refusal), resident_bytes=_resident_bytes()), []
 
     async def _accept(self, job: WorkerJob, body: bytes) -> Sent | FirstAnswer:
@@ -112,12 +122,13 @@ class Worker:
 
     async def _send(self, job: WorkerJob, body: bytes, named: IdempotencyKey | None = None) -> Sent:
         notes = Notes()
-        mail = read_mail(body, notes)
-        if effort_of(mail).keys_s > MOST_S:
+        dialect: Dialect = unpickled(job.dialect)
+        draft = read_draft(dialect, body, notes)
+        if effort_of(draft.mail).keys_s > MOST_S:
             raise Invalid([Fault(TOO_MANY_KEYS, "personalizations")])
         self._pools = job.pools
         self._charging.left = job.quota
-        return await (await self._ready()).send(mail, notes, job.key, named=named)
+        return await (await self._ready()).send(draft, notes, job.key, named=named, access=dialect.access)
 
     async def _ready(self) -> Sending:
         """Raises Unavailable when the journal cannot be opened."""

@@ -52,12 +52,10 @@ CREATE TABLE webhook_states (
 ) WITH (fillfactor = 50);
 
 -- A change of an endpoint, so that processes need not read them all to notice one.
--- A row and no sequence: the number is seen when the change is, not before it is committed.
-CREATE TABLE webhooks_version (version bigint NOT NULL) WITH (fillfactor = 10);
-INSERT INTO webhooks_version VALUES (0);
+CREATE SEQUENCE webhooks_version;
 CREATE FUNCTION webhooks_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE webhooks_version SET version = version + 1;
+    PERFORM nextval('webhooks_version');
     RETURN NULL;
 END $$;
 CREATE TRIGGER webhooks_changed AFTER INSERT OR UPDATE OR DELETE ON webhooks

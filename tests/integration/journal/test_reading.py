@@ -1,6 +1,7 @@
 """Messages, batches, accounts and the event log, against a real Postgres."""
 
 import asyncio
+from datetime import UTC, datetime
 
 import psycopg
 import pytest
@@ -10,13 +11,13 @@ from cluster.events import decode_batch
 from cluster.journal import database
 from cluster.journal.ending import Ended
 from cluster.journal.journal import Journal, TookTooLong, Unavailable, migrate
+from cluster.journal.message_filter import MessageFilter
 from cluster.journal.messages import WHOLE_BYTES
 from cluster.journal.records import (
     Address,
     BodyPart,
     Content,
     DueDelivery,
-    MessageFilter,
     PreparedPersonalization,
     decode_content,
     decode_personalization,
@@ -90,9 +91,13 @@ FILTERS = [
     (MessageFilter(tenant_id="", subject="100%"), 0),
     (MessageFilter(tenant_id="", category="greetings"), 3),
     (MessageFilter(tenant_id="", template_id="d-none"), 0),
-    (MessageFilter(tenant_id="", status=Status.QUEUED), 2),
-    (MessageFilter(tenant_id="", status=Status.CANCELLED), 1),
-    (MessageFilter(tenant_id="", status=Status.RENDERED), 0),
+    (MessageFilter(tenant_id="", statuses=(Status.QUEUED,)), 2),
+    (MessageFilter(tenant_id="", statuses=(Status.CANCELLED,)), 1),
+    (MessageFilter(tenant_id="", statuses=(Status.RENDERED,)), 0),
+    (MessageFilter(tenant_id="", statuses=(Status.RENDERED, Status.CANCELLED)), 1),
+    (MessageFilter(tenant_id="", statuses=(Status.QUEUED, Status.PROCESSING, Status.CANCELLED)), 3),
+    (MessageFilter(tenant_id="", sends_by=datetime(2000, 1, 1, tzinfo=UTC)), 3),
+    (MessageFilter(tenant_id="", sends_after=datetime(2000, 1, 1, tzinfo=UTC)), 0),
 ]
 
 

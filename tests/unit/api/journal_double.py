@@ -6,17 +6,18 @@ from datetime import UTC, date, datetime
 from types import SimpleNamespace
 from typing import Any
 
+from cluster.access.terms import KeyKind, terms_of
 from cluster.ids import new_id
 from cluster.journal.api_keys import KeyRecord
 from cluster.journal.branded_links import BrandedLink
 from cluster.journal.idempotency import FirstAnswer, IdempotencyKey
 from cluster.journal.images import ImagePage
+from cluster.journal.message_filter import MessageFilter
 from cluster.journal.records import (
     ApiKey,
     BatchCounts,
     Cancellation,
     CommandResult,
-    MessageFilter,
     MessagePage,
     MessageRow,
     NewRequest,
@@ -119,7 +120,13 @@ class JournalDouble:
         self.active_templates: dict[tuple[str, str], ActiveTemplate] = {}
         self.template_texts: dict[tuple[str, bytes], TemplateTexts] = {}
         self.templates = SimpleNamespace(active=self._active_template, texts=self._template_texts)
-        self.messages = SimpleNamespace(find=self._message, page=self._messages)
+        self.pools: dict[str, str] = {}
+        """Of requests."""
+        self.kept: set[bytes] = set()
+        """The attachments that are stored, by their SHA-256."""
+        self.messages = SimpleNamespace(
+            find=self._message, page=self._messages, pool_of=self._pool_of, kept_attachments=self._kept_attachments
+        )
         self.commands = SimpleNamespace(cancel=self._cancel, retry=self._retry, fail=self._fail)
         self.scheduled_sends = SimpleNamespace(
             schedule=self._schedule, reschedule=self._reschedule, entries=self._scheduled_sends
@@ -129,9 +136,12 @@ class JournalDouble:
         self._read()
         return {id for id in ids if (tenant_id, id) in self.groups}
 
-    def issue_key(self, *scopes: str, tenant_id: str = "tnt_acme", sandbox: bool = False) -> str:
-        secret, _, hash = new_key(sandbox)
-        self.keys[hash] = ApiKey(id="key_1", tenant_id=tenant_id, scopes=frozenset(scopes), sandbox=sandbox)
+    def issue_key(self, *scopes: str, tenant_id: str = "tnt_acme", sandbox: bool = False, kind: KeyKind = "api") -> str:
+        secret, _, hash = new_key(sandbox, kind)
+        terms = terms_of(kind, None, ())
+        self.keys[hash] = ApiKey(
+            id="key_1", tenant_id=tenant_id, scopes=frozenset(scopes), sandbox=sandbox, terms=terms
+        )
         return secret
 
     @property
@@ -265,6 +275,14 @@ class JournalDouble:
         self._read()
         self.asked.append((filter, limit, offset))
         return self.page
+
+    async def _pool_of(self, request_id: str) -> str:
+        self._read()
+        return self.pools.get(request_id, "")
+
+    async def _kept_attachments(self, tenant_id: str, hashes: Collection[bytes]) -> set[bytes]:
+        self._read()
+        return self.kept & set(hashes)
 
     async def _cancel(self, tenant_id: str, message_id: str) -> Cancellation | None:
         self.commanded.append((tenant_id, message_id))

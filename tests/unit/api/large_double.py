@@ -2,8 +2,9 @@
 
 from api.http.body import ApiRequest, BegunBody
 from api.http.inflating import too_large
-from api.send.large.frames import Promised
-from api.send.large.reading import inflated, read_mail
+from api.send.drafts import Dialect
+from api.send.large.frames import Promised, pickled, promised, unpickled
+from api.send.large.reading import inflated, read_draft
 from api.send.notes import Notes
 from api.send.sending import Sending
 from cluster.journal.records import ApiKey
@@ -18,7 +19,12 @@ class LargeHere:
         """Their idempotency keys."""
 
     async def send(
-        self, request: ApiRequest, key: ApiKey, begun: BegunBody, idempotency_key: str | None = None
+        self,
+        request: ApiRequest,
+        key: ApiKey,
+        begun: BegunBody,
+        dialect: Dialect,
+        idempotency_key: str | None = None,
     ) -> Promised:
         body, more = begun.data, not begun.ended
         while more:
@@ -30,9 +36,8 @@ class LargeHere:
         self.names.append(idempotency_key)
         if request.is_gzip and not begun.inflated:
             body = inflated(body, request.limit)
-        notes = Notes()
-        sent = await self._sending.send(read_mail(body, notes), notes, key)
-        return Promised(sent.request.message_ids, sent.ignored)
+        notes, there = Notes(), unpickled(pickled(dialect))
+        return promised(await self._sending.send(read_draft(there, body, notes), notes, key, access=there.access))
 
     async def stop(self) -> None:
         """There is no process to end."""

@@ -198,7 +198,7 @@ async def test_a_sandbox_key_lists_sandbox_messages(world: World, asked: str | N
     params = {"status": asked} if asked else {}
     response = await world.request("GET", "/v3/messages", key, **params)
     assert (response.status_code, response.json()["messages"]) == (200, [])
-    assert [filter.status for filter, _, _ in world.journal.asked] == [Status.SANDBOX] * searched
+    assert [filter.statuses for filter, _, _ in world.journal.asked] == [(Status.SANDBOX,)] * searched
 
 
 async def test_a_sandbox_key_cancels_nothing_of_a_batch(world: World) -> None:

@@ -6,6 +6,7 @@ from typing import Any, cast
 import pytest
 
 from api.http import help_texts
+from api.http.access import Access
 from api.http.auth import Authenticator
 from api.http.refusals import Forbidden, Unauthenticated
 from cluster.access.terms import KeyTerms
@@ -14,6 +15,8 @@ from cluster.keys import new_key
 from cluster.tenancy.directory import TenantDirectory
 from cluster.tenancy.limiter import TenantLimiter
 from tests.unit.access.issuer import SUSPENDED, TENANT, Issuer
+
+OF_V3 = Access()
 
 
 class Door:
@@ -39,11 +42,17 @@ class Door:
             clock=lambda: self.now,
         )
 
-    async def admit(self, authorization: str | None = None, peer: str | None = "192.0.2.1", *forwarded: str) -> ApiKey:
+    async def admit(
+        self,
+        authorization: str | None = None,
+        peer: str | None = "192.0.2.1",
+        *forwarded: str,
+        access: Access = OF_V3,
+    ) -> ApiKey:
         headers = [(b"x-forwarded-for", value.encode("latin-1")) for value in forwarded]
         headers.append((b"authorization", (authorization or f"Bearer {self.secret}").encode("latin-1")))
         scope: Any = {"headers": headers, "client": (peer, 4711) if peer is not None else None}
-        return await self.authenticator.authenticate(scope)
+        return await self.authenticator.authenticate(scope, access)
 
 
 async def test_a_key_expires_at_its_moment() -> None:
@@ -105,6 +114,7 @@ async def test_a_key_for_the_other_api() -> None:
     door = Door(KeyTerms(kind="piisend"))
     with pytest.raises(Forbidden, match="for /api/v1 only"):
         await door.admit()
+    assert (await door.admit(access=Access(kinds=("api", "piisend")))).id == "key_1"
 
 
 async def test_each_401_says_what_to_do() -> None:
@@ -121,7 +131,7 @@ async def test_each_401_says_what_to_do() -> None:
         assert caught.value.help == help
     with pytest.raises(Unauthenticated, match="Missing Authorization header"):
         scope: Any = {"headers": [], "client": None}
-        await door.authenticator.authenticate(scope)
+        await door.authenticator.authenticate(scope, Access())
 
 
 async def test_a_jwt_is_admitted_as_a_key() -> None:

@@ -8,7 +8,6 @@ import pytest
 
 from api.app import create_app
 from api.suppressions.lists import LISTS
-from api.webhooks.parts import WebhookParts
 from tests.unit.api.conftest import World
 
 KEYED = {"200", "401", "500", "503"}
@@ -29,6 +28,11 @@ STATUSES = {
     ("get", "/v3/user/scheduled_sends/{batch_id}"): {*KEYED, "400", "403", "404"},
     ("patch", "/v3/user/scheduled_sends/{batch_id}"): {"204", *WITH_BODY},
     ("delete", "/v3/user/scheduled_sends/{batch_id}"): {"204", "400", "401", "403", "404", "500", "503"},
+    ("post", "/api/v1/emails"): {"200", "202", *WITH_BODY, "409"} - {"404"},
+    ("get", "/api/v1/emails"): {*KEYED, "400", "403"},
+    ("get", "/api/v1/emails/{id}"): {*KEYED, "400", "403", "404"},
+    ("post", "/api/v1/emails/{id}/cancel"): {*KEYED, "400", "403", "404", "409"},
+    ("post", "/api/v1/emails/{id}/resend"): {*KEYED, "202", "400", "403", "404", "409"},
     ("get", "/v3/whitelabel/domains"): {*KEYED, "400", "403"},
     ("post", "/v3/whitelabel/domains"): {"201", *WITH_BODY, "409"} - {"404"},
     ("get", "/v3/whitelabel/domains/default"): {*KEYED, "400", "403", "404"},
@@ -132,30 +136,6 @@ STATUSES = {
     ("get", "/v3/suppression/unsubscribes/import/{id}"): {*KEYED, "400", "403", "404"},
     ("get", "/v3/suppression/unsubscribes/{email}"): {*KEYED, "400", "403"},
     ("delete", "/v3/suppression/unsubscribes/{email}"): {"204", "400", "401", "403", "404", "500", "503"},
-    ("post", "/v3/user/webhooks"): {"201", *WITH_BODY} - {"404"},
-    ("get", "/v3/user/webhooks"): {*KEYED, "403"},
-    ("get", "/v3/user/webhooks/{id}"): {*KEYED, "400", "403", "404"},
-    ("patch", "/v3/user/webhooks/{id}"): {"200", *WITH_BODY, "409"},
-    ("delete", "/v3/user/webhooks/{id}"): {"204", "400", "401", "403", "404", "500", "503"},
-    ("post", "/v3/user/webhooks/{id}/rotate"): {"200", *WITH_BODY, "409"},
-    ("post", "/v3/user/webhooks/{id}/pause"): {*KEYED, "400", "403", "404"},
-    ("post", "/v3/user/webhooks/{id}/resume"): {*KEYED, "400", "403", "404"},
-    ("post", "/v3/user/webhooks/{id}/test"): {*KEYED, "400", "403", "404"},
-    ("get", "/v3/user/webhooks/{id}/deliveries"): {*KEYED, "400", "403", "404"},
-    ("post", "/v3/user/webhooks/{id}/replay"): {"202", *WITH_BODY, "409"},
-    ("get", "/v3/user/webhooks/{id}/replay"): {*KEYED, "400", "403", "404"},
-    ("get", "/v3/user/webhooks/{id}/replay/{replay_id}"): {*KEYED, "400", "403", "404"},
-    ("post", "/v3/user/webhooks/event/settings"): {"201", *WITH_BODY} - {"404"},
-    ("get", "/v3/user/webhooks/event/settings"): {*KEYED, "403"},
-    ("patch", "/v3/user/webhooks/event/settings"): {"200", *WITH_BODY} - {"404"},
-    ("get", "/v3/user/webhooks/event/settings/all"): {*KEYED, "403"},
-    ("get", "/v3/user/webhooks/event/settings/{id}"): {*KEYED, "400", "403", "404"},
-    ("patch", "/v3/user/webhooks/event/settings/{id}"): {"200", *WITH_BODY},
-    ("delete", "/v3/user/webhooks/event/settings/{id}"): {"204", "400", "401", "403", "404", "500", "503"},
-    ("get", "/v3/user/webhooks/event/settings/signed/{id}"): {*KEYED, "400", "403", "404"},
-    ("patch", "/v3/user/webhooks/event/settings/signed/{id}"): {"200", *WITH_BODY},
-    ("post", "/v3/user/webhooks/event/test"): {"204", *WITH_BODY},
-    ("get", "/v3/events"): {*KEYED, "400", "403"},
     ("post", "/v3/asm/groups"): {"201", *WITH_BODY, "409"} - {"404"},
     ("get", "/v3/asm/groups"): {*KEYED, "400", "403"},
     ("get", "/v3/asm/groups/{group_id}"): {*KEYED, "400", "403", "404"},
@@ -347,7 +327,6 @@ def test_making_the_application_touches_nothing() -> None:
         large=anything,
         timeline=anything,
         count_bounces=anything,
-        webhooks=WebhookParts(journal=anything, vault=anything, settings=anything, call=anything),
         readiness=anything,
         lifetime_s=1,
     )

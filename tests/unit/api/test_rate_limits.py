@@ -269,6 +269,7 @@ def creating() -> Iterator[str]:
 
 def test_each_route_is_counted_under_the_limit_of_its_kind() -> None:
     found = {name: access.limit for name, access in ROUTES.items() if access.caller is Caller.KEY}
-    special = {"POST /v3/mail/send": Limit.MESSAGES, "GET /v3/messages": Limit.READS}
+    special = dict.fromkeys(("POST /v3/mail/send", "POST /api/v1/emails"), Limit.MESSAGES)
+    special |= dict.fromkeys(("GET /v3/messages", "GET /api/v1/emails"), Limit.READS)
     special |= dict.fromkeys(creating(), Limit.CREATIONS)
     assert {name: limit for name, limit in found.items() if limit is not Limit.REQUESTS} == special

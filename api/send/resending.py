@@ -1,0 +1,76 @@
+"""Makes a new request of a message that was accepted before: the same content to the same recipients. Pure, except for
+the new ids."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from cluster.intake.prepared import prepared_request
+from cluster.journal.records import (
+    Content,
+    MessageRow,
+    NewRequest,
+    PreparedPersonalization,
+    decode_content,
+    decode_personalization,
+)
+from cluster.message.custom_fields import FieldKind, kind_of, merged, sender_of
+from cluster.policy.routes.domains import domain_of
+
+
+class Former(Struct, frozen=True):
+    """What a message was accepted with."""
+
+    row: MessageRow
+    content: Content
+    personalization: PreparedPersonalization
+
+    @property
+    def group_id(self) -> int | None:
+        """Its unsubscribe group."""
+        return self.content.asm.get("group_id") if self.content.asm else None
+
+    @property
+    def sender_domains(self) -> set[str]:
+        """The domains of its From and Sender."""
+        own, shared = self.personalization, self.content
+        emails = [(own.from_ or shared.from_).email]
+        for name, value in merged(shared.headers, own.headers).items():
+            if kind_of(name.lower()) is FieldKind.SENDER:
+                emails.append(sender_of(value))
+        return {domain_of(email) for email in emails}
+
+
+def former(row: MessageRow) -> Former:
+    return Former(row, decode_content(row.content), decode_personalization(row.personalization))
+
+
+def resent(first: Former, *, pool: str, key_id: str, sandbox: bool, now: datetime, lifetime: timedelta) -> NewRequest:
+    """A request that sends the message again, now. It belongs to no batch, and has a Message-ID of its own: receivers
+    may drop a second message with the same one. Its attachments are stored already."""
+    content = replace(first.content, headers=_without_message_id(first.content.headers))
+    own = replace(
+        first.personalization,
+        headers=_without_message_id(first.personalization.headers),
+        resent_from=first.row.id,
+    )
+    return prepared_request(
+        content,
+        [own],
+        [None],
+        tenant_id=first.row.tenant_id,
+        now=now,
+        lifetime=lifetime,
+        files={},
+        pool=pool,
+        sandbox=sandbox,
+        subjects=[first.row.subject],
+        group_id=first.group_id,
+        key_id=key_id,
+    )
+
+
+def _without_message_id(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in headers.items() if kind_of(name.lower()) is not FieldKind.MESSAGE_ID}
