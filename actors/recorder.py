@@ -17,13 +17,14 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import msgspec
 
 from analytics import queries
-from analytics.attempts import ATTEMPTS, attempt_columns
+from analytics.attempts import ATTEMPTS, AttemptsWanted, attempt_columns, attempts
 from analytics.bounces import BounceCount, Bounces
 from analytics.client import ClickHouse, ClickHouseRejected, ClickHouseUnavailable
 from analytics.damage import Damage, find_damage
@@ -33,7 +34,7 @@ from analytics.rows import Position, columns
 from cluster import metrics
 from cluster.context import DEGRADED
 from cluster.event_consumer import STOP_MAX_WAIT_S, CannotHandle, EventConsumer, Pacing
-from cluster.events import Event, WebhookAttempt, WebhookDisabled, decode_row, numbered
+from cluster.events import Event, WebhookAttempt, WebhookDisabled, decode_row, last_number, numbered
 from cluster.journal.journal import Journal
 from cluster.journal.records import LogRow
 from cluster.metrics import Counter, Gauge, Reading
@@ -95,6 +96,7 @@ class Recorder:
         look_for_damage_s: float = LOOK_FOR_DAMAGE_S,
     ) -> None:
         self._settings = settings
+        self._journal = journal
         self._data_dir = data_dir
         self._connect = connect
         self._look_for_damage_s = look_for_damage_s
@@ -147,9 +149,16 @@ class Recorder:
         return await self._in_thread(queries.bounces, self._ready(), wanted)
 
     async def feed(self, wanted: FeedFilter, after: str, limit: int) -> FeedPage:
-        """The next events of a tenant in the order of the log. No insert is under way while it reads, so no event comes
-        to stand before one that was read. Raises ClickHouseUnavailable, and ValueError for what is no position."""
-        return await self._in_thread(feed, self._ready(), wanted, after, limit)
+        """The next events of a tenant in the order of the log, as far as the cursor is: what is behind it may be stored
+        in part. So no event comes to stand before one that was read. Raises ClickHouseUnavailable, Unavailable, and
+        ValueError for what is no position."""
+        client = self._ready()
+        tx, id = await self._journal.event_log.position(CONSUMER)
+        return await self._in_thread(partial(feed, upto=(tx, last_number(id))), client, wanted, after, limit)
+
+    async def attempts(self, wanted: AttemptsWanted) -> list[WebhookAttempt]:
+        """The posts to an endpoint, the latest first. Raises ClickHouseUnavailable."""
+        return await self._in_thread(attempts, self._ready(), wanted)
 
     async def erase_events(self, tenant_id: str) -> bool:
         """Begin to delete all events of a tenant; returns whether none is left. Call it until then."""

@@ -51,6 +51,8 @@ from api.templates.routes import template_routes
 from api.tracking.recording import Engagements
 from api.tracking.serving import TrackedUrls, TrackingServing
 from api.unsubscribing.calls import UnsubscribePages
+from api.webhooks.parts import WebhookParts
+from api.webhooks.routes import webhook_routes
 from cluster.access.last_use import KeyUses
 from cluster.http.application import Application
 from cluster.intake.idempotency import Idempotency
@@ -65,8 +67,7 @@ from cluster.tracking.keys import TokenKeys
 
 DESCRIPTION = (
     "Send mail in bulk and follow it. The shapes are SendGrid v3's: its clients work with the host changed, for the "
-    "routes that are here; `/api/v1/emails` is a smaller API for the same mail. "
-    "There are no statistics or webhooks yet. "
+    "routes that are here; `/api/v1/emails` is a smaller API for the same mail. There are no statistics yet. "
     "Every answer from 400 up has `errors` and `detail`, a text; in a 422 `detail` is a list: what is not JSON or has "
     "the wrong type, and where. Two answers are not errors of that form: a 409 of cancel, retry or fail has "
     "`message_id`, `status` and `message`, and a 503 of `/readyz` has the parts. `X-Postray-Ignored` names what a "
@@ -94,6 +95,7 @@ def create_app(
     large: Large,
     timeline: Timeline,
     count_bounces: CountBounces,
+    webhooks: WebhookParts,
     readiness: Readiness,
     lifetime_s: float,
     limits: MessageSettings = DEFAULT_LIMITS,
@@ -106,6 +108,7 @@ def create_app(
     and API keys, ``limiter`` their limits, ``domains`` the sender domains, ``active_policy`` the routing. ``aliases``
     looks up CNAME records. ``images`` has the images to serve. ``token_keys`` reads the tokens of tracked mail,
     ``engagements`` notes opens and clicks.
+    ``webhooks`` has what the routes of webhooks work with.
     ``lifetime_s`` is the lifetime of a retried message. ``limits`` apply to the composed messages. ``helo_name`` is the
     setting smtp.helo_name. ``admin`` has the operators' routes; None without a cluster. ``tokens`` verifies JWTs;
     without it none is accepted."""
@@ -146,6 +149,7 @@ def create_app(
         SuppressionLists(journal).routes(),
         ListImports(journal).routes(),
         *GroupCalls(journal).routes(),
+        *webhook_routes(webhooks),
         ImageCalls(
             journal,
             image_checks,

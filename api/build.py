@@ -18,6 +18,7 @@ from api.scheduled_sends import settle_abandoned
 from api.send.large.frames import Setup
 from api.send.large.requests import LargeRequests
 from api.server import ApiServer
+from api.webhooks.parts import WebhookParts
 from cluster import metrics
 from cluster.context import Context, Links
 from cluster.intake.backpressure import Overloaded, Watch
@@ -195,6 +196,7 @@ async def api(context: Context, links: Links) -> Api:
         ),
         timeline=timeline,
         count_bounces=count_bounces,
+        webhooks=WebhookParts(journal=journal, vault=context.vault, settings=settings.webhooks, call=links.call),
         readiness=readiness,
         limits=settings.message,
         why_full=watch.why_full,

@@ -18,6 +18,7 @@ from api.links import Aliases
 from api.send.large.requests import Large
 from api.tracking.recording import Engagements
 from api.tracking.serving import PATH as TRACKING
+from api.webhooks.parts import WebhookParts
 from cluster.http.connections import ConnectionBounds
 from cluster.http.partly import PathsOf
 from cluster.http.paths import OneSpelling
@@ -64,6 +65,7 @@ class ApiServer:
         large: Large,
         timeline: Timeline,
         count_bounces: CountBounces,
+        webhooks: WebhookParts,
         readiness: Readiness,
         limits: MessageSettings = DEFAULT_LIMITS,
         why_full: WhyFull = never_full,
@@ -104,6 +106,7 @@ class ApiServer:
             large=large,
             timeline=timeline,
             count_bounces=count_bounces,
+            webhooks=webhooks,
             readiness=readiness,
             lifetime_s=lifetime_s,
             limits=limits,

@@ -240,6 +240,11 @@ def numbered(row_id: int, found: Sequence[Logged]) -> list[tuple[int, Logged]]:
     return [(row_id * _PLACES + index, one) for index, one in enumerate(found)]
 
 
+def last_number(row_id: int) -> int:
+    """The greatest sequence number that an event of this row can have."""
+    return row_id * _PLACES + _PLACES - 1
+
+
 def name_of(event: Logged) -> str:
     """The event's public name: its tag, or ``blocked`` for a bounce of type ``block``."""
     if isinstance(event, Bounced) and event.bounce_type == "block":

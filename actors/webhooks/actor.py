@@ -6,6 +6,7 @@ from actors.webhooks.client import Answer
 from actors.webhooks.fanning_out import FanningOut
 from actors.webhooks.poster import Poster
 from actors.webhooks.posting import Posting
+from actors.webhooks.replaying import Replaying
 from actors.webhooks.telling import Telling
 from cluster import metrics
 from cluster.context import DEGRADED
@@ -24,6 +25,7 @@ class WebhooksActor:
         fanning_out: FanningOut,
         posting: Posting,
         poster: Poster,
+        replaying: Replaying,
         telling: Telling | None,
     ) -> None:
         """``telling`` is None where owners are not told by mail."""
@@ -32,11 +34,13 @@ class WebhooksActor:
         self.posting = posting
         self.telling = telling
         self._poster = poster
+        self.replaying = replaying
 
     async def start(self) -> None:
         """Begin to read the event log, and to post. Raises Unavailable."""
         await self.posting.start()
         await self.fanning_out.start()
+        self.replaying.start()
         if self.telling is not None:
             self.telling.start()
 
@@ -44,6 +48,7 @@ class WebhooksActor:
         """Read what the log has now, and settle what was posted; then end."""
         if self.telling is not None:
             await self.telling.stop()
+        await self.replaying.stop()
         await self.fanning_out.stop()
         await self.posting.stop()
 

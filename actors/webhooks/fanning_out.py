@@ -14,14 +14,14 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from actors.webhooks.owing import owed
 from cluster.event_consumer import EventConsumer, Pacing
-from cluster.events import Event, Logged, WebhookAttempt, WebhookDisabled, decode_row, name_of, numbered
+from cluster.events import Event, Logged, WebhookAttempt, WebhookDisabled, decode_row, numbered
 from cluster.journal.journal import Journal
 from cluster.journal.records import LogRow
-from cluster.journal.webhook_owing import NewBundle, OwedMessage
+from cluster.journal.webhook_owing import NewBundle
 from cluster.metrics import Counter
 from cluster.webhooks.bundles import OwedEvent, bundled
-from cluster.webhooks.endpoints import Dialect, Endpoint
 from cluster.webhooks.known import KnownEndpoints
 
 log = logging.getLogger(__name__)
@@ -32,8 +32,6 @@ PACING = Pacing(page_bytes=512 * 1024, page_interval_s=POLL_S, busy_interval_s=P
 """Small pages: posting shares the event loop."""
 AT_ONCE = 500
 """Events between two turns of the event loop."""
-_UNKNOWN = OwedMessage("", {}, 0, "")
-"""What is said of a message that is gone."""
 
 
 class _Tenant(Struct, frozen=True, gc=False):
@@ -93,20 +91,20 @@ class FanningOut:
                 (event.tenant_id, event.message_id) for _, event in wanted if not isinstance(event, WebhookDisabled)
             )
         )
-        owed: defaultdict[str, list[OwedEvent]] = defaultdict(list)
+        of_endpoints: defaultdict[str, list[OwedEvent]] = defaultdict(list)
         for count, (sequence, event) in enumerate(wanted, 1):
-            for webhook_id, one in self._owed(sequence, event, messages):
-                owed[webhook_id].append(one)
+            for webhook_id, one in owed(sequence, event, messages, self._known.of_tenant(event.tenant_id)):
+                of_endpoints[webhook_id].append(one)
             if count % AT_ONCE == 0:
                 await asyncio.sleep(0)
         bundles = [
             NewBundle(webhook_id, count, encoded)
-            for webhook_id, some in owed.items()
+            for webhook_id, some in of_endpoints.items()
             for count, encoded in bundled(some)
         ]
         await self._journal.webhook_owing.owe(bundles, CONSUMER, rows[-1].tx, rows[-1].id)
         self.owed += sum([bundle.count for bundle in bundles])
-        self._on_owed({webhook_id: len(some) for webhook_id, some in owed.items()})
+        self._on_owed({webhook_id: len(some) for webhook_id, some in of_endpoints.items()})
 
     def _wanted(self, row: LogRow) -> Iterable[tuple[int, Event | WebhookDisabled]]:
         """The events of tenants with endpoints, numbered. A row that cannot be read is put aside."""
@@ -123,32 +121,3 @@ class FanningOut:
             for sequence, one in found
             if not isinstance(one, WebhookAttempt) and self._known.of_tenant(one.tenant_id)
         ]
-
-    def _owed(
-        self, sequence: int, event: Event | WebhookDisabled, messages: dict[str, OwedMessage]
-    ) -> Iterable[tuple[str, OwedEvent]]:
-        """The event for each endpoint that wants it."""
-        if isinstance(event, WebhookDisabled):
-            one = OwedEvent(event=event, sequence=sequence)
-            return [
-                (endpoint.id, one) for endpoint in self._known.of_tenant(event.tenant_id) if _hears(endpoint, event)
-            ]
-        message = messages.get(event.message_id, _UNKNOWN)
-        one = OwedEvent(
-            event=event,
-            sequence=sequence,
-            smtp_id=message.smtp_id,
-            custom_args=message.custom_args,
-            asm_group_id=message.asm_group_id,
-        )
-        name = name_of(event)
-        return [
-            (endpoint.id, one)
-            for endpoint in self._known.of_tenant(event.tenant_id)
-            if endpoint.is_enabled and endpoint.wants(name, event.categories, message.key_id)
-        ]
-
-
-def _hears(endpoint: Endpoint, event: WebhookDisabled) -> bool:
-    """Whether an endpoint is told that another one was disabled: SendGrid's dialect has no such event."""
-    return endpoint.is_enabled and endpoint.dialect is Dialect.POSTRAY and endpoint.id != event.webhook_id

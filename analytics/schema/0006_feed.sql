@@ -10,12 +10,12 @@ ALTER TABLE events ADD COLUMN IF NOT EXISTS
 CREATE OR REPLACE VIEW events_once AS SELECT * FROM events FINAL;
 
 -- The events of each tenant in the order of the log: only what it takes to find them in events. A repeat has the same
--- key. Events from before there was a sequence come first, in the order of time.
+-- key. It begins with the first event that has a place in the log: to copy older ones could take hours.
 CREATE TABLE IF NOT EXISTS feed
 (
     tenant_id  LowCardinality(String) COMMENT 'Whose event it is',
     log_tx     UInt64                 COMMENT 'As in events' CODEC(Delta, ZSTD(1)),
-    sequence   UInt64                 COMMENT 'As in events; milliseconds where log_tx is 0' CODEC(Delta, ZSTD(1)),
+    sequence   UInt64                 COMMENT 'As in events' CODEC(Delta, ZSTD(1)),
     event_id   String                 COMMENT 'As in events' CODEC(ZSTD(1)),
     message_id String                 COMMENT 'As in events' CODEC(ZSTD(1)),
     at         DateTime64(3, 'UTC')   COMMENT 'As in events' CODEC(Delta, ZSTD(1)),
@@ -31,13 +31,7 @@ COMMENT 'The events in the order of the log: for GET /v3/events and replays of w
 
 -- It writes to feed in the insert into events, so that no event is in one of them only.
 CREATE MATERIALIZED VIEW IF NOT EXISTS feed_of_events TO feed AS
-SELECT tenant_id, log_tx, if(log_tx = 0, toUInt64(toUnixTimestamp64Milli(at)), sequence) AS sequence, event_id,
-    message_id, at, event
-FROM events;
-
-INSERT INTO feed
-SELECT tenant_id, log_tx, toUInt64(toUnixTimestamp64Milli(at)), event_id, message_id, at, event
-FROM events WHERE log_tx = 0;
+SELECT tenant_id, log_tx, sequence, event_id, message_id, at, event FROM events WHERE log_tx > 0;
 
 CREATE TABLE IF NOT EXISTS webhook_attempts
 (

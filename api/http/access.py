@@ -100,6 +100,9 @@ _SETTING = Access(scopes=("admin.settings",))
 _SETTING_CHANGE = Access(scopes=("admin.settings",), sandbox=SandboxUse.REFUSED)
 _LIST = Access(scopes=("suppressions.read",))
 _LIST_CHANGE = Access(scopes=("suppressions.write",), sandbox=SandboxUse.REFUSED)
+_WEBHOOK = Access(scopes=("webhooks.read",))
+_WEBHOOK_CHANGE = Access(scopes=("webhooks.write",), sandbox=SandboxUse.REFUSED)
+_WEBHOOK_NEW = Access(scopes=("webhooks.write",), sandbox=SandboxUse.REFUSED, limit=Limit.CREATIONS)
 _IMAGE = Access(scopes=("images.read",))
 _IMAGE_CHANGE = Access(scopes=("images.write",), sandbox=SandboxUse.REFUSED)
 _TEMPLATE = Access(scopes=("templates.read",))
@@ -243,6 +246,30 @@ ROUTES: Mapping[str, Access] = {
     "GET /v3/suppression/unsubscribes/import/{id}": _LIST,
     "GET /v3/suppression/unsubscribes/{email}": _LIST,
     "DELETE /v3/suppression/unsubscribes/{email}": _LIST_CHANGE,
+    "POST /v3/user/webhooks": _WEBHOOK_NEW,
+    "GET /v3/user/webhooks": _WEBHOOK,
+    "GET /v3/user/webhooks/{id}": _WEBHOOK,
+    "PATCH /v3/user/webhooks/{id}": _WEBHOOK_CHANGE,
+    "DELETE /v3/user/webhooks/{id}": _WEBHOOK_CHANGE,
+    "POST /v3/user/webhooks/{id}/rotate": _WEBHOOK_CHANGE,
+    "POST /v3/user/webhooks/{id}/pause": _WEBHOOK_CHANGE,
+    "POST /v3/user/webhooks/{id}/resume": _WEBHOOK_CHANGE,
+    "POST /v3/user/webhooks/{id}/test": _WEBHOOK_CHANGE,
+    "GET /v3/user/webhooks/{id}/deliveries": _WEBHOOK,
+    "POST /v3/user/webhooks/{id}/replay": _WEBHOOK_CHANGE,
+    "GET /v3/user/webhooks/{id}/replay": _WEBHOOK,
+    "GET /v3/user/webhooks/{id}/replay/{replay_id}": _WEBHOOK,
+    "GET /v3/events": _WEBHOOK,
+    "POST /v3/user/webhooks/event/settings": _WEBHOOK_NEW,
+    "GET /v3/user/webhooks/event/settings": _WEBHOOK,
+    "PATCH /v3/user/webhooks/event/settings": _WEBHOOK_CHANGE,
+    "GET /v3/user/webhooks/event/settings/all": _WEBHOOK,
+    "GET /v3/user/webhooks/event/settings/{id}": _WEBHOOK,
+    "PATCH /v3/user/webhooks/event/settings/{id}": _WEBHOOK_CHANGE,
+    "DELETE /v3/user/webhooks/event/settings/{id}": _WEBHOOK_CHANGE,
+    "GET /v3/user/webhooks/event/settings/signed/{id}": _WEBHOOK,
+    "PATCH /v3/user/webhooks/event/settings/signed/{id}": _WEBHOOK_CHANGE,
+    "POST /v3/user/webhooks/event/test": _WEBHOOK_CHANGE,
     "POST /v3/asm/groups": _LIST_CHANGE,
     "GET /v3/asm/groups": _LIST,
     "GET /v3/asm/groups/{group_id}": _LIST,

@@ -31,6 +31,8 @@ VERSION = ThingKind("v_", "version", help_texts.TEMPLATE_VERSION)
 KEY = ThingKind("key_", "API key", help_texts.KEYS)
 IMAGE = ThingKind("img_", "image", help_texts.IMAGES)
 IMPORT = ThingKind("imp_", "import", help_texts.IMPORT)
+WEBHOOK = ThingKind("wh_", "webhook", help_texts.WEBHOOKS)
+REPLAY = ThingKind("rpl_", "replay", help_texts.REPLAYS)
 TENANT = ThingKind("tnt_", "tenant", help_texts.TENANT)
 
 

@@ -30,6 +30,11 @@ class EventLog(JournalPart):
         """Mark everything up to (tx, id) as consumed. The cursor never moves back."""
         await self._database.execute("move_cursor", consumer=consumer, tx=tx, id=id)
 
+    async def position(self, consumer: str) -> tuple[int, int]:
+        """Where the consumer's cursor is: (tx, id) of the last row that it has passed; (0, 0) before the first."""
+        row = await self._database.row("cursor", consumer=consumer)
+        return (row[0], row[1]) if row else (0, 0)
+
     async def trim(self) -> int:
         """Delete the rows that all consumers have passed; returns how many."""
         return await self._database.execute("trim_log")

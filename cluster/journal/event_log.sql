@@ -21,6 +21,9 @@ WHERE before < %(most_bytes)s ORDER BY page.tx, page.id
 -- name: add_consumer
 INSERT INTO log_cursors (consumer) VALUES (%(consumer)s) ON CONFLICT DO NOTHING
 
+-- name: cursor
+SELECT tx::text::bigint, id FROM log_cursors WHERE consumer = %(consumer)s
+
 -- name: move_cursor
 UPDATE log_cursors SET tx = %(tx)s::text::xid8, id = %(id)s, moved_at = now()
 WHERE consumer = %(consumer)s AND (tx, id) < (%(tx)s::text::xid8, %(id)s)

@@ -42,6 +42,7 @@ from cluster.journal.unsubscribing import Unsubscribing
 from cluster.journal.warm_up import WarmUps
 from cluster.journal.webhook_owing import WebhookOwing
 from cluster.journal.webhook_posting import WebhookPosting
+from cluster.journal.webhook_replays import WebhookReplays
 from cluster.journal.webhooks import Webhooks
 
 __all__ = ["Journal", "Rejected", "TookTooLong", "Unavailable", "migrate", "wait_until_reachable"]
@@ -106,6 +107,7 @@ class Journal:
         self.warm_up = WarmUps(database)
         self.webhooks = Webhooks(database)
         self.webhook_owing = WebhookOwing(database)
+        self.webhook_replays = WebhookReplays(database)
         self.webhook_posting = WebhookPosting(database)
 
     async def open(self) -> None:

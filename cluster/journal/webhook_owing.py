@@ -4,8 +4,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from msgspec import Struct
+from psycopg import AsyncConnection
 
-from cluster.journal.database import JournalPart, execute
+from cluster.journal.database import JournalPart, Row, execute
 from cluster.webhooks.told import custom_args_of, smtp_id_of
 
 
@@ -48,15 +49,20 @@ class WebhookOwing(JournalPart):
         again. Endpoints that were removed are left out."""
         async with self._database.transaction() as connection:
             if bundles:
-                await execute(
-                    connection,
-                    "owe",
-                    webhook_ids=[one.webhook_id for one in bundles],
-                    bundles=[one.events for one in bundles],
-                    counts=[one.count for one in bundles],
-                )
+                await insert_bundles(connection, bundles)
             await execute(connection, "move_cursor", consumer=consumer, tx=tx, id=id)
 
     async def skip(self, consumer: str) -> None:
         """Move the cursor to the end of the log if there is no endpoint at all."""
         await self._database.execute("skip_log", consumer=consumer)
+
+
+async def insert_bundles(connection: AsyncConnection[Row], bundles: Sequence[NewBundle]) -> None:
+    """Add bundles in the transaction of what makes them. Those of endpoints that were removed are left out."""
+    await execute(
+        connection,
+        "owe",
+        webhook_ids=[one.webhook_id for one in bundles],
+        bundles=[one.events for one in bundles],
+        counts=[one.count for one in bundles],
+    )

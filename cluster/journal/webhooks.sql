@@ -37,8 +37,7 @@ SELECT id, tenant_id, dialect, name, url, events, categories, key_ids, is_batch,
 FROM webhooks ORDER BY id
 
 -- name: webhooks_version
--- Before its first value, a sequence says the same as after it.
-SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM webhooks_version
+SELECT version FROM webhooks_version
 
 -- name: change_webhook
 UPDATE webhooks SET name = %(name)s, url = %(url)s, events = %(events)s, categories = %(categories)s,

@@ -52,10 +52,12 @@ CREATE TABLE webhook_states (
 ) WITH (fillfactor = 50);
 
 -- A change of an endpoint, so that processes need not read them all to notice one.
-CREATE SEQUENCE webhooks_version;
+-- A row and no sequence: the number is seen when the change is, not before it is committed.
+CREATE TABLE webhooks_version (version bigint NOT NULL) WITH (fillfactor = 10);
+INSERT INTO webhooks_version VALUES (0);
 CREATE FUNCTION webhooks_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM nextval('webhooks_version');
+    UPDATE webhooks_version SET version = version + 1;
     RETURN NULL;
 END $$;
 CREATE TRIGGER webhooks_changed AFTER INSERT OR UPDATE OR DELETE ON webhooks

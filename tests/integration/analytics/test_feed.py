@@ -67,19 +67,36 @@ def test_filters_and_other_tenants(clickhouse: ClickHouse) -> None:
     assert found == {"events": ["1"], "message": ["3"], "time": ["2"], "tenant": ["4"]}
 
 
-def test_events_of_before_there_were_positions_come_first_in_the_order_of_time(clickhouse: ClickHouse) -> None:
+def test_events_of_before_there_were_positions_are_not_in_it(clickhouse: ClickHouse) -> None:
     clickhouse.insert(columns([delivered(2), processed(1)]))
-    inserted(clickhouse, [processed(0)], [(3, 1)])
     # As an installation finds it that comes from the version before.
     clickhouse.rows("DROP VIEW feed_of_events")
     clickhouse.rows("DROP TABLE feed")
-    clickhouse.rows("ALTER TABLE events DELETE WHERE log_tx > 0 SETTINGS mutations_sync = 1")
     clickhouse.rows("DROP VIEW events_once")
     clickhouse.rows("ALTER TABLE events DROP COLUMN log_tx, DROP COLUMN sequence")
     clickhouse.rows("TRUNCATE TABLE migrations")
     clickhouse.migrate()
     inserted(clickhouse, [processed(0)], [(3, 1)])
-    assert [id[-1] for id in all_pages(clickhouse)] == ["1", "2", "0"]
+    assert [id[-1] for id in all_pages(clickhouse)] == ["0"]
+    assert clickhouse.rows("SELECT count() FROM events") == [(3,)]
+
+
+def test_a_page_ends_where_the_log_is_stored_as_a_whole(clickhouse: ClickHouse) -> None:
+    inserted(clickhouse, [processed(1), delivered(2), delivered(3)], [(5, 100), (5, 200), (6, 1)])
+    page = feed(clickhouse, OURS, START, upto=(5, 150))
+    assert [one.event.id[-1] for one in page.events] == ["1"]
+    assert [one.event.id[-1] for one in feed(clickhouse, OURS, page.position, upto=(6, 1)).events] == ["2", "3"]
+
+
+def test_a_filter_that_fits_nothing_moves_on(clickhouse: ClickHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("analytics.feed.SCANNED", 3)
+    inserted(clickhouse, [processed(number) for number in range(7)], [(5, number) for number in range(7)])
+    inserted(clickhouse, [delivered(8)], [(6, 1)])
+    wanted = structs.replace(OURS, events=("delivered",))
+    page = feed(clickhouse, wanted, START)
+    assert (page.events, page.is_full) == ([], True)
+    assert page.position.startswith("5-2-")
+    assert [id[-1] for id in all_pages(clickhouse, wanted)] == ["8"]
 
 
 @pytest.mark.parametrize("position", ["1", "1-2", "x-1-e", "1--e", "-1-2-e", f"{1 << 64}-1-e", "1-1-" + "e" * 300])

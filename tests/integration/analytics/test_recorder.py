@@ -40,7 +40,11 @@ class ListLog:
         self.failing_moves = 0
         self.changed = asyncio.Event()
         self.event_log = SimpleNamespace(
-            add_consumer=self.add_consumer, after=self.after, move_cursor=self.move_cursor, trim=self.trim
+            add_consumer=self.add_consumer,
+            after=self.after,
+            move_cursor=self.move_cursor,
+            position=self.position,
+            trim=self.trim,
         )
         for batch in batches:
             self.append(batch)
@@ -70,6 +74,10 @@ class ListLog:
         assert id > self.cursor
         self.cursor = id
         self.changed.set()
+
+    async def position(self, consumer: str) -> tuple[int, int]:
+        assert consumer == "recorder"
+        return TRANSACTION, self.cursor
 
     async def trim(self) -> int:
         self.trims += 1

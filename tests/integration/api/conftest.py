@@ -22,10 +22,11 @@ from tests.integration.large import large_requests
 from tests.limiting import a_limiter
 from tests.policies import a_policy
 from tests.tracking import token_keys
+from tests.webhooks import Actors, webhook_parts
 
 SCOPES = (
     *("mail.send", "mail.schedule", "mail.cancel", "domains.read", "domains.write", "images.read", "images.write"),
-    *("templates.read", "templates.write", "templates.delete"),
+    *("templates.read", "templates.write", "templates.delete", "webhooks.read", "webhooks.write"),
 )
 
 
@@ -44,6 +45,7 @@ class Site:
         self.aliases: dict[str, Sequence[str] | None] = {}
         """Where the CNAME records of a host lead; None: the DNS does not answer."""
         self.token_keys = token_keys(journal)
+        self.actors = Actors()
         self.server = self.another()
 
     def another(
@@ -73,6 +75,7 @@ class Site:
             large=large_requests(self.dsn, limiter, self.due.extend),
             timeline=self._timeline,
             count_bounces=self._count_bounces,
+            webhooks=webhook_parts(self.journal, self.actors),
             readiness=self._readiness,
             why_full=why_full,
             tokens=tokens,

@@ -19,6 +19,7 @@ from tests.limiting import a_limiter
 from tests.policies import a_policy, no_aliases
 from tests.tracking import token_keys
 from tests.unit.api.bodies import mail, to
+from tests.webhooks import webhook_parts
 
 MB = 1024 * 1024
 
@@ -171,6 +172,7 @@ async def test_a_port_that_is_taken(journal: Journal, journal_dsn: str) -> None:
             large=large_requests(journal_dsn, limiter),
             timeline=nothing,  # type: ignore[arg-type]
             count_bounces=nothing,  # type: ignore[arg-type]
+            webhooks=webhook_parts(journal),
             readiness=nothing,
         )
         with pytest.raises(OSError):

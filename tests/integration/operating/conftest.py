@@ -40,6 +40,7 @@ from tests.integration.large import large_requests
 from tests.limiting import a_limiter
 from tests.policies import a_policy, no_aliases
 from tests.tracking import token_keys
+from tests.webhooks import webhook_parts
 
 ACTOR = "delivery-0-0"
 DELIVERY = DeliverySettings()
@@ -97,6 +98,7 @@ class Postray:
             large=large_requests(dsn, limiter),
             timeline=self._timeline,
             count_bounces=self._count_bounces,
+            webhooks=webhook_parts(journal),
             readiness=self._readiness,
             admin=admin,
         )

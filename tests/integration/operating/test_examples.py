@@ -23,11 +23,14 @@ from api.http.examples import (
     MESSAGE_ID,
     OPERATOR_TOKEN_ID,
     PIXEL_TOKEN,
+    REPLAY_ID,
+    SENDGRID_WEBHOOK_ID,
     TEMPLATE_ID,
     TENANT,
     TENANT_ID,
     UNSUBSCRIBE_TOKEN,
     VERSION_ID,
+    WEBHOOK_ID,
 )
 from cluster.access.scopes import SCOPES
 from cluster.demo import DOMAIN
@@ -38,9 +41,11 @@ from cluster.suppression.lists import SuppressionList
 from cluster.tenancy.granting import add_key, add_verified_domain
 from cluster.tracking.tokens import Recipient
 from cluster.vault import secret_key
+from cluster.webhooks.endpoints import Dialect
 from tests.images import png
 from tests.integration.journal.builders import a_message, a_request, a_tenant
 from tests.integration.operating.conftest import Postray
+from tests.integration.webhooks.builders import an_endpoint
 from tests.tracking import click_token, open_token, unsubscribe_token
 
 
@@ -120,6 +125,21 @@ async def _link(caller: Caller) -> str:
 async def _group(caller: Caller) -> str:
     made = await caller.post("/v3/asm/groups", {"name": new_id("evt_")[4:], "description": "to be changed"})
     return str(made["id"])
+
+
+async def _webhook(caller: Caller) -> str:
+    """Not over HTTP, where only so many are made a minute."""
+    return await an_endpoint(caller.postray.journal, caller.tenant_id)
+
+
+async def _sendgrid_webhook(caller: Caller) -> str:
+    return await an_endpoint(caller.postray.journal, caller.tenant_id, dialect=Dialect.SENDGRID)
+
+
+async def _replay(caller: Caller) -> str:
+    """Of the endpoint that was made last."""
+    (*_, last) = await caller.postray.journal.webhooks.of_tenant(caller.tenant_id)
+    return str((await caller.post(f"/v3/user/webhooks/{last.id}/replay", {"message_id": "msg_x"}))["id"])
 
 
 def _import(list_: SuppressionList) -> Make:
@@ -214,6 +234,9 @@ MAKERS: dict[str, Make] = {
     DOMAIN_ID: _domain,
     LINK_ID: _link,
     GROUP_ID: _group,
+    WEBHOOK_ID: _webhook,
+    SENDGRID_WEBHOOK_ID: _sendgrid_webhook,
+    REPLAY_ID: _replay,
     IMAGE_ID: _image,
     TEMPLATE_ID: _template,
     VERSION_ID: _version,

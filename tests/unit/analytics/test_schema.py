@@ -11,7 +11,6 @@ RERUNNABLE = (
     "CREATE OR REPLACE VIEW",
     "CREATE MATERIALIZED VIEW IF NOT EXISTS",
     "ALTER TABLE",
-    "INSERT INTO feed",  # whose engine replaces rows with the same key
 )
 
 

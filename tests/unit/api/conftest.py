@@ -27,6 +27,7 @@ from tests.tracking import token_keys
 from tests.unit.api.journal_double import JournalDouble
 from tests.unit.api.large_double import LargeHere
 from tests.unit.api.operating import Operating
+from tests.webhooks import webhook_parts
 
 EVENING = 1_700_006_400 - 4 * 3600 - 1000
 """Unix seconds when ``World.now`` is 0: it begins four hours before midnight (UTC)."""
@@ -96,6 +97,7 @@ class World:
             large=self.large,
             timeline=self._timeline,
             count_bounces=self._count_bounces,
+            webhooks=webhook_parts(journal),
             readiness=self._readiness,
             lifetime_s=86_400,
         )

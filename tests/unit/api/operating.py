@@ -40,6 +40,7 @@ from tests.policies import a_policy, no_aliases
 from tests.tracking import token_keys
 from tests.unit.api.admin_facts import a_suspension
 from tests.unit.api.journal_double import JournalDouble
+from tests.webhooks import webhook_parts
 
 TOKEN = operator_token("secret")
 TENANT = TenantRecord(
@@ -236,6 +237,7 @@ class Operating:
             large=cast(Large, self),
             timeline=self._timeline,
             count_bounces=self._count_bounces,
+            webhooks=webhook_parts(journal),
             readiness=self._readiness,
             lifetime_s=1,
             admin=admin,

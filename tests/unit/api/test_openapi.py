@@ -8,6 +8,7 @@ import pytest
 
 from api.app import create_app
 from api.suppressions.lists import LISTS
+from api.webhooks.parts import WebhookParts
 from tests.unit.api.conftest import World
 
 KEYED = {"200", "401", "500", "503"}
@@ -136,6 +137,30 @@ STATUSES = {
     ("get", "/v3/suppression/unsubscribes/import/{id}"): {*KEYED, "400", "403", "404"},
     ("get", "/v3/suppression/unsubscribes/{email}"): {*KEYED, "400", "403"},
     ("delete", "/v3/suppression/unsubscribes/{email}"): {"204", "400", "401", "403", "404", "500", "503"},
+    ("post", "/v3/user/webhooks"): {"201", *WITH_BODY} - {"404"},
+    ("get", "/v3/user/webhooks"): {*KEYED, "403"},
+    ("get", "/v3/user/webhooks/{id}"): {*KEYED, "400", "403", "404"},
+    ("patch", "/v3/user/webhooks/{id}"): {"200", *WITH_BODY, "409"},
+    ("delete", "/v3/user/webhooks/{id}"): {"204", "400", "401", "403", "404", "500", "503"},
+    ("post", "/v3/user/webhooks/{id}/rotate"): {"200", *WITH_BODY, "409"},
+    ("post", "/v3/user/webhooks/{id}/pause"): {*KEYED, "400", "403", "404"},
+    ("post", "/v3/user/webhooks/{id}/resume"): {*KEYED, "400", "403", "404"},
+    ("post", "/v3/user/webhooks/{id}/test"): {*KEYED, "400", "403", "404"},
+    ("get", "/v3/user/webhooks/{id}/deliveries"): {*KEYED, "400", "403", "404"},
+    ("post", "/v3/user/webhooks/{id}/replay"): {"202", *WITH_BODY, "409"},
+    ("get", "/v3/user/webhooks/{id}/replay"): {*KEYED, "400", "403", "404"},
+    ("get", "/v3/user/webhooks/{id}/replay/{replay_id}"): {*KEYED, "400", "403", "404"},
+    ("post", "/v3/user/webhooks/event/settings"): {"201", *WITH_BODY} - {"404"},
+    ("get", "/v3/user/webhooks/event/settings"): {*KEYED, "403"},
+    ("patch", "/v3/user/webhooks/event/settings"): {"200", *WITH_BODY} - {"404"},
+    ("get", "/v3/user/webhooks/event/settings/all"): {*KEYED, "403"},
+    ("get", "/v3/user/webhooks/event/settings/{id}"): {*KEYED, "400", "403", "404"},
+    ("patch", "/v3/user/webhooks/event/settings/{id}"): {"200", *WITH_BODY},
+    ("delete", "/v3/user/webhooks/event/settings/{id}"): {"204", "400", "401", "403", "404", "500", "503"},
+    ("get", "/v3/user/webhooks/event/settings/signed/{id}"): {*KEYED, "400", "403", "404"},
+    ("patch", "/v3/user/webhooks/event/settings/signed/{id}"): {"200", *WITH_BODY},
+    ("post", "/v3/user/webhooks/event/test"): {"204", *WITH_BODY},
+    ("get", "/v3/events"): {*KEYED, "400", "403"},
     ("post", "/v3/asm/groups"): {"201", *WITH_BODY, "409"} - {"404"},
     ("get", "/v3/asm/groups"): {*KEYED, "400", "403"},
     ("get", "/v3/asm/groups/{group_id}"): {*KEYED, "400", "403", "404"},
@@ -327,6 +352,7 @@ def test_making_the_application_touches_nothing() -> None:
         large=anything,
         timeline=anything,
         count_bounces=anything,
+        webhooks=WebhookParts(journal=anything, vault=anything, settings=anything, call=anything),
         readiness=anything,
         lifetime_s=1,
     )

@@ -1,0 +1,133 @@
+"""The journal's part for replays of events, and for what waits too long for endpoints."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+from msgspec import Struct
+
+from cluster.journal.database import JournalPart, execute, rows
+from cluster.journal.webhook_owing import NewBundle, insert_bundles
+
+MOST_PENDING = 10
+"""Replays of one endpoint that are not finished."""
+MOST_WAITING = 50_000
+"""A replay rests while more events wait for its endpoint: what is owed is bounded."""
+
+
+class ReplayFilter(Struct, frozen=True, omit_defaults=True):
+    """Which events are sent again. Times in milliseconds since the epoch."""
+
+    first_ms: int | None = None
+    last_ms: int | None = None
+    events: tuple[str, ...] = ()
+    message_id: str | None = None
+
+
+class Replay(Struct, frozen=True, kw_only=True):
+    """A replay, and how far it is."""
+
+    id: str
+    filters: ReplayFilter
+    position: str
+    """In the feed (``analytics.feed``)."""
+    events: int
+    """Found so far."""
+    created_at: datetime
+    finished_at: datetime | None
+    error: str
+
+
+class PendingReplay(Struct, frozen=True):
+    """A replay to go on with."""
+
+    id: str
+    webhook_id: str
+    tenant_id: str
+    filters: ReplayFilter
+    position: str
+
+
+class WebhookReplays(JournalPart):
+    """Makes and continues replays, and drops what waited too long."""
+
+    async def add(self, tenant_id: str, webhook_id: str, id: str, filters: ReplayFilter, now: datetime) -> bool:
+        """Returns False when the endpoint has ``MOST_PENDING`` that are not finished, or is gone."""
+        added = await self._database.execute(
+            "add_replay",
+            id=id,
+            tenant_id=tenant_id,
+            webhook_id=webhook_id,
+            filters=msgspec.json.encode(filters).decode(),
+            created_at=now,
+            most=MOST_PENDING,
+        )
+        return added > 0
+
+    async def of(self, tenant_id: str, webhook_id: str, id: str) -> Replay | None:
+        """One replay."""
+        found = await self._database.rows("replay", tenant_id=tenant_id, webhook_id=webhook_id, id=id)
+        return _replay(*found[0]) if found else None
+
+    async def latest(self, tenant_id: str, webhook_id: str, limit: int = 100) -> list[Replay]:
+        """The latest replays of an endpoint, the newest first."""
+        found = await self._database.rows("replays", tenant_id=tenant_id, webhook_id=webhook_id, limit=limit)
+        return [_replay(*row) for row in found]
+
+    async def pending(self) -> list[PendingReplay]:
+        """The oldest replays to go on with."""
+        async with self._database.searching() as connection:
+            found = await rows(connection, "pending_replays", most_waiting=MOST_WAITING)
+        return [
+            PendingReplay(id, webhook_id, tenant_id, msgspec.convert(filters, ReplayFilter), position)
+            for id, webhook_id, tenant_id, filters, position in found
+        ]
+
+    async def advance(
+        self, replay: PendingReplay, bundles: Sequence[NewBundle], position: str, *, is_done: bool
+    ) -> None:
+        """Add a page's bundles and note how far the replay is: both or neither. Nothing happens where another process
+        has done this page, or the endpoint is gone."""
+        async with self._database.transaction() as connection:
+            moved = await execute(
+                connection,
+                "advance_replay",
+                id=replay.id,
+                before=replay.position,
+                position=position,
+                count=sum(bundle.count for bundle in bundles),
+                is_done=is_done,
+            )
+            if moved and bundles:
+                await insert_bundles(connection, bundles)
+
+    async def forget(self) -> None:
+        """Forget replays that were finished a month ago."""
+        await self._database.execute("forget_replays")
+
+    async def drop_late(self, keep_s: float) -> dict[str, int]:
+        """Drop some of what has waited longer; returns the number of events, by endpoint. Call it until it is empty."""
+        return dict(await self._database.rows("drop_late_bundles", keep_s=keep_s))
+
+    async def drop_surplus(self, keep_bytes: int) -> dict[str, int]:
+        """Drop the oldest that waits for the endpoints of a tenant, beyond so many bytes; returns the number of events,
+        by endpoint."""
+        ((size,),) = await self._database.rows("bundles_size")
+        if size <= keep_bytes:
+            return {}
+        async with self._database.searching() as connection:
+            return dict(await rows(connection, "drop_surplus_bundles", keep_bytes=keep_bytes))
+
+
+def _replay(
+    id: str, filters: object, position: str, events: int, created_at: datetime, finished_at: datetime | None, error: str
+) -> Replay:
+    return Replay(
+        id=id,
+        filters=msgspec.convert(filters, ReplayFilter),
+        position=position,
+        events=events,
+        created_at=created_at,
+        finished_at=finished_at,
+        error=error,
+    )

@@ -1,0 +1,74 @@
+-- Events of the past that endpoints get again.
+
+-- name: add_replay
+INSERT INTO webhook_replays (id, webhook_id, filters, created_at)
+SELECT %(id)s, w.id, %(filters)s::jsonb, %(created_at)s FROM webhooks w
+WHERE w.tenant_id = %(tenant_id)s AND w.id = %(webhook_id)s
+    AND (SELECT count(*) FROM webhook_replays r WHERE r.webhook_id = w.id AND r.finished_at IS NULL) < %(most)s
+
+-- name: replays
+SELECT r.id, r.filters, r.position, r.events, r.created_at, r.finished_at, r.error
+FROM webhooks w JOIN webhook_replays r ON r.webhook_id = w.id
+WHERE w.tenant_id = %(tenant_id)s AND w.id = %(webhook_id)s ORDER BY r.id DESC LIMIT %(limit)s
+
+-- name: replay
+SELECT r.id, r.filters, r.position, r.events, r.created_at, r.finished_at, r.error
+FROM webhooks w JOIN webhook_replays r ON r.webhook_id = w.id
+WHERE w.tenant_id = %(tenant_id)s AND w.id = %(webhook_id)s AND r.id = %(id)s
+
+-- name: pending_replays
+-- Those whose endpoint has little to do, the oldest first.
+SELECT r.id, r.webhook_id, w.tenant_id, r.filters, r.position
+FROM webhook_replays r JOIN webhooks w ON w.id = r.webhook_id
+WHERE r.finished_at IS NULL
+    AND coalesce((SELECT sum(b.count) FROM webhook_bundles b WHERE b.webhook_id = r.webhook_id), 0) < %(most_waiting)s
+ORDER BY r.id LIMIT 100
+
+-- name: advance_replay
+UPDATE webhook_replays SET position = %(position)s, events = events + %(count)s,
+    finished_at = CASE WHEN %(is_done)s THEN now() END
+WHERE id = %(id)s AND finished_at IS NULL AND position = %(before)s
+
+-- name: forget_replays
+DELETE FROM webhook_replays WHERE finished_at < now() - interval '30 days'
+
+-- name: drop_late_bundles
+WITH late AS (
+    SELECT b.webhook_id, b.id FROM webhooks w
+    CROSS JOIN LATERAL (
+        SELECT webhook_id, id FROM webhook_bundles
+        WHERE webhook_id = w.id AND since < now() - make_interval(secs => %(keep_s)s) AND lease IS NULL
+        ORDER BY id LIMIT 100
+    ) b
+), gone AS (
+    DELETE FROM webhook_bundles USING late
+    WHERE webhook_bundles.webhook_id = late.webhook_id AND webhook_bundles.id = late.id
+        AND webhook_bundles.lease IS NULL
+    RETURNING webhook_bundles.webhook_id, webhook_bundles.count
+)
+UPDATE webhook_states s SET dropped = s.dropped + g.count
+FROM (SELECT webhook_id, sum(count)::bigint AS count FROM gone GROUP BY webhook_id) g
+WHERE s.webhook_id = g.webhook_id
+RETURNING s.webhook_id, g.count
+
+-- name: bundles_size
+SELECT pg_total_relation_size('webhook_bundles')
+
+-- name: drop_surplus_bundles
+-- Of each tenant, what came before the newest %(keep_bytes)s bytes. octet_length does not fetch what is stored out of line.
+WITH surplus AS (
+    SELECT webhook_id, id FROM (
+        SELECT b.webhook_id, b.id, sum(octet_length(b.events)) OVER (
+            PARTITION BY w.tenant_id ORDER BY b.id DESC ROWS UNBOUNDED PRECEDING) AS bytes
+        FROM webhooks w JOIN webhook_bundles b ON b.webhook_id = w.id WHERE b.lease IS NULL
+    ) sized WHERE bytes > %(keep_bytes)s
+), gone AS (
+    DELETE FROM webhook_bundles USING surplus
+    WHERE webhook_bundles.webhook_id = surplus.webhook_id AND webhook_bundles.id = surplus.id
+        AND webhook_bundles.lease IS NULL
+    RETURNING webhook_bundles.webhook_id, webhook_bundles.count
+)
+UPDATE webhook_states s SET dropped = s.dropped + g.count
+FROM (SELECT webhook_id, sum(count)::bigint AS count FROM gone GROUP BY webhook_id) g
+WHERE s.webhook_id = g.webhook_id
+RETURNING s.webhook_id, g.count

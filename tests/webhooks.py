@@ -1,0 +1,37 @@
+"""What the routes of webhooks work with, in tests without actors."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from actors.webhooks.client import Answer
+from analytics.feed import FeedPage
+from api.webhooks.parts import WebhookParts
+from cluster.journal.journal import Journal
+from cluster.policy.webhooks.failing import PostResult
+from cluster.settings import WebhookSettings
+from cluster.vault import Vault
+
+VAULT = Vault("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")
+NOW = datetime(2026, 5, 1, tzinfo=UTC)
+
+
+class Actors:
+    """The processes that the routes call: an endpoint answers a test with ``status``, and the feed is empty."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.asked: list[tuple[Any, ...]] = []
+
+    async def call(self, actor: str, method: str, *arguments: Any) -> Any:
+        self.asked.append((actor, method, *arguments))
+        if method == "test":
+            return Answer(result=PostResult(began=NOW, ended=NOW, status=self.status), body="ok")
+        if method == "feed":
+            return FeedPage([], arguments[1], is_full=False)
+        return []
+
+
+def webhook_parts(journal: Journal, actors: Actors | None = None) -> WebhookParts:
+    """The parts over a journal."""
+    settings = WebhookSettings(most_endpoints=20)
+    return WebhookParts(journal=journal, vault=VAULT, settings=settings, call=(actors or Actors()).call)
