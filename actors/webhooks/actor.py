@@ -2,7 +2,6 @@
 
 import time
 
-from actors.webhooks.client import Answer
 from actors.webhooks.fanning_out import FanningOut
 from actors.webhooks.poster import Poster
 from actors.webhooks.posting import Posting
@@ -11,6 +10,7 @@ from actors.webhooks.telling import Telling
 from cluster import metrics
 from cluster.context import DEGRADED
 from cluster.metrics import Reading
+from cluster.webhooks.answer import Answer
 from cluster.webhooks.endpoints import Endpoint
 from cluster.webhooks.examples import example_events
 from cluster.webhooks.known import KnownEndpoints

@@ -11,13 +11,13 @@ from types import SimpleNamespace
 
 import aiohttp
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector, TraceConfig
-from msgspec import Struct
 
 from actors.webhooks.guarded import GuardedSockets, OwnResolver
 from cluster.lookup.resolver import Resolver
 from cluster.policy.routes.networks import Networks
 from cluster.policy.webhooks.failing import PostResult
 from cluster.policy.webhooks.retry_after import retry_after_s
+from cluster.webhooks.answer import Answer
 
 MOST_CONNECTIONS = 32
 """To one endpoint."""
@@ -30,21 +30,6 @@ ANSWER_MAX_WAIT_S = 2.0
 USER_AGENT = "postray"
 # All limits of time are our own.
 _UNLIMITED = ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
-
-
-class Answer(Struct, frozen=True, kw_only=True):
-    """What came back."""
-
-    result: PostResult
-    headers: str = ""
-    """Lines, cut."""
-    body: str = ""
-    """Cut."""
-
-    @property
-    def duration_ms(self) -> int:
-        """To the end of the answer, as far as it was read."""
-        return round((self.result.ended - self.result.began).total_seconds() * 1000)
 
 
 class _Use:

@@ -9,12 +9,13 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 from msgspec import Struct
 
-from actors.webhooks.client import Answer, Client
+from actors.webhooks.client import Client
 from actors.webhooks.tokens import AccessTokens
 from cluster.events import WebhookAttempt
 from cluster.ids import new_id
 from cluster.policy.webhooks.failing import PostResult
 from cluster.vault import Vault, WrongKey
+from cluster.webhooks.answer import Answer
 from cluster.webhooks.bodies import own, sendgrid
 from cluster.webhooks.bundles import OwedEvent, decode_event
 from cluster.webhooks.endpoints import Dialect, Endpoint

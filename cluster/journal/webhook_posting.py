@@ -4,7 +4,7 @@ A lease is held by one life of the process that posts. The next life frees what 
 event; one that was posted and not settled is posted again, with the same id.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +18,8 @@ from cluster.policy.webhooks.failing import Health, PostResult, after
 
 MOST_ATTEMPTS_IN_ROW = 100
 """Posts that one row of the event log tells of: some 100 KB of single events."""
+MOST_IDS_IN_ROW = 5000
+"""Events of these posts, 30 bytes each."""
 
 
 class LeasedBundle(Struct, frozen=True, kw_only=True):
@@ -248,6 +250,15 @@ def _disabled(state: Row, health: Health) -> WebhookDisabled:
 
 def _log_rows(attempts: Sequence[WebhookAttempt], disabled: Sequence[WebhookDisabled]) -> list[bytes]:
     """Rows of the event log. Attempts are apart from what is posted to endpoints, which need not read them."""
-    starts = range(0, len(attempts), MOST_ATTEMPTS_IN_ROW)
-    parts = [attempts[start : start + MOST_ATTEMPTS_IN_ROW] for start in starts]
-    return [encode_batch(part) for part in parts] + ([encode_batch(disabled)] if disabled else [])
+    found = [encode_batch(part) for part in _parts(attempts)]
+    return [*found, encode_batch(disabled)] if disabled else found
+
+
+def _parts(attempts: Sequence[WebhookAttempt]) -> Iterator[Sequence[WebhookAttempt]]:
+    """The attempts in rows within the bounds, in order."""
+    start = ids = 0
+    for end, attempt in enumerate(attempts, 1):
+        ids += len(attempt.event_ids)
+        if end - start >= MOST_ATTEMPTS_IN_ROW or ids >= MOST_IDS_IN_ROW or end == len(attempts):
+            yield attempts[start:end]
+            start, ids = end, 0

@@ -15,12 +15,13 @@ import pytest
 from aiohttp import web
 from dnslib import AAAA, A
 
-from actors.webhooks.client import Answer, Client
+from actors.webhooks.client import Client
 from cluster.lookup.resolver import Resolver
 from cluster.lookup.trust import trust
 from cluster.policy.routes.mx import UNGUARDED
 from cluster.policy.routes.networks import networks
 from cluster.settings import DnsSettings
+from cluster.webhooks.answer import Answer
 from tests.certificates import Authority
 from tests.integration.dns_server import DnsServer
 from tests.integration.webhooks.world import Hook, answering, served

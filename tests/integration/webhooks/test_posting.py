@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from aiohttp import web
 from msgspec.structs import replace
 
-from cluster.events import WebhookAttempt, WebhookDisabled
+from cluster.events import WebhookAttempt, WebhookDisabled, decode_row
 from cluster.journal.journal import Journal
 from cluster.settings import WebhookSettings
 from tests.integration.journal.builders import a_tenant
@@ -231,3 +231,17 @@ async def test_an_endpoint_that_is_removed_while_it_is_posted_to_is_forgotten(jo
             while not await logged(journal):
                 await asyncio.sleep(0.02)
         assert world.posting.problem() is None
+
+
+async def test_rows_of_the_log_are_bounded(journal: Journal) -> None:
+    hook, tenant = Hook(), await a_tenant(journal)
+    async with served(hook), posting(journal) as world:
+        endpoint = an_endpoint(tenant, hook.url, is_batch=True)
+        await journal.webhooks.add(endpoint, 10)
+        await world.known.refresh()
+        ids = await world.tell(endpoint, some_events(tenant, 20_000))
+        await world.until_nothing_waits(endpoint)
+    rows = await query(journal, "SELECT events FROM event_log ORDER BY tx, id")
+    told = [[one.event_ids for one in decode_row(data) if isinstance(one, WebhookAttempt)] for (data,) in rows]
+    assert max(sum(map(len, row)) for row in told) < 6000
+    assert sorted(id for row in told for some in row for id in some) == sorted(ids)

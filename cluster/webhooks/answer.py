@@ -1,0 +1,20 @@
+"""What came back of a post. Pure: the API has it from the process that posts, and does not load its libraries."""
+
+from msgspec import Struct
+
+from cluster.policy.webhooks.failing import PostResult
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """What came back."""
+
+    result: PostResult
+    headers: str = ""
+    """Lines, cut."""
+    body: str = ""
+    """Cut."""
+
+    @property
+    def duration_ms(self) -> int:
+        """To the end of the answer, as far as it was read."""
+        return round((self.result.ended - self.result.began).total_seconds() * 1000)
