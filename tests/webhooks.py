@@ -3,13 +3,13 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from actors.webhooks.client import Answer
 from analytics.feed import FeedPage
 from api.webhooks.parts import WebhookParts
 from cluster.journal.journal import Journal
 from cluster.policy.webhooks.failing import PostResult
 from cluster.settings import WebhookSettings
 from cluster.vault import Vault
+from cluster.webhooks.answer import Answer
 
 VAULT = Vault("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
