@@ -5,7 +5,7 @@ The journal is read with the harness's own SQL, not through the code under test.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,7 +14,7 @@ import psycopg
 
 from analytics.client import ClickHouse
 from benchmarks.chaos.mail import number_of
-from benchmarks.chaos.records import Events, Left, Shown, Stored
+from benchmarks.chaos.records import Events, Left, Shown, Stored, StoredEvent
 from benchmarks.client import Client, NotSent, Unanswered
 from cluster.journal.records import decode_personalization
 from cluster.settings import ClickHouseSettings
@@ -28,8 +28,9 @@ FAILURES = 3
 
 LEFT = """
 SELECT (SELECT count(*) FROM deliveries),
-       (SELECT count(*) FROM event_log l JOIN log_cursors c ON (l.tx, l.id) > (c.tx, c.id)
-        WHERE c.consumer = 'recorder')
+       (SELECT count(*) FROM event_log l JOIN (SELECT tx, id FROM log_cursors ORDER BY tx, id LIMIT 1) c
+        ON (l.tx, l.id) > (c.tx, c.id)),
+       (SELECT coalesce(sum(count), 0)::bigint FROM webhook_bundles)
 """
 MESSAGES = """
 SELECT m.id, r.categories, m.batch_id, m.personal, o.status::text, extract(epoch FROM o.finished_at)::float8,
@@ -46,7 +47,7 @@ TALLIES = """
 SELECT batch_id, coalesce(status::text, 'accepted'), sum(messages)::bigint FROM batch_tallies GROUP BY batch_id, status
 """
 LISTED = "SELECT address, list = 'group' FROM suppressions WHERE list IN ('unsubscribes', 'group') ORDER BY 1, 2"
-EVENTS = "SELECT message_id, recipient, event, count() FROM events_once GROUP BY message_id, recipient, event"
+EVENTS = "SELECT event_id, event, message_id, recipient FROM events_once WHERE message_id <> ''"
 
 
 async def wait_for_rest(dsn: str, max_wait_s: float, tell: Callable[[Left], None]) -> Left:
@@ -134,18 +135,24 @@ def _stored(row: tuple[Any, ...]) -> Stored:
     )
 
 
-def read_events(data_dir: Path) -> Events:
-    """Every event in ClickHouse. The postray of this directory must have stopped: only one process may open the
-    engine."""
+def read_events(data_dir: Path) -> list[StoredEvent]:
+    """Every event of a message in ClickHouse. The postray of this directory must have stopped: only one process may
+    open the engine."""
     client = ClickHouse.open(ClickHouseSettings(), data_dir)
     try:
         client.migrate()
-        events: Events = defaultdict(dict)
-        for message_id, recipient, event, count in client.rows(EVENTS):
-            events[message_id, recipient][event] = count
-        return dict(events)
+        return [StoredEvent(*row) for row in client.rows(EVENTS)]
     finally:
         client.close()
+
+
+def counted(events: Iterable[StoredEvent]) -> Events:
+    """The number of events of each name, by message and recipient."""
+    counts: defaultdict[tuple[str, str], dict[str, int]] = defaultdict(dict)
+    for one in events:
+        of_copy = counts[one.message_id, one.recipient]
+        of_copy[one.event] = of_copy.get(one.event, 0) + 1
+    return dict(counts)
 
 
 async def ask_messages(client: Client, message_ids: list[str], random: Random) -> tuple[list[Shown], list[str]]:

@@ -18,6 +18,7 @@ class FaultLane(StrEnum):
     OUTAGES = "outages"
     SINK = "sink"
     POISON = "poison"
+    ENDPOINT = "endpoint"
 
 
 class FaultKind(StrEnum):
@@ -28,6 +29,7 @@ class FaultKind(StrEnum):
     KILL_SCHEDULER = "kill-scheduler"
     KILL_RECORDER = "kill-recorder"
     KILL_SUPERVISOR = "kill-supervisor"
+    KILL_WEBHOOKS = "kill-webhooks"
     KILL_BACKEND = "kill-backend"
     """SIGKILL of one Postgres backend: the postmaster then ends all others and recovers from the log."""
     KILL_ALL = "kill-all"
@@ -56,6 +58,16 @@ class FaultKind(StrEnum):
     """The reply comes late."""
     POISON = "poison"
     """A message during whose composing every delivery actor is killed (``poison.py``)."""
+    ENDPOINT_DROPS_BEFORE = "endpoint-drops-before"
+    """The endpoint of webhooks takes no post, and drops the connection."""
+    ENDPOINT_DROPS_AFTER = "endpoint-drops-after"
+    """The endpoint takes the post and drops the connection without an answer: it will get the events twice."""
+    ENDPOINT_FAILS = "endpoint-fails"
+    """500."""
+    ENDPOINT_STALLS = "endpoint-stalls"
+    """The endpoint takes no post, and never answers."""
+    ENDPOINT_LATE = "endpoint-late"
+    """The answer comes late."""
 
 
 class Pace(Struct, frozen=True):
@@ -73,6 +85,7 @@ PACES: Mapping[FaultKind, Pace] = {
     FaultKind.KILL_SCHEDULER: Pace(FaultLane.KILLS, 2),
     FaultKind.KILL_RECORDER: Pace(FaultLane.KILLS, 2),
     FaultKind.KILL_SUPERVISOR: Pace(FaultLane.KILLS, 2),
+    FaultKind.KILL_WEBHOOKS: Pace(FaultLane.KILLS, 2),
     FaultKind.KILL_BACKEND: Pace(FaultLane.KILLS, 2),
     FaultKind.STOP_POSTGRES: Pace(FaultLane.OUTAGES, 2, 2, 12),
     FaultKind.FREEZE_POSTGRES: Pace(FaultLane.OUTAGES, 2, 2, 6),
@@ -86,12 +99,18 @@ PACES: Mapping[FaultKind, Pace] = {
     FaultKind.SINK_STALLS_AFTER: Pace(FaultLane.SINK, 1, 1, 3),
     FaultKind.SINK_SLOW: Pace(FaultLane.SINK, 2, 2, 6),
     FaultKind.POISON: Pace(FaultLane.POISON, 1),
+    FaultKind.ENDPOINT_DROPS_BEFORE: Pace(FaultLane.ENDPOINT, 1, 1, 4),
+    FaultKind.ENDPOINT_DROPS_AFTER: Pace(FaultLane.ENDPOINT, 1, 1, 4),
+    FaultKind.ENDPOINT_FAILS: Pace(FaultLane.ENDPOINT, 1, 1, 4),
+    FaultKind.ENDPOINT_STALLS: Pace(FaultLane.ENDPOINT, 1, 1, 3),
+    FaultKind.ENDPOINT_LATE: Pace(FaultLane.ENDPOINT, 1, 2, 6),
 }
 GAPS_S: Mapping[FaultLane, tuple[float, float]] = {
     FaultLane.KILLS: (2.0, 4.0),
     FaultLane.OUTAGES: (3.0, 9.0),
     FaultLane.SINK: (1.0, 4.0),
     FaultLane.POISON: (15.0, 35.0),
+    FaultLane.ENDPOINT: (1.0, 4.0),
 }
 """The gap between the end of a fault and the next of its lane. With a kill every 3 s there are 20 in 120 s, even when
 some find no process."""

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from benchmarks.chaos.faults import FaultKind
+from benchmarks.hook_log import Post
 from benchmarks.sink_log import Line
 
 Outcome = Literal["accepted", "refused", "not sent", "unanswered"]
@@ -84,14 +85,16 @@ class Done(Struct, frozen=True, kw_only=True):
 
 
 class Left(Struct, frozen=True):
-    """The unfinished work: deliveries in the journal, and rows of the event log that are not in ClickHouse."""
+    """The unfinished work: deliveries in the journal, rows of the event log that a consumer has not passed, and events
+    that wait for the endpoint."""
 
     deliveries: int
     log_rows: int
+    owed: int = 0
 
     @property
     def at_rest(self) -> bool:
-        return not self.deliveries and not self.log_rows
+        return not self.deliveries and not self.log_rows and not self.owed
 
 
 class Stored(Struct, frozen=True, kw_only=True):
@@ -119,6 +122,15 @@ class Shown(Struct, frozen=True, kw_only=True):
     events: int | None
 
 
+class StoredEvent(Struct, frozen=True):
+    """An event in ClickHouse."""
+
+    event_id: str
+    event: str
+    message_id: str
+    recipient: str
+
+
 Events = dict[tuple[str, str], dict[str, int]]
 """The number of events of each name, by message and recipient."""
 
@@ -139,6 +151,12 @@ class VerdictFacts(Struct, frozen=True, kw_only=True):
     shown: list[Shown]
     events: Events
     sink: list[Line]
+    each_event: list[StoredEvent] = []
+    """Every event in ClickHouse."""
+    posts: list[Post] = []
+    """What the endpoint was posted."""
+    owed: int = 0
+    """Events that still wait for it."""
     problems: list[str]
     """Failures that no scheduled fault explains."""
     fetches: list[Fetch] = []

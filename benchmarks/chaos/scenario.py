@@ -30,6 +30,7 @@ from benchmarks.chaos.report import ChaosRecord
 from benchmarks.chaos.storm import API_KILLS, OUTAGES, Storm
 from benchmarks.chaos.verdict import judge
 from benchmarks.client import Client
+from benchmarks.hook_process import HookProcess
 from benchmarks.machine import commit, machine
 from benchmarks.phases import Phases, Tell
 from benchmarks.postray import PostrayProcess
@@ -76,6 +77,9 @@ def variables(relay: str, dsn: str, faults: Sequence[ChaosFault]) -> Mapping[str
         "POSTRAY_DELIVERY_CONNECTION_IDLE_S": "5",
         "POSTRAY_SMTP_HELO_NAME": "chaos.example.com",
         "POSTRAY_RAY_OBJECT_STORE_MB": "128",
+        "POSTRAY_WEBHOOKS_ALLOW_NETWORKS": "127.0.0.0/8",
+        "POSTRAY_WEBHOOKS_TIMEOUT_S": f"{SMTP_TIMEOUT_S:g}",
+        "POSTRAY_WEBHOOKS_RETRY_SCHEDULE_S": "1,1,2",
     } | {f"POSTRAY_SMTP_{name}_TIMEOUT_S": f"{SMTP_TIMEOUT_S:g}" for name in smtp}
 
 
@@ -88,6 +92,7 @@ class ChaosWorld:
         self.directory.chmod(0o755)
         self.postgres = EmbeddedPostgres(self.directory / "postgres")
         self.sink = SinkProcess(self.directory / "sink", SinkOptions(reads=True))
+        self.hook = HookProcess(self.directory / "hook")
         self.dsn = ""
         self._faults = faults
         self._postray: PostrayProcess | None = None
@@ -118,6 +123,7 @@ class ChaosWorld:
                 steps.callback(shutil.rmtree, self.directory, ignore_errors=True)
             steps.callback(self.postgres.stop)
             steps.callback(self.sink.stop)
+            steps.callback(self.hook.stop)
             if self._postray is not None:
                 steps.callback(self._postray.kill)
 
@@ -137,9 +143,10 @@ async def run(options: ChaosOptions, console: Console) -> ChaosRecord:
             with phases.phase("starting"):
                 await to_its_end(world.open)
             client = Client(world.postray.url, world.postray.key)
+            await _add_endpoint(world, client)
             load = LoadStream(client, options.rate, Random(options.seed), await _make_group(client))
             readers = Readers(client, world.sink.tail(), Random(options.seed))
-            storm = Storm(world.postray, world.postgres, world.sink, load.poison)
+            storm = Storm(world.postray, world.postgres, world.sink, world.hook, load.poison)
             with Poisoner(world.postray, world.dsn, storm.frozen) as poisoner:
                 with phases.phase("storm", options.seconds) as tell:
                     await _through(storm, load, readers, faults, options.seconds, tell)
@@ -198,6 +205,15 @@ async def _through(
         telling.cancel()
 
 
+async def _add_endpoint(world: ChaosWorld, client: Client) -> None:
+    """Have all events posted to the endpoint. Raises RuntimeError."""
+    address = await to_its_end(world.hook.start)
+    said = {"url": f"http://{address}/events", "enabled_events": ["*"], "batch": True}
+    answer = await client.post("/v3/user/webhooks", said)
+    if answer.status != 201:
+        raise RuntimeError(f"POST /v3/user/webhooks: {answer.status} {answer.body[:300]!r}")
+
+
 async def _storm(storm: Storm, faults: Sequence[ChaosFault]) -> None:
     await storm.run(faults)
     await storm.heal()
@@ -205,7 +221,7 @@ async def _storm(storm: Storm, faults: Sequence[ChaosFault]) -> None:
 
 async def _at_rest(world: ChaosWorld, options: ChaosOptions, tell: Tell) -> Left:
     def tell_left(left: Left) -> None:
-        tell(f"{left.deliveries} deliveries, {left.log_rows} log rows left", 0)
+        tell(f"{left.deliveries} deliveries, {left.log_rows} log rows, {left.owed} owed events left", 0)
 
     return await facts.wait_for_rest(world.dsn, options.max_wait_s, tell_left)
 
@@ -244,7 +260,10 @@ async def _afterwards(
         tallies=tallies,
         batches_shown=batches,
         shown=shown,
-        events=events,
+        events=facts.counted(events),
+        each_event=events,
+        posts=world.hook.posts(),
+        owed=left.owed,
         sink=world.sink.lines(),
         problems=problems,
         fetches=readers.fetches,

@@ -15,6 +15,8 @@ import psutil
 from benchmarks.blocking import to_its_end
 from benchmarks.chaos.faults import ChaosFault, FaultKind, FaultLane
 from benchmarks.chaos.records import Done, Span
+from benchmarks.hook import HookBehavior, HookManner
+from benchmarks.hook_process import HookProcess
 from benchmarks.postray import PostrayDidNotStart, PostrayProcess
 from benchmarks.sink import Manner, SinkBehavior
 from benchmarks.sink_process import SinkProcess
@@ -26,6 +28,7 @@ ACTORS = {
     FaultKind.KILL_SCHEDULER: "scheduler",
     FaultKind.KILL_RECORDER: "recorder",
     FaultKind.KILL_SUPERVISOR: "supervisor",
+    FaultKind.KILL_WEBHOOKS: "webhooks",
     FaultKind.FREEZE_CLICKHOUSE: "recorder",
     FaultKind.FREEZE_DELIVERY: "delivery",
 }
@@ -41,6 +44,13 @@ MANNERS = {
 API_KILLS = (FaultKind.KILL_API, FaultKind.KILL_ALL)
 OUTAGES = (FaultKind.STOP_POSTGRES, FaultKind.FREEZE_POSTGRES, FaultKind.KILL_BACKEND)
 """Of the journal."""
+HOOK_MANNERS = {
+    FaultKind.ENDPOINT_DROPS_BEFORE: HookBehavior(HookManner.DROP_BEFORE, 0.7),
+    FaultKind.ENDPOINT_DROPS_AFTER: HookBehavior(HookManner.DROP_AFTER, 0.7),
+    FaultKind.ENDPOINT_FAILS: HookBehavior(HookManner.FAIL, 0.7),
+    FaultKind.ENDPOINT_STALLS: HookBehavior(HookManner.STALL, 0.5),
+    FaultKind.ENDPOINT_LATE: HookBehavior(HookManner.LATE, 0.7),
+}
 TARGET_S = 6.0
 """How long a fault waits for its process: a killed one takes a moment to restart."""
 LOOK_S = 0.1
@@ -58,6 +68,7 @@ class Storm:
         postray: PostrayProcess,
         postgres: EmbeddedPostgres,
         sink: SinkProcess,
+        hook: HookProcess,
         poison: Callable[[], Awaitable[None]],
     ) -> None:
         self._postray = postray
@@ -65,6 +76,7 @@ class Storm:
         self._postgres = postgres
         self._postgres_runs = True
         self._sink = sink
+        self._hook = hook
         self._frozen: set[psutil.Process] = set()
         self._began = 0.0
         self._began_at = 0.0
@@ -98,9 +110,10 @@ class Storm:
                 group.create_task(self._run_lane(lane))
 
     async def heal(self) -> None:
-        """Undo lasting faults: continue processes, start Postgres, make the sink honest."""
+        """Undo lasting faults: continue processes, start Postgres, make sink and endpoint honest."""
         self._thaw(list(self._frozen))
         self._sink.order(SinkBehavior(Manner.HONEST))
+        self._hook.order(HookBehavior(HookManner.HONEST))
         await self._start_postgres()
 
     async def _run_lane(self, faults: Sequence[ChaosFault]) -> None:
@@ -133,6 +146,11 @@ class Storm:
                 self._sink.order(MANNERS[kind])
                 await asyncio.sleep(fault.duration_s)
                 self._sink.order(SinkBehavior(Manner.HONEST))
+                return []
+            case kind if kind in HOOK_MANNERS:
+                self._hook.order(HOOK_MANNERS[kind])
+                await asyncio.sleep(fault.duration_s)
+                self._hook.order(HookBehavior(HookManner.HONEST))
                 return []
             case _:
                 return _signal(await self._actor(fault), signal.SIGKILL)

@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
-from benchmarks.chaos import feedback
+from benchmarks.chaos import feedback, hooked
 from benchmarks.chaos.mail import fate_of
 from benchmarks.chaos.records import SentRequest, Stored, VerdictFacts
 from benchmarks.sink_log import ConnectionEnded, Line, Receipt
@@ -83,6 +83,8 @@ class ChaosVerdict(Struct, frozen=True, kw_only=True):
     """Claimed after an answered unsubscribe, and not dropped."""
     disagreements: list[str]
     """Contradictions between journal, ClickHouse, sink and API."""
+    unheard: list[str] = []
+    """Events that the endpoint of webhooks did not get. Empty in older records."""
     problems: list[str]
     """Failures that no fault explains: unexpected answers, an API that is down at rest, processes left behind."""
 
@@ -95,6 +97,7 @@ class ChaosVerdict(Struct, frozen=True, kw_only=True):
             "cancelled but sent": self.cancelled_but_sent,
             "unsubscribed but sent": self.unsubscribed_but_sent,
             "disagreements": self.disagreements,
+            "unheard by the endpoint": self.unheard,
             "problems": self.problems,
             "inexcusable duplicates": self.inexcusable,
         }
@@ -144,7 +147,8 @@ def judge(facts: VerdictFacts) -> ChaosVerdict:
         stuck=_stuck(facts),
         cancelled_but_sent=list(_sent_after_cancel(facts, receipts)),
         unsubscribed_but_sent=list(feedback.unsubscribed_but_sent(facts, receipts)),
-        disagreements=list(_disagreements(facts, copies)),
+        disagreements=[*_disagreements(facts, copies), *hooked.contradictions(facts.posts, facts.each_event)],
+        unheard=list(hooked.missing(facts.posts, facts.each_event)),
         problems=facts.problems,
     )
 
@@ -193,7 +197,9 @@ def _stuck(facts: VerdictFacts) -> list[str]:
         if message.status is None and message.message_id not in named
     ]
     if facts.log_rows_left:
-        stuck.append(f"{facts.log_rows_left} rows of the event log are not in ClickHouse")
+        stuck.append(f"{facts.log_rows_left} rows of the event log were not passed by all consumers")
+    if facts.owed:
+        stuck.append(f"{facts.owed} events wait for the endpoint")
     return stuck
 
 
