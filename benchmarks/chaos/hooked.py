@@ -4,6 +4,8 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
+from msgspec.structs import replace
+
 from benchmarks.chaos.records import StoredEvent
 from benchmarks.hook_log import HookedEvent, Post
 
@@ -21,14 +23,19 @@ def missing(posts: Sequence[Post], events: Sequence[StoredEvent]) -> Iterator[st
 
 
 def contradictions(posts: Sequence[Post], events: Sequence[StoredEvent]) -> Iterator[str]:
-    """What the endpoint heard that ClickHouse does not know, or knows otherwise, and orders that cannot be."""
+    """What the endpoint heard that ClickHouse does not know, or knows otherwise, and orders that cannot be.
+
+    An event may have two sequence numbers: where the journal fell silent after a commit, the same event is written to
+    the log again. The lower one counts."""
     stored = {event.event_id: event for event in events}
     first: dict[str, HookedEvent] = {}
     for post in posts:
         for event in post.events:
             known = first.setdefault(event.event_id, event)
-            if known != event:
+            if replace(known, sequence=event.sequence) != event:
                 yield f"{event.event_id}: posted once as {known}, then as {event}"
+            elif event.sequence < known.sequence:
+                first[event.event_id] = event
     of_copies: defaultdict[tuple[str, str], list[HookedEvent]] = defaultdict(list)
     for event in first.values():
         if not event.message_id:

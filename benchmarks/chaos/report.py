@@ -16,9 +16,18 @@ from benchmarks.chaos.verdict import ChaosVerdict
 COUNTED = ("promised", "delivered", "bounced", "failed", "cancelled", "duplicated")
 LISTED = (
     *("promised", "unanswered", "found", "recipients", *COUNTED[1:-1]),
-    *("set_aside", "suppressed", "unsubscribes", "fetches"),
+    *("set_aside", "suppressed", "unsubscribes", "fetches", "heard"),
 )
-BROKEN = ("lost", "stuck", "cancelled_but_sent", "unsubscribed_but_sent", "disagreements", "problems", "inexcusable")
+BROKEN = (
+    "lost",
+    "stuck",
+    "cancelled_but_sent",
+    "unsubscribed_but_sent",
+    "disagreements",
+    "unheard",
+    "problems",
+    "inexcusable",
+)
 SHOWN = 10
 """The number shown of each kind of broken promise; a record has all."""
 

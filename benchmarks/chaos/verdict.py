@@ -64,6 +64,8 @@ class ChaosVerdict(Struct, frozen=True, kw_only=True):
     """Messages that were dropped because their recipient had unsubscribed. 0 in older records, as the next two."""
     unsubscribes: int = 0
     """Unsubscribes that were answered."""
+    heard: int = 0
+    """Events that the endpoint of webhooks was posted, each once. 0 in older records."""
     fetches: int = 0
     """Opens and clicks that were answered."""
     copies: int
@@ -129,6 +131,7 @@ def judge(facts: VerdictFacts) -> ChaosVerdict:
         set_aside=sum(map(_is_set_aside, facts.stored)),
         suppressed=sum(map(feedback.is_suppressed, facts.stored)),
         unsubscribes=sum(done.answered_at is not None for done in facts.unsubscribes),
+        heard=len({event.event_id for post in facts.posts for event in post.events}),
         fetches=sum(fetch.is_answered for fetch in facts.fetches),
         copies=copies.total(),
         duplicated=sum(count > 1 for count in copies.values()),

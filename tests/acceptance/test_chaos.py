@@ -22,4 +22,4 @@ def test_a_short_storm_breaks_no_promise(tmp_path: Path) -> None:
     assert record["broken"] == []
     assert record["verdict"]["promised"] > 500
     assert sum(record["kills"].values()) >= 3
-    assert all(record["verdict"][what] for what in ("fetches", "unsubscribes", "suppressed"))
+    assert all(record["verdict"][what] for what in ("fetches", "unsubscribes", "suppressed", "heard"))

@@ -46,8 +46,13 @@ def test_an_event_under_another_id_is_not_in_clickhouse() -> None:
 
 
 def test_what_changes_between_two_posts() -> None:
-    (found,) = contradictions([post(*HEARD), post(replace(HEARD[0], sequence=1))], EVENTS)
+    (found,) = contradictions([post(*HEARD), post(replace(HEARD[0], event_type="open"))], EVENTS)
     assert found.startswith("evt_1: posted once as")
+
+
+def test_an_event_that_was_logged_again_has_its_lower_number() -> None:
+    posts = [post(replace(HEARD[0], sequence=900_000)), post(*HEARD)]
+    assert list(contradictions(posts, EVENTS)) == []
 
 
 def test_other_facts_than_those_of_clickhouse() -> None:
