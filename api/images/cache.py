@@ -15,6 +15,7 @@ from cluster.ids import is_id
 from cluster.intake.backpressure import Overloaded
 from cluster.journal.images import PublicImage
 from cluster.journal.journal import Journal, Unavailable
+from cluster.journal.time_limit import TimeLimit
 from cluster.lookup.semaphore import Semaphore
 from cluster.metrics import Counter
 from cluster.shared_calls import SharedCalls
@@ -61,6 +62,7 @@ class ImageCache:
         self._bytes = 0
         self._loading: SharedCalls[Key, Served | Gone | None] = SharedCalls(self._keep)
         self._permits = Semaphore(LOADING)
+        self._limit = TimeLimit()
         self.loads = 0
 
     def get(self, key: Key) -> Served | None:
@@ -88,8 +90,7 @@ class ImageCache:
 
     async def _load(self, key: Key) -> Served | Gone | None:
         try:
-            async with self._permits:
-                return await self._look(key)
+            return await self._limit.result(self._look(key))
         except Unavailable as error:
             if (held := self._kept.get(key)) is None:
                 raise
@@ -98,6 +99,10 @@ class ImageCache:
             return held
 
     async def _look(self, key: Key) -> Served | Gone | None:
+        async with self._permits:
+            return await self._found(key)
+
+    async def _found(self, key: Key) -> Served | Gone | None:
         now = self._clock()
         image = await self._journal.images.public(key[0])
         if image is None:

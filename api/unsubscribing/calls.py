@@ -1,7 +1,7 @@
 """GET /t/u/{token} shows the page; POST does what its form, or a mail program (RFC 8058), asks for.
 
 GET changes nothing: filters of receiving hosts follow every link of a message. A POST is answered after its commit, and
-with 503 while the journal is away: mail programs try again.
+with 503 while the journal is away or stands still: mail programs try again.
 """
 
 import logging
@@ -25,6 +25,7 @@ from api.unsubscribing.form import MOST_BYTES, Asked, asked_by
 from api.unsubscribing.page import HEADERS, failure, page
 from api.unsubscribing.words import language_of
 from cluster.journal.journal import Journal, Unavailable
+from cluster.journal.time_limit import TimeLimit
 from cluster.journal.unsubscribing import Action, By, PageFacts
 from cluster.tracking.clients import Client
 from cluster.tracking.keys import TokenKeys
@@ -70,6 +71,7 @@ class UnsubscribePages:
         self._keys = keys
         self._client_of = client_of
         self._kept = kept
+        self._limit = TimeLimit()
 
     def routes(self) -> RouteGroup:
         pages = {404: _html("The link is not valid"), 503: _html("The journal is away; Retry-After says when")}
@@ -97,31 +99,39 @@ class UnsubscribePages:
     async def show(self, request: ApiRequest, token: FromPath[str]) -> Response[str]:
         language = _language(request)
         try:
-            named = await self._keys.read(token, Kind.UNSUBSCRIBE)
-            facts = await self._facts(named) if named is not None else None
+            return await self._limit.result(self._shown(token, language))
         except Unavailable as error:
             return _later(language, error)
-        if named is None or facts is None:
-            return _page(failure(language, later=False), 404)
-        return _page(page(facts, named.recipient.email, language))
 
     async def act(self, request: ApiRequest, token: FromPath[str]) -> Response[Any]:
         language = _language(request)
         body = await _body(request)
         try:
-            named = await self._keys.read(token, Kind.UNSUBSCRIBE)
-            if named is None or named.preferences is None:
-                return _page(failure(language, later=False), 404)
-            content_type = request.headers.get("content-type", "")
-            asked = asked_by(body, content_type, named.preferences.group_id) if body is not None else None
-            if asked is None:
-                return _page(failure(language, later=False), 400)
-            done = await self._journal.unsubscribing.act(
-                named.recipient, asked.action, self._by(request.scope, asked), asked.group_id
-            )
-            facts = await self._facts(named) if done is not None and not asked.is_one_click else None
+            return await self._limit.result(self._acted(request, token, body, language))
         except Unavailable as error:
             return _later(language, error)
+
+    async def _shown(self, token: str, language: str) -> Response[str]:
+        """The page of a token. Raises Unavailable."""
+        named = await self._keys.read(token, Kind.UNSUBSCRIBE)
+        facts = await self._facts(named) if named is not None else None
+        if named is None or facts is None:
+            return _page(failure(language, later=False), 404)
+        return _page(page(facts, named.recipient.email, language))
+
+    async def _acted(self, request: ApiRequest, token: str, body: bytes | None, language: str) -> Response[Any]:
+        """Do what the form asks for; returns the answer. Raises Unavailable."""
+        named = await self._keys.read(token, Kind.UNSUBSCRIBE)
+        if named is None or named.preferences is None:
+            return _page(failure(language, later=False), 404)
+        content_type = request.headers.get("content-type", "")
+        asked = asked_by(body, content_type, named.preferences.group_id) if body is not None else None
+        if asked is None:
+            return _page(failure(language, later=False), 400)
+        done = await self._journal.unsubscribing.act(
+            named.recipient, asked.action, self._by(request.scope, asked), asked.group_id
+        )
+        facts = await self._facts(named) if done is not None and not asked.is_one_click else None
         if done is None:
             return _page(failure(language, later=False), 404)
         if facts is None:

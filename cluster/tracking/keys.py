@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from cluster.journal.journal import Journal, Unavailable
+from cluster.journal.time_limit import TimeLimit
 from cluster.tracking.tokens import KEY_BYTES, Kind, Named, TokenKey, key_id, keys_by_id, read
 from cluster.vault import Vault
 
@@ -36,6 +37,7 @@ class TokenKeys:
         self._vault = vault
         self._clock = clock
         self._looking = asyncio.Lock()
+        self._limit = TimeLimit()
         self._looked_at = float("-inf")
         self._failure: Unavailable | None = None
         """Of the last look for a newer key."""
@@ -83,7 +85,7 @@ class TokenKeys:
                 return
             self._failure = None
             try:
-                await self.load()
+                await self._limit.result(self.load())
             except Unavailable as error:
                 self._failure = error
                 raise

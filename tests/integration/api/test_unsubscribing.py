@@ -1,5 +1,6 @@
 """Unsubscribe pages over HTTP and a real journal, as recipients and their mail programs use them."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -8,10 +9,12 @@ import psycopg
 import pytest
 
 from cluster.ids import new_id
+from cluster.journal.time_limit import PUBLIC_ANSWER_S
 from cluster.tenancy.settings import SubscriptionTracking, TenantSettings
 from cluster.tracking.tokens import Preferences, Recipient
 from tests.browser import a_page, needs_chromium
 from tests.integration.api.conftest import Site
+from tests.standing_still import standing_still
 from tests.tracking import ALL_MAIL, click_token, unsubscribe_token
 
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
@@ -131,3 +134,34 @@ async def test_the_buttons_in_a_browser(reader: Reader, tmp_path: Path, width: i
             assert said in await page.text()
             assert await reader.suppressed() == suppressed, button
         assert await page.width() == (width, width)
+
+
+async def test_the_journal_stands_still(reader: Reader) -> None:
+    """Each answer that anybody may ask for comes in time, and what was answered 503 does not undo what came later."""
+    group = await reader.site.journal.suppression_groups.create(reader.site.tenant_id, "News", "d", is_default=False)
+    assert group is not None
+    path = reader.path(Preferences(group.id))
+    of_group = {"group_id": str(group.id)}
+    assert (await reader.http.post(path, data=ONE_CLICK)).status_code == 200
+    # The first character has the number of the key: this one may be new.
+    of_new_key = f"x{click_token(reader.site.token_keys, reader.recipient, 'https://example.com/')[1:]}"
+    async with httpx.AsyncClient(base_url=reader.site.url, timeout=30) as http:
+        with standing_still(reader.site.dsn):
+            asked = [
+                http.get(path),
+                http.post(path, data={"action": "resubscribe_group", **of_group}),
+                http.post(path, data=ONE_CLICK),
+                http.get(f"/t/c/{of_new_key}"),
+                http.get(f"/t/o/{of_new_key}.gif"),
+                *[http.get(f"/i/{new_id('img_')}") for _ in range(6)],
+            ]
+            began = asyncio.get_running_loop().time()
+            answers = await asyncio.gather(*asked)
+            took_s = asyncio.get_running_loop().time() - began
+        assert [(one.status_code, int(one.headers["retry-after"]) > 0) for one in answers] == [(503, True)] * len(asked)
+        assert took_s < 1.5 * PUBLIC_ANSWER_S
+        answer = await http.post(path, data={"action": "unsubscribe_group", **of_group})
+        while answer.status_code == 503:  # until the connections that stood still are given up
+            answer = await http.post(path, data={"action": "unsubscribe_group", **of_group})
+        assert answer.status_code == 200
+    assert await reader.suppressed() == [("group", group.id)]
