@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 import msgspec
 from litestar.response import Stream
 
-from api.http.body import ApiRequest, header
+from api.http.body import ApiRequest
+from api.http.media import accepted
 from cluster.journal.journal import Journal
 from cluster.journal.suppressions import Position, Suppression, Wanted
 from cluster.suppression.lists import SuppressionList
@@ -18,8 +19,8 @@ CSV = "text/csv; charset=utf-8; header=present"
 
 def wants_csv(request: ApiRequest) -> bool:
     """Whether the client asks for a CSV file, and for nothing else that there is."""
-    accepted = [one.partition(";")[0].strip().lower() for one in (header(request.scope, b"accept") or "").split(",")]
-    return "text/csv" in accepted and "application/json" not in accepted
+    named = accepted(request.scope)
+    return "text/csv" in named and "application/json" not in named
 
 
 async def exported(

@@ -13,11 +13,15 @@ from litestar.params import FromPath
 from litestar.types import Receive, Scope, Send
 
 from api.http import help_texts
+from api.http.body import header
 from api.http.errors import ErrorBody, answers
 from api.http.examples import CLICK_TOKEN, PIXEL_TOKEN, Example
+from api.http.media import accepted
 from api.http.refusals import Fault, NotFound
 from api.http.routes import RouteGroup, resource
 from api.tracking.recording import Engagements
+from api.unsubscribing.page import HEADERS, failure
+from api.unsubscribing.words import language_of
 from cluster.access.terms import network
 from cluster.http.application import SERVED_BY
 from cluster.journal.journal import Unavailable
@@ -54,6 +58,10 @@ _REDIRECT_HEADERS = [
     *_ALWAYS,
     # The target need not know the recipient's token.
     (b"referrer-policy", b"no-referrer"),
+]
+_PAGE_HEADERS = [
+    (b"content-type", b"text/html; charset=utf-8"),
+    *[(name.encode(), value.encode()) for name, value in (HEADERS | {"vary": "Accept, Accept-Language"}).items()],
 ]
 _GONE = ErrorBody([Fault(MISSING, None, help_texts.TRACKED_URL)], MISSING)
 _MISSING_BODY = msgspec.json.encode(_GONE)
@@ -132,6 +140,7 @@ class TrackingServing:
             responses={302: ResponseSpec(None, description="The target of the link"), **answers(400, 404, 503)},
             opt={SERVED_BY: self.serve_link},
             summary="A link of a message: on to its target",
+            description="A URL that is not one of ours is a page (404) where text/html is accepted.",
             example=Example(path={"token": CLICK_TOKEN}),
         )
         return resource(PATH, pixel(self.pixel), link(self.link), tag="tracking")
@@ -155,10 +164,13 @@ class TrackingServing:
     async def serve_link(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         leads_to = await self._urls.click(scope, scope["path"][len(CLICKS) :])
-        if leads_to is None:
-            await _answer(send, 404, _MISSING_HEADERS, _MISSING_BODY)
-        else:
+        if leads_to is not None:
             await _answer(send, 302, [(b"location", leads_to), *_REDIRECT_HEADERS], b"")
+        elif "text/html" in accepted(scope):  # a browser: a person follows a link that their program has cut
+            page = failure(language_of(header(scope, b"accept-language") or ""), later=False).encode()
+            await _answer(send, 404, [*_PAGE_HEADERS, (b"content-length", b"%d" % len(page))], page)
+        else:
+            await _answer(send, 404, _MISSING_HEADERS, _MISSING_BODY)
 
 
 async def _answer(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:

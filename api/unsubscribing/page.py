@@ -53,10 +53,11 @@ def page(facts: PageFacts, address: str, language: str, done: Action | None = No
 def failure(language: str, *, later: bool) -> str:
     """A page that says why nothing was done: the link is not valid, or (``later``) the journal is away."""
     words = WORDS[language]
+    title = words.title if later else words.broken
     return _TEMPLATE.render(
         language=language,
-        title=words.title,
-        heading=words.title,
+        title=title,
+        heading=title,
         words=words,
         facts=None,
         said=words.later if later else words.unknown,

@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001 -- other languages have punctuation of their own
-"""The words of the unsubscribe pages in ten languages, and which of them a reader gets (RFC 9110 §12.5.4). Pure."""
+"""The words of recipients' pages in ten languages, and which of them a reader gets (RFC 9110 §12.5.4). Pure."""
 
 from msgspec import Struct
 
@@ -24,8 +24,10 @@ class Words(Struct, frozen=True, kw_only=True):
     done_group: str
     back_all: str
     back_group: str
+    broken: str
+    """The title of the page of a link that is not one of ours."""
     unknown: str
-    """The link is not one of ours."""
+    """What that page says."""
     later: str
     """It could not be stored now."""
 
@@ -45,6 +47,7 @@ ENGLISH = Words(
     done_group="You are unsubscribed from “{group}”.",
     back_all="You are subscribed again.",
     back_group="You are subscribed to “{group}” again.",
+    broken="This link does not work",
     unknown="This link is not valid. Please use the link in the email as it is.",
     later="Your choice could not be saved just now. Please try again in a minute.",
 )
@@ -65,6 +68,7 @@ WORDS: dict[str, Words] = {
         done_group="Sie sind von „{group}“ abgemeldet.",
         back_all="Sie sind wieder angemeldet.",
         back_group="Sie sind wieder für „{group}“ angemeldet.",
+        broken="Dieser Link funktioniert nicht",
         unknown="Dieser Link ist ungültig. Bitte verwenden Sie den Link unverändert aus der E-Mail.",
         later="Ihre Auswahl konnte nicht gespeichert werden. Bitte versuchen Sie es in einer Minute noch einmal.",
     ),
@@ -83,6 +87,7 @@ WORDS: dict[str, Words] = {
         done_group="Vous êtes désabonné de « {group} ».",
         back_all="Vous êtes réabonné.",
         back_group="Vous êtes réabonné à « {group} ».",
+        broken="Ce lien ne fonctionne pas",
         unknown="Ce lien n’est pas valide. Veuillez utiliser le lien de l’e-mail tel quel.",
         later="Votre choix n’a pas pu être enregistré. Veuillez réessayer dans une minute.",
     ),
@@ -101,6 +106,7 @@ WORDS: dict[str, Words] = {
         done_group="Suscripción a «{group}» cancelada.",
         back_all="Vuelve a estar suscrito.",
         back_group="Vuelve a estar suscrito a «{group}».",
+        broken="Este enlace no funciona",
         unknown="Este enlace no es válido. Utilice el enlace del correo sin cambios.",
         later="No se pudo guardar su elección. Inténtelo de nuevo dentro de un minuto.",
     ),
@@ -119,6 +125,7 @@ WORDS: dict[str, Words] = {
         done_group="Iscrizione a «{group}» annullata.",
         back_all="Sei di nuovo iscritto.",
         back_group="Sei di nuovo iscritto a «{group}».",
+        broken="Questo link non funziona",
         unknown="Questo link non è valido. Usa il link dell’e-mail senza modifiche.",
         later="Non è stato possibile salvare la tua scelta. Riprova tra un minuto.",
     ),
@@ -137,6 +144,7 @@ WORDS: dict[str, Words] = {
         done_group="Subscrição de «{group}» cancelada.",
         back_all="A subscrição está novamente ativa.",
         back_group="A subscrição de «{group}» está novamente ativa.",
+        broken="Este link não funciona",
         unknown="Esta ligação não é válida. Utilize a ligação do e-mail sem alterações.",
         later="Não foi possível guardar a sua escolha. Tente novamente dentro de um minuto.",
     ),
@@ -155,6 +163,7 @@ WORDS: dict[str, Words] = {
         done_group="U bent afgemeld voor “{group}”.",
         back_all="U bent opnieuw aangemeld.",
         back_group="U bent opnieuw aangemeld voor “{group}”.",
+        broken="Deze link werkt niet",
         unknown="Deze link is niet geldig. Gebruik de link in de e-mail ongewijzigd.",
         later="Uw keuze kon nu niet worden opgeslagen. Probeer het over een minuut opnieuw.",
     ),
@@ -173,6 +182,7 @@ WORDS: dict[str, Words] = {
         done_group="Wypisano z „{group}”.",
         back_all="Zapisano ponownie.",
         back_group="Zapisano ponownie do „{group}”.",
+        broken="Ten link nie działa",
         unknown="Ten link jest nieprawidłowy. Użyj linku z wiadomości bez zmian.",
         later="Nie udało się teraz zapisać wyboru. Spróbuj ponownie za minutę.",
     ),
@@ -191,6 +201,7 @@ WORDS: dict[str, Words] = {
         done_group="Prenumerationen på ”{group}” är avslutad.",
         back_all="Du prenumererar igen.",
         back_group="Du prenumererar på ”{group}” igen.",
+        broken="Den här länken fungerar inte",
         unknown="Länken är inte giltig. Använd länken i e-postmeddelandet som den är.",
         later="Ditt val kunde inte sparas just nu. Försök igen om en minut.",
     ),
@@ -209,6 +220,7 @@ WORDS: dict[str, Words] = {
         done_group="「{group}」の配信を停止しました。",
         back_all="配信を再開しました。",
         back_group="「{group}」の配信を再開しました。",
+        broken="このリンクは無効です",
         unknown="このリンクは無効です。メール内のリンクをそのままご利用ください。",
         later="ただいま設定を保存できませんでした。1分後にもう一度お試しください。",
     ),

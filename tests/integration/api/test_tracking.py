@@ -23,6 +23,8 @@ from tests.integration.api.library import Library
 from tests.integration.journal.builders import a_message, a_request, an_outcome, waiting
 from tests.tracking import click_token, open_token
 
+BROWSER = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8", "Accept-Language": "de-AT,de;q=0.9"}
+CSP = "content-security-policy"
 CHROME = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0"}
 URL = "https://www.example.com/a?b=ü"
 
@@ -231,3 +233,16 @@ async def test_a_server_of_their_own(site: Site) -> None:
         await server.stop()
     await server.engagements.write()
     assert {event.ip for event in await told(site)} == {"127.0.0.0"}
+
+
+async def test_a_person_who_follows_a_cut_link_gets_a_page(site: Site, anybody: httpx.AsyncClient) -> None:
+    token = click_token(site.token_keys, await a_recipient(site), URL)
+    for path in (f"/t/c/{token[:-3]}", f"/t/c/{token[:-4]}", "/t/c/x", f"/t/u/{token}", "/t/u/x"):
+        page = await anybody.get(path, headers=BROWSER)
+        assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8"), path
+        assert '<html lang="de">' in page.text and "<h1>Dieser Link funktioniert nicht</h1>" in page.text
+        assert page.headers["cache-control"] == "no-store" and "default-src 'none'" in page.headers[CSP]
+        assert (await anybody.head(path, headers=BROWSER)).status_code == 404
+    program = await anybody.get("/t/c/x", headers={"Accept": "*/*"})
+    assert (program.status_code, program.headers["content-type"]) == (404, "application/json")
+    assert (await anybody.get(f"/t/c/{token}", headers=BROWSER)).status_code == 302
