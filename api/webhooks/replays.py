@@ -7,6 +7,7 @@ from litestar import get, post
 from litestar.params import FromPath, JSONBody
 from msgspec import Struct
 
+from api.http import help_texts
 from api.http.body import ApiRequest, TypedBody
 from api.http.errors import answers
 from api.http.examples import REPLAY_ID, WEBHOOK_ID, Example
@@ -102,7 +103,7 @@ class ReplayCalls:
         )
         replay_id = new_id("rpl_")
         if not await self._journal.webhook_replays.add(endpoint.tenant_id, endpoint.id, replay_id, filters, now):
-            raise Conflict(BUSY)
+            raise Conflict(BUSY, help=help_texts.REPLAYS)
         return ReplayView(id=replay_id, status="pending", events=0, created_at=now, finished_at=None)
 
     async def latest(self, request: ApiRequest, id: FromPath[str]) -> ReplayList:

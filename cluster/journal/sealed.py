@@ -21,6 +21,9 @@ SEALED = (
     SealedColumn("dkim_keys", "sealed_private_key", "newest_sealed_dkim_keys", "replace_sealed_dkim_keys"),
     SealedColumn("policies", "routing", "newest_sealed_policies", "replace_sealed_policies", only_newest_is_used=True),
     SealedColumn("token_keys", "sealed_key", "newest_sealed_token_keys", "replace_sealed_token_keys"),
+    SealedColumn("webhooks", "sealed_secret", "newest_webhook_secrets", "replace_webhook_secrets"),
+    SealedColumn("webhooks", "sealed_former", "newest_webhook_formers", "replace_webhook_formers"),
+    SealedColumn("webhooks", "sealed_oauth", "newest_webhook_oauths", "replace_webhook_oauths"),
 )
 """All of them: what is not here is lost when the secret is rotated. A test compares this with the schema."""
 

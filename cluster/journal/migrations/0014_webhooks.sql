@@ -10,6 +10,7 @@ ALTER TABLE messages ADD COLUMN told bytea;       -- the same of one message
 
 CREATE TABLE webhooks (
     id              text COLLATE "C" PRIMARY KEY,
+    number          bigint GENERATED ALWAYS AS IDENTITY UNIQUE,
     tenant_id       text COLLATE "C" NOT NULL REFERENCES tenants,
     dialect         text NOT NULL CHECK (dialect IN ('postray', 'sendgrid')),
     name            text NOT NULL DEFAULT '',

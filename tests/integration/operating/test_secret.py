@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -33,6 +33,7 @@ from cluster.vault import FILE, FormerKey, KeyRing, Vault, WrongKey, find_ring, 
 from tests.domains import a_domain
 from tests.integration.operating.conftest import Postray
 from tests.integration.operating.killed_while_rotating import Killed
+from tests.integration.webhooks.builders import an_endpoint
 
 ROOT = Path(__file__).parents[3]
 NOW = datetime(2026, 4, 23, 10, 0, tzinfo=UTC)
@@ -51,6 +52,9 @@ NOT_SEALED = {
     "requests.content",
     "suppression_import_chunks.content",
     "suppression_imports.state",
+    "requests.told",
+    "messages.told",
+    "webhook_bundles.events",
     "template_texts.sha256",
     "template_texts.texts",
     "template_versions.texts",
@@ -277,6 +281,17 @@ async def test_everything_is_sealed_anew_and_an_end_between_two_pages_loses_noth
     assert (await seal_anew(journal, both, page_size=2)).changed == 3
     assert [Vault(new).open(content) for content in await all_sealed(journal)] == [b"2", b"1", b"0"] * 2
     assert (await seal_anew(journal, both)).changed == 0
+
+
+async def test_the_secrets_of_webhooks_are_sealed_anew(journal: Journal) -> None:
+    old, new = (Fernet.generate_key().decode() for _ in range(2))
+    tenant_id = await journal.tenants.create("acme")
+    sealed: dict[str, Any] = {name: Vault(old).seal(name.encode()) for name in ("sealed_secret", "sealed_former", "sealed_oauth")}
+    webhook_id = await an_endpoint(journal, tenant_id, **sealed)
+    await an_endpoint(journal, tenant_id)  # without any
+    assert (await seal_anew(journal, Vault(new, old))).changed == 3
+    endpoint = await journal.webhooks.of(tenant_id, webhook_id)
+    assert {name: Vault(new).open(getattr(endpoint, name)) for name in sealed} == {n: n.encode() for n in sealed}
 
 
 async def test_what_nothing_opens_is_named_and_left(journal: Journal) -> None:

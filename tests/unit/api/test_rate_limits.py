@@ -264,7 +264,8 @@ async def test_a_large_request_is_charged_when_another_process_has_committed_it(
 
 
 def creating() -> Iterator[str]:
-    return (name for name in ROUTES if name in ("POST /v3/api_keys", "POST /v3/user/webhooks"))
+    webhooks = ("POST /v3/user/webhooks", "POST /v3/user/webhooks/event/settings")
+    return (name for name in ROUTES if name in ("POST /v3/api_keys", *webhooks))
 
 
 def test_each_route_is_counted_under_the_limit_of_its_kind() -> None:

@@ -18,6 +18,7 @@ OTHERS = {
     "http": set[str](),
     "admin": {"http", "messages", "keys", "domains", "suppressions"},
     "piisend": {"http", "messages", "send"},  # another dialect of these two
+    "tracking": {"http", "unsubscribing"},  # a cut link is told by the same page
 }
 """Parts whose allowed imports are not just the plumbing."""
 ROOT_MODULES = {"api/__init__.py", "api/app.py", "api/build.py", "api/server.py"}
