@@ -286,7 +286,9 @@ async def test_everything_is_sealed_anew_and_an_end_between_two_pages_loses_noth
 async def test_the_secrets_of_webhooks_are_sealed_anew(journal: Journal) -> None:
     old, new = (Fernet.generate_key().decode() for _ in range(2))
     tenant_id = await journal.tenants.create("acme")
-    sealed: dict[str, Any] = {name: Vault(old).seal(name.encode()) for name in ("sealed_secret", "sealed_former", "sealed_oauth")}
+    sealed: dict[str, Any] = {
+        name: Vault(old).seal(name.encode()) for name in ("sealed_secret", "sealed_former", "sealed_oauth")
+    }
     webhook_id = await an_endpoint(journal, tenant_id, **sealed)
     await an_endpoint(journal, tenant_id)  # without any
     assert (await seal_anew(journal, Vault(new, old))).changed == 3
