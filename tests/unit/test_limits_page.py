@@ -28,6 +28,7 @@ from api.templates import bodies as template_bodies
 from api.templates import missing_names, paging, previewing, saving, versions
 from api.tracking import recording
 from api.unsubscribing import form as unsubscribe_form
+from api.webhooks import checking as checking_webhooks
 from cluster.access import tokens
 from cluster.http import heads
 from cluster.http.connections import ConnectionBounds
@@ -42,6 +43,7 @@ from cluster.journal import (
     suppression_groups,
     suppression_imports,
     templates,
+    webhook_replays,
 )
 from cluster.journal.idempotency import KEPT
 from cluster.message import addresses, custom_fields, mime_fields, substitution
@@ -56,6 +58,7 @@ from cluster.tenancy.domains import domain, names
 from cluster.tracking import clients
 from cluster.tracking import keys as token_keys
 from cluster.tracking import tokens as token_texts
+from cluster.webhooks import bundles
 
 PAGE = (Path(__file__).parents[2] / "docs" / "limits.md").read_text(encoding="utf-8")
 DEFAULTS = Settings()
@@ -161,6 +164,12 @@ LIMITS: dict[str, int | str] = {
     "name of a group": suppression_group_calls.LONGEST_NAME,
     "description of a group": suppression_group_calls.LONGEST_DESCRIPTION,
     "addresses on a page of who has left a group": suppression_group_calls.MOST_OF_PAGE,
+    "endpoints of webhooks of a tenant": DEFAULTS.webhooks.most_endpoints,
+    "events of a post to an endpoint": bundles.MOST_EVENTS,
+    "time that events wait for an endpoint": f"{DEFAULTS.webhooks.keep_h:g} h",
+    "events that wait for the endpoints of a tenant": f"{DEFAULTS.webhooks.keep_mb:,} MB",
+    "replays of an endpoint that are not finished": webhook_replays.MOST_PENDING,
+    "URL of an endpoint": checking_webhooks.LONGEST_URL,
     "file of an import": mb(upload.MOST_BYTES),
     "imports of a tenant": suppression_imports.MOST_UNFINISHED,
     "line of an import": imported.LONGEST_RECORD,
