@@ -333,7 +333,7 @@ async def test_up_to_five_files_of_5_mib_in_all(mailer: Mailer) -> None:
         ]
 
     largest = 1024 * 1024
-    id = await mailer.send(to=["files@example.com"], attachments=files(5, largest))
+    id = await mailer.send(to=["five-files@example.com"], attachments=files(5, largest))
     shown = await mailer.until(id, "delivered")
     assert [one["size"] for one in shown["attachments"]] == [largest] * 5
     for attachments in (files(6, 1), [*files(4, largest), *files(1, largest + 1)]):

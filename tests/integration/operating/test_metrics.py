@@ -18,7 +18,7 @@ from cluster.demo import ensure_demo
 from cluster.installation.ports import ANY_PORT, HeldPort
 from cluster.journal.journal import Journal
 from cluster.peers import PeerGone
-from cluster.settings import CaptureSettings, DeliverySettings, HttpSettings, Settings, SmtpSettings
+from cluster.settings import CaptureSettings, DeliverySettings, HttpSettings, Settings, SmtpSettings, WebhookSettings
 from cluster.topology import ACTORS
 from cluster.vault import Vault, secret_key
 from tests.unit.api.bodies import mail, to
@@ -69,6 +69,7 @@ async def installation(
         capture=CaptureSettings(smtp_bind=smtp.bind, http_bind=page.bind),
         smtp=SmtpSettings(helo_name="postray.test"),
         delivery=DeliverySettings(mode="capture", actors_per_node=1),
+        webhooks=WebhookSettings(notices_from="postray@mail.example.com"),
     )
     names = [spec.kind if spec.per == "cluster" else f"{spec.kind}-0-0" for spec in ACTORS]
     context = partial(
