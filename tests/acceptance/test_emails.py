@@ -262,7 +262,7 @@ async def test_only_a_scheduled_email_is_cancelled(mailer: Mailer) -> None:
     refused = await mailer.post(f"/{sent}/cancel")
     assert refused.status_code == 409
     assert refused.json()["detail"] == "Only a scheduled email can be cancelled; this one is delivered"
-    scheduled = await mailer.send(to=["never@example.com"], scheduled_at=in_seconds(7))
+    scheduled = await mailer.send(to=["emails-never@example.com"], scheduled_at=in_seconds(7))
     cancelled = await mailer.post(f"/{scheduled}/cancel")
     assert (cancelled.status_code, cancelled.json()) == (200, {"id": scheduled, "status": "cancelled"})
     assert (await mailer.post(f"/{scheduled}/cancel")).status_code == 409
@@ -270,7 +270,7 @@ async def test_only_a_scheduled_email_is_cancelled(mailer: Mailer) -> None:
 
 async def test_an_email_of_a_sandbox_key_is_only_checked(client: Client) -> None:
     sandbox = Mailer(client, await a_key(client, "emails:send", "emails:read", sandbox=True))
-    answer = await sandbox.post(json=email(to=["sandbox@example.com"]))
+    answer = await sandbox.post(json=email(to=["emails-sandbox@example.com"]))
     assert (answer.status_code, answer.json()["status"]) == (202, "sandbox")
     assert (await sandbox.get(f"/{answer.json()['id']}"))["status"] == "sandbox"
     again = await sandbox.post(f"/{answer.json()['id']}/resend")
@@ -307,7 +307,7 @@ async def test_tracking_is_opt_in_per_email(mailer: Mailer) -> None:
 
 async def test_a_scheduled_email_is_sent_at_its_time(mailer: Mailer) -> None:
     at = in_seconds(8)
-    id = await mailer.send(to=["later@example.com"], scheduled_at=at)
+    id = await mailer.send(to=["emails-later@example.com"], scheduled_at=at)
     shown = await mailer.get(f"/{id}")
     assert (shown["status"], shown["scheduled_at"]) == ("scheduled", at)
     delivered = await mailer.until(id, "delivered")
