@@ -127,7 +127,7 @@ class Client:
             retry_after_s=retry_after_s(asked, ended) if asked is not None and error else None,
         )
         lines = "".join([f"{name}: {value}\n" for name, value in response.headers.items()])
-        return Answer(result=result, headers=lines[:MOST_ANSWER_BYTES], body=text)
+        return Answer(result=result, headers=storable(lines)[:MOST_ANSWER_BYTES], body=storable(text))
 
     def _open(self, pool: str) -> ClientSession:
         connector = TCPConnector(
@@ -184,3 +184,8 @@ def _reason(error: Exception) -> str:
         case aiohttp.ClientResponseError():
             return f"the answer is not HTTP: {error.message}"
     return str(error) or type(error).__name__
+
+
+def storable(text: str) -> str:
+    """A text of an endpoint that any store takes: bytes that are no text, and NUL, are replaced."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "?")

@@ -59,6 +59,7 @@ class Replaying:
     async def round(self) -> bool:
         """Take each replay one page on; returns whether there was any. Raises Unavailable, PeerGone and
         ClickHouseUnavailable."""
+        await self._known.refresh()
         replays = await self._journal.webhook_replays.pending()
         for replay in replays:
             await self._advance(replay)
@@ -75,9 +76,9 @@ class Replaying:
         )
         page: FeedPage = await self._call("recorder", "feed", wanted, replay.position, MOST)
         endpoint = self._known.by_id.get(replay.webhook_id)
-        some: list[OwedEvent] = []
-        if endpoint is not None:
-            some = await self._owed(page, endpoint)
+        if endpoint is None:
+            return  # removed a moment ago, or added: the next round knows
+        some = await self._owed(page, endpoint)
         bundles = [NewBundle(replay.webhook_id, count, encoded) for count, encoded in bundled(some)]
         await self._journal.webhook_replays.advance(replay, bundles, page.position, is_done=not page.is_full)
         self.replayed += len(some)
