@@ -73,7 +73,8 @@ def after(health: Health, result: PostResult, schedule_s: Sequence[float], jitte
     if health.is_disabled:
         return health  # until its owner enables it
     if result.is_taken:
-        return Health()
+        # One that began before the last failure tells nothing of what the endpoint asked for since.
+        return health if health.failed_at is not None and result.began <= health.failed_at else Health()
     if result.status == GONE:
         return replace(health, disabled_at=result.ended, disabled_reason="answered 410 Gone")
     if health.failed_at is not None and result.began <= health.failed_at:
