@@ -24,7 +24,7 @@ class EndpointFields(Struct, frozen=True, omit_defaults=True):
     enabled: bool | UnsetType = UNSET
     """Nothing is owed for the time in which it is not. True also ends that it was disabled because it failed."""
     notify_email: str | UnsetType = UNSET
-    """Who is told when it is disabled because it fails; "": nobody."""
+    """The address that gets a mail when the endpoint is disabled because it fails; "": no mail is sent."""
 
 
 class EndpointBody(TypedBody[EndpointFields]):

@@ -60,7 +60,7 @@ def suppressed_unasked(facts: VerdictFacts) -> Iterator[str]:
         if is_suppressed(message) and message.finished_at is not None:
             for recipient in message.recipients:
                 if recipient not in asked or asked[recipient] > message.finished_at:
-                    yield f"{message.message_id} to {recipient}: suppressed, though nobody asked"
+                    yield f"{message.message_id} to {recipient}: suppressed without an unsubscribe"
 
 
 def miscounted(facts: VerdictFacts) -> Iterator[str]:

@@ -108,7 +108,7 @@ async def test_all_faults_at_once(owner: Owner) -> None:
         "url": "x",
         "name": "a\nb",
         "api_key_ids": [new_id("key_")],
-        "notify_email": "nobody",
+        "notify_email": "no address",
     }
     fields = set(await owner.faults("POST", "/v3/user/webhooks", body))
     assert fields == {"enabled_events[1]", "url", "name", "api_key_ids[0]", "notify_email"}

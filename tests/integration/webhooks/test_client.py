@@ -284,7 +284,7 @@ async def test_an_answer_of_a_byte_a_second_is_a_success_when_its_head_came() ->
 @pytest.mark.parametrize(
     ("first", "again"),
     [(b"", b""), (b"HTTP/1.1 200 OK\r\nX-Name: ", b"x"), (b"", b"HTTP/1.1 100 Continue\r\n\r\n")],
-    ids=["nothing", "byte by byte", "continue for ever"],
+    ids=["nothing", "byte by byte", "endless interim answers"],
 )
 async def test_a_head_that_does_not_come_in_time_is_a_failure(first: bytes, again: bytes) -> None:
     async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
