@@ -158,6 +158,7 @@ async def webhooks(context: Context, links: Links) -> "WebhooksActor":
     from actors.webhooks.poster import Poster
     from actors.webhooks.posting import Posting
     from actors.webhooks.replaying import Replaying
+    from actors.webhooks.sweeping import Sweeping
     from actors.webhooks.telling import Telling
     from cluster.intake.notices import Notices
     from cluster.lookup.resolver import Resolver
@@ -185,5 +186,6 @@ async def webhooks(context: Context, links: Links) -> "WebhooksActor":
     if sender := settings.webhooks.notices_from:
         telling = Telling(journal, Notices(journal, sender, now=lambda: datetime.now(UTC)), settings.webhooks.keep_h)
     fanning_out = FanningOut(journal, known, context.data_path, posting.wake)
-    replaying = Replaying(journal, known, links.call, settings.webhooks)
-    return WebhooksActor(known, fanning_out, posting, poster, replaying, telling)
+    replaying = Replaying(journal, known, links.call)
+    sweeping = Sweeping(journal, settings.webhooks)
+    return WebhooksActor(known, fanning_out, posting, poster, replaying, sweeping, telling)

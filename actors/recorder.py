@@ -51,6 +51,9 @@ LOOK_FOR_DAMAGE_S = 30.0
 MOST_INSERTED = 15_000
 """Events inserted at once, which the last row may exceed: each takes some 2 KB of memory in Python and ClickHouse."""
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 
 class _Found:
     """What rows of the log tell: events of messages with their positions, and posts of webhooks. That an endpoint was
@@ -69,10 +72,6 @@ class _Found:
             elif not isinstance(one, WebhookDisabled):
                 self.events.append(one)
                 self.positions.append((row.tx, sequence))
-
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 class Recorder:

@@ -1,25 +1,13 @@
 """Events in the order of the log: pages of a tenant's events after a position, as they were when they were logged."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from msgspec import Struct
 
 from analytics.client import ClickHouse, Row
-from analytics.rows import Position
-from cluster.events import (
-    Bounced,
-    Clicked,
-    Deferred,
-    Delivered,
-    Dropped,
-    Event,
-    GroupResubscribed,
-    GroupUnsubscribed,
-    Opened,
-    Processed,
-    Unsubscribed,
-)
+from analytics.rows import COLUMNS, Position
+from cluster.events import Bounced, Event
 
 MOST = 1000
 """Events of a page."""
@@ -52,37 +40,7 @@ CONDITIONS = {
     "message_id": "AND message_id = {message_id:String}",
 }
 """By the name of the parameter. Each has an index that skips what does not fit."""
-FIELDS = (
-    "event_id",
-    "at",
-    "tenant_id",
-    "message_id",
-    "event",
-    "recipient",
-    "batch_id",
-    "categories",
-    "attempt",
-    "site",
-    "mx_host",
-    "mx_ip",
-    "source_ip",
-    "tls_version",
-    "tls_cipher",
-    "smtp_response",
-    "duration_ms",
-    "bounce_type",
-    "bounce_class",
-    "reason",
-    "next_attempt_at",
-    "url",
-    "link_index",
-    "image",
-    "asm_group_id",
-    "ip",
-    "user_agent",
-    "machine_rule",
-    "sequence",
-)
+FIELDS = tuple(COLUMNS)
 EVENTS = f"""
 SELECT {", ".join(FIELDS)} FROM events
 PREWHERE message_id IN splitByChar(',', {{message_ids:String}})
@@ -174,18 +132,8 @@ def parsed(position: str) -> tuple[int, int, str]:
     return *numbers, event_id
 
 
-_KINDS: Mapping[str, type[Event]] = {
-    "processed": Processed,
-    "deferred": Deferred,
-    "delivered": Delivered,
-    "bounce": Bounced,
-    "blocked": Bounced,
-    "dropped": Dropped,
-    "open": Opened,
-    "click": Clicked,
-    "unsubscribe": Unsubscribed,
-    "group_unsubscribe": GroupUnsubscribed,
-    "group_resubscribe": GroupResubscribed,
+_KINDS: Mapping[str, type[Event]] = {kind.__struct_config__.tag: kind for kind in get_args(Event)} | {
+    "blocked": Bounced
 }
 
 

@@ -6,6 +6,7 @@ from actors.webhooks.fanning_out import FanningOut
 from actors.webhooks.poster import Poster
 from actors.webhooks.posting import Posting
 from actors.webhooks.replaying import Replaying
+from actors.webhooks.sweeping import Sweeping
 from actors.webhooks.telling import Telling
 from cluster import metrics
 from cluster.context import DEGRADED
@@ -26,6 +27,7 @@ class WebhooksActor:
         posting: Posting,
         poster: Poster,
         replaying: Replaying,
+        sweeping: Sweeping,
         telling: Telling | None,
     ) -> None:
         """``telling`` is None where owners are not told by mail."""
@@ -35,12 +37,14 @@ class WebhooksActor:
         self.telling = telling
         self._poster = poster
         self.replaying = replaying
+        self.sweeping = sweeping
 
     async def start(self) -> None:
         """Begin to read the event log, and to post. Raises Unavailable."""
         await self.posting.start()
         await self.fanning_out.start()
         self.replaying.start()
+        self.sweeping.start()
         if self.telling is not None:
             self.telling.start()
 
@@ -48,6 +52,7 @@ class WebhooksActor:
         """Read what the log has now, and settle what was posted; then end."""
         if self.telling is not None:
             await self.telling.stop()
+        await self.sweeping.stop()
         await self.replaying.stop()
         await self.fanning_out.stop()
         await self.posting.stop()

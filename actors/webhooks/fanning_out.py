@@ -14,7 +14,6 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from actors.webhooks.owing import owed
 from cluster.event_consumer import EventConsumer, Pacing
 from cluster.events import Event, Logged, WebhookAttempt, WebhookDisabled, decode_row, numbered
 from cluster.journal.journal import Journal
@@ -23,6 +22,7 @@ from cluster.journal.webhook_owing import NewBundle
 from cluster.metrics import Counter
 from cluster.webhooks.bundles import OwedEvent, bundled
 from cluster.webhooks.known import KnownEndpoints
+from cluster.webhooks.owing import owed
 
 log = logging.getLogger(__name__)
 
@@ -86,11 +86,7 @@ class FanningOut:
 
     async def _handle(self, rows: list[LogRow]) -> None:
         wanted = [one for row in rows for one in self._wanted(row)]
-        messages = await self._journal.webhook_owing.messages(
-            dict.fromkeys(
-                (event.tenant_id, event.message_id) for _, event in wanted if not isinstance(event, WebhookDisabled)
-            )
-        )
+        messages = await self._journal.webhook_owing.messages(event for _, event in wanted)
         of_endpoints: defaultdict[str, list[OwedEvent]] = defaultdict(list)
         for count, (sequence, event) in enumerate(wanted, 1):
             for webhook_id, one in owed(sequence, event, messages, self._known.of_tenant(event.tenant_id)):

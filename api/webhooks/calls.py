@@ -4,38 +4,28 @@ from datetime import timedelta
 
 from litestar import delete, get, patch, post
 from litestar.params import FromPath, JSONBody
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from api.http import help_texts
 from api.http.body import ApiRequest
 from api.http.errors import answers
 from api.http.examples import WEBHOOK_ID, Example
-from api.http.existing import WEBHOOK, existing, missing
-from api.http.refusals import Conflict, Fault, Faults, Invalid, NotFound
+from api.http.existing import WEBHOOK, existing
+from api.http.refusals import Conflict, Fault, Faults, Invalid
 from api.http.routes import RouteGroup, resource
 from api.webhooks.bodies import EndpointBody, EndpointFields, NewSecret, NewSecretBody
 from api.webhooks.checking import check_events, check_filter, check_keys, check_name, check_url
-from api.webhooks.parts import WebhookParts
+from api.webhooks.parts import TestAnswer, WebhookParts
 from api.webhooks.views import Endpoints, EndpointView, shown
 from cluster.ids import new_id
-from cluster.journal.webhooks import Standing, TooManyEndpoints
+from cluster.journal.webhooks import Standing
 from cluster.message.addresses import is_address
 from cluster.webhooks.endpoints import Dialect, Endpoint
 from cluster.webhooks.signing import new_secret
 
 LONGEST_FORMER_S = 7 * 86_400
 OF_SENDGRID = "An endpoint of SendGrid's settings is changed there: PATCH /v3/user/webhooks/event/settings/{id}"
-
-
-class TestAnswer(Struct, frozen=True):
-    """What an endpoint answered to an example. ``status`` is None, and ``error`` says why, where it did not."""
-
-    status: int | None
-    error: str
-    duration_ms: int
-    body: str
-    """Its first 4 KB."""
 
 
 class WebhookCalls:
@@ -124,7 +114,7 @@ class WebhookCalls:
             updated_at=now,
         )
         endpoint = _changed(await self._checked(request, data, is_new=True), blank)
-        await self._add(endpoint)
+        await self._parts.add(endpoint)
         return shown(endpoint, Standing(), secret)
 
     async def listing(self, request: ApiRequest) -> Endpoints:
@@ -140,12 +130,14 @@ class WebhookCalls:
         if before.dialect is not Dialect.POSTRAY:
             raise Conflict(OF_SENDGRID, help=help_texts.WEBHOOKS)
         fields = await self._checked(request, data, is_new=False)
-        return await self._change(before, fields)
+        after = await self._parts.change(before, lambda endpoint: _changed(fields, endpoint))
+        if data.enabled is True or data.url is not UNSET:
+            await self._journal.webhooks.revive(after.id)
+        return await self._shown(after)
 
     async def remove(self, request: ApiRequest, id: FromPath[str]) -> None:
         endpoint = await self._found(request, id)
-        if not await self._journal.webhooks.remove(endpoint.tenant_id, endpoint.id):
-            raise missing(WEBHOOK)
+        await self._parts.remove(endpoint)
 
     async def rotate(self, request: ApiRequest, id: FromPath[str], data: JSONBody[NewSecret]) -> EndpointView:
         before = await self._found(request, id)
@@ -162,22 +154,18 @@ class WebhookCalls:
                 sealed_secret=sealed,
                 sealed_former=endpoint.sealed_secret if data.keep_former_s else None,
                 former_until=now + timedelta(seconds=data.keep_former_s) if data.keep_former_s else None,
-                updated_at=now,
             )
 
-        after = await self._journal.webhooks.change(before.tenant_id, before.id, rotated)
-        if after is None:
-            raise missing(WEBHOOK)
-        return await self._shown(after, secret)
+        return await self._shown(await self._parts.change(before, rotated), secret)
 
     async def pause(self, request: ApiRequest, id: FromPath[str]) -> EndpointView:
-        return await self._change(await self._found(request, id), _Paused(True))
+        return await self._paused(request, id, True)
 
     async def resume(self, request: ApiRequest, id: FromPath[str]) -> EndpointView:
-        return await self._change(await self._found(request, id), _Paused(False))
+        return await self._paused(request, id, False)
 
     async def test(self, request: ApiRequest, id: FromPath[str]) -> TestAnswer:
-        return await tested(self._parts, await self._found(request, id))
+        return await self._parts.tested(await self._found(request, id))
 
     async def _checked(self, request: ApiRequest, data: EndpointFields, *, is_new: bool) -> EndpointFields:
         """Raises Invalid with all faults."""
@@ -201,57 +189,22 @@ class WebhookCalls:
             raise Invalid(faults)
         return data
 
-    async def _add(self, endpoint: Endpoint) -> None:
-        await add(self._parts, endpoint)
-
     async def _found(self, request: ApiRequest, id: str) -> Endpoint:
         return await existing(WEBHOOK, id, lambda id: self._journal.webhooks.of(request.auth.tenant_id, id))
 
-    async def _change(self, before: Endpoint, data: "EndpointFields | _Paused") -> EndpointView:
-        now = self._parts.now()
-        after = await self._journal.webhooks.change(
-            before.tenant_id, before.id, lambda endpoint: replace(_changed(data, endpoint), updated_at=now)
+    async def _paused(self, request: ApiRequest, id: str, is_paused: bool) -> EndpointView:
+        before = await self._found(request, id)
+        return await self._shown(
+            await self._parts.change(before, lambda endpoint: replace(endpoint, is_paused=is_paused))
         )
-        if after is None:
-            raise missing(WEBHOOK)
-        if data.enabled is True or data.url is not UNSET:
-            await self._journal.webhooks.revive(after.id)
-        return await self._shown(after)
 
     async def _shown(self, endpoint: Endpoint, secret: str | UnsetType = UNSET) -> EndpointView:
         standings = await self._journal.webhooks.standings([endpoint.id])
         return shown(endpoint, standings.get(endpoint.id, Standing()), secret)
 
 
-class _Paused(Struct, frozen=True):
-    """The change of pause and resume."""
-
-    paused: bool
-    enabled: UnsetType = UNSET
-    url: UnsetType = UNSET
-
-
-async def add(parts: WebhookParts, endpoint: Endpoint) -> None:
-    """Store a new endpoint. Raises Invalid when the tenant has too many, and NotFound when it is deleted."""
-    most = parts.settings.most_endpoints
-    try:
-        has_tenant = await parts.journal.webhooks.add(endpoint, most)
-    except TooManyEndpoints:
-        raise Invalid([Fault(f"A tenant has at most {most} endpoints", None, help_texts.WEBHOOKS)]) from None
-    if not has_tenant:
-        raise NotFound("The tenant does not exist", help=help_texts.KEY)
-
-
-async def tested(parts: WebhookParts, endpoint: Endpoint) -> TestAnswer:
-    """Post examples to an endpoint. Raises Overloaded when the process of webhooks is away."""
-    answer = await parts.ask("webhooks", "test", endpoint)
-    return TestAnswer(answer.result.status or None, answer.result.error, answer.duration_ms, answer.body)
-
-
-def _changed(data: "EndpointFields | _Paused", endpoint: Endpoint) -> Endpoint:
+def _changed(data: EndpointFields, endpoint: Endpoint) -> Endpoint:
     """The endpoint with the fields that are given."""
-    if isinstance(data, _Paused):
-        return replace(endpoint, is_paused=data.paused)
     given = {
         "url": data.url,
         "name": data.name,

@@ -18,7 +18,7 @@ from api.http.sharing import FairShare
 from api.webhooks.checking import check_events
 from api.webhooks.parts import WebhookParts
 from cluster.webhooks.bodies import own
-from cluster.webhooks.bundles import OwedEvent
+from cluster.webhooks.owing import owed_event
 
 MAX_WAIT_S = 30.0
 TOO_MANY = "Too many readers of events at once; try again later"
@@ -74,16 +74,7 @@ class Feed:
         wanted = FeedFilter(tenant_id=request.auth.tenant_id, events=names, message_id=message_id)
         async with self._turns.hold(request.auth.tenant_id, 1):
             page: FeedPage = await self._parts.ask("recorder", "feed", wanted, after, limit)
-        messages = await self._parts.journal.webhook_owing.messages(
-            dict.fromkeys((one.event.tenant_id, one.event.message_id) for one in page.events)
-        )
-        owed = [
-            OwedEvent(
-                event=one.event,
-                sequence=one.sequence,
-                custom_args=known.custom_args if (known := messages.get(one.event.message_id)) else {},
-            )
-            for one in page.events
-        ]
+        messages = await self._parts.journal.webhook_owing.messages(one.event for one in page.events)
+        owed = [owed_event(one.sequence, one.event, messages.get(one.event.message_id)) for one in page.events]
         events: list[dict[str, Any]] = msgspec.json.decode(own.body(owed, is_array=True))
         return EventPage(events, page.position, page.is_full)

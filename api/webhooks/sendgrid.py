@@ -9,12 +9,11 @@ from api.http import help_texts
 from api.http.body import ApiRequest
 from api.http.errors import answers
 from api.http.examples import SENDGRID_WEBHOOK_ID, Example
-from api.http.existing import WEBHOOK, existing, missing
+from api.http.existing import WEBHOOK, existing
 from api.http.refusals import Fault, Faults, Invalid
 from api.http.routes import RouteGroup, resource
-from api.webhooks.calls import TestAnswer, add, tested
 from api.webhooks.checking import check_name, check_url
-from api.webhooks.parts import WebhookParts
+from api.webhooks.parts import TestAnswer, WebhookParts
 from api.webhooks.sendgrid_bodies import (
     NO_SETTINGS,
     SWITCHES,
@@ -135,7 +134,7 @@ class SendGridSettings:
             updated_at=now,
         )
         endpoint = self._changed(self._checked(data, is_new=True), blank)
-        await add(self._parts, endpoint)
+        await self._parts.add(endpoint)
         return self._view(endpoint)
 
     async def all(self, request: ApiRequest) -> AllSettings:
@@ -162,8 +161,7 @@ class SendGridSettings:
 
     async def remove(self, request: ApiRequest, id: FromPath[str]) -> None:
         endpoint = await self._found(request, id)
-        if not await self._journal.webhooks.remove(endpoint.tenant_id, endpoint.id):
-            raise missing(WEBHOOK)
+        await self._parts.remove(endpoint)
 
     async def public_key(self, request: ApiRequest, id: FromPath[str]) -> PublicKey:
         endpoint = await self._found(request, id)
@@ -171,19 +169,19 @@ class SendGridSettings:
 
     async def sign(self, request: ApiRequest, id: FromPath[str], data: JSONBody[SignatureSwitch]) -> PublicKey:
         before = await self._found(request, id)
+        if data.enabled and before.sealed_secret is not None:
+            return PublicKey(before.id, before.public_key)  # its receiver knows the key
         private, public = new_key_pair()
-        sealed, now = self._parts.vault.seal(private), self._parts.now()
+        sealed = self._parts.vault.seal(private)
 
         def switched(endpoint: Endpoint) -> Endpoint:
             if not data.enabled:
-                return replace(endpoint, sealed_secret=None, public_key="", updated_at=now)
+                return replace(endpoint, sealed_secret=None, public_key="")
             if endpoint.sealed_secret is not None:
-                return endpoint  # its receiver knows the key
-            return replace(endpoint, sealed_secret=sealed, public_key=public, updated_at=now)
+                return endpoint
+            return replace(endpoint, sealed_secret=sealed, public_key=public)
 
-        after = await self._journal.webhooks.change(before.tenant_id, before.id, switched)
-        if after is None:
-            raise missing(WEBHOOK)
+        after = await self._parts.change(before, switched)
         return PublicKey(after.id, after.public_key)
 
     async def test(self, request: ApiRequest, data: JSONBody[TestFields]) -> None:
@@ -210,7 +208,7 @@ class SendGridSettings:
             oauth_token_url=data.oauth_token_url,
         )
         endpoint = self._changed(self._checked(oauth, is_new=False), endpoint)
-        answer = await tested(self._parts, replace(endpoint, url=data.url))
+        answer = await self._parts.tested(replace(endpoint, url=data.url))
         if answer.status is None or not 200 <= answer.status < 300:
             raise Invalid([Fault(_not_taken(answer), "url", help_texts.WEBHOOKS)])
 
@@ -226,12 +224,8 @@ class SendGridSettings:
         return await existing(WEBHOOK, id, find)
 
     async def _change(self, before: Endpoint, data: SettingsFields) -> SettingsView:
-        fields, now = self._checked(data, is_new=False), self._parts.now()
-        after = await self._journal.webhooks.change(
-            before.tenant_id, before.id, lambda endpoint: replace(self._changed(fields, endpoint), updated_at=now)
-        )
-        if after is None:
-            raise missing(WEBHOOK)
+        fields = self._checked(data, is_new=False)
+        after = await self._parts.change(before, lambda endpoint: self._changed(fields, endpoint))
         if data.enabled is True or data.url is not UNSET:
             await self._journal.webhooks.revive(after.id)
         return self._view(after)

@@ -1,4 +1,4 @@
-"""The journal's part for what endpoints become owed, as the event log is read."""
+"""The journal's part for what endpoints are owed: added as the event log is read, and dropped when it is too old."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -6,7 +6,8 @@ from typing import Any
 from msgspec import Struct
 from psycopg import AsyncConnection
 
-from cluster.journal.database import JournalPart, Row, execute
+from cluster.events import Event, WebhookDisabled
+from cluster.journal.database import JournalPart, Row, execute, rows
 from cluster.webhooks.told import custom_args_of, smtp_id_of
 
 
@@ -29,11 +30,11 @@ class NewBundle(Struct, frozen=True):
 
 
 class WebhookOwing(JournalPart):
-    """Writes bundles, and finds what their events say."""
+    """Adds bundles, finds what their events say, and drops what nobody took in time."""
 
-    async def messages(self, messages: Iterable[tuple[str, str]]) -> dict[str, OwedMessage]:
-        """What is known of messages, given by tenant and id: by id. Those that are gone are not in it."""
-        keys = list(messages)
+    async def messages(self, events: Iterable[Event | WebhookDisabled]) -> dict[str, OwedMessage]:
+        """What is known of the messages of events, by their ids. Those that are gone are not in it."""
+        keys = dict.fromkeys((one.tenant_id, one.message_id) for one in events if not isinstance(one, WebhookDisabled))
         found = await self._database.rows(
             "owed_messages",
             tenant_ids=[tenant_id for tenant_id, _ in keys],
@@ -55,6 +56,19 @@ class WebhookOwing(JournalPart):
     async def skip(self, consumer: str) -> None:
         """Move the cursor to the end of the log if there is no endpoint at all."""
         await self._database.execute("skip_log", consumer=consumer)
+
+    async def drop_late(self, keep_s: float) -> dict[str, int]:
+        """Drop some of what has waited longer; returns the number of events, by endpoint. Call it until it is empty."""
+        return dict(await self._database.rows("drop_late_bundles", keep_s=keep_s))
+
+    async def drop_surplus(self, keep_bytes: int) -> dict[str, int]:
+        """Drop the oldest that waits for the endpoints of a tenant, beyond so many bytes; returns the number of events,
+        by endpoint."""
+        ((size,),) = await self._database.rows("bundles_size")
+        if size <= keep_bytes:
+            return {}
+        async with self._database.searching() as connection:
+            return dict(await rows(connection, "drop_surplus_bundles", keep_bytes=keep_bytes))
 
 
 async def insert_bundles(connection: AsyncConnection[Row], bundles: Sequence[NewBundle]) -> None:

@@ -1,4 +1,4 @@
-"""The journal's part for replays of events, and for what waits too long for endpoints."""
+"""The journal's part for replays of events."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -49,7 +49,7 @@ class PendingReplay(Struct, frozen=True):
 
 
 class WebhookReplays(JournalPart):
-    """Makes and continues replays, and drops what waited too long."""
+    """Makes and continues replays."""
 
     async def add(self, tenant_id: str, webhook_id: str, id: str, filters: ReplayFilter, now: datetime) -> bool:
         """Returns False when the endpoint has ``MOST_PENDING`` that are not finished, or is gone."""
@@ -104,19 +104,6 @@ class WebhookReplays(JournalPart):
     async def forget(self) -> None:
         """Forget replays that were finished a month ago."""
         await self._database.execute("forget_replays")
-
-    async def drop_late(self, keep_s: float) -> dict[str, int]:
-        """Drop some of what has waited longer; returns the number of events, by endpoint. Call it until it is empty."""
-        return dict(await self._database.rows("drop_late_bundles", keep_s=keep_s))
-
-    async def drop_surplus(self, keep_bytes: int) -> dict[str, int]:
-        """Drop the oldest that waits for the endpoints of a tenant, beyond so many bytes; returns the number of events,
-        by endpoint."""
-        ((size,),) = await self._database.rows("bundles_size")
-        if size <= keep_bytes:
-            return {}
-        async with self._database.searching() as connection:
-            return dict(await rows(connection, "drop_surplus_bundles", keep_bytes=keep_bytes))
 
 
 def _replay(

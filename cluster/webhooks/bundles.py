@@ -33,19 +33,8 @@ class OwedEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(list[OwedEvent])
 _event_decoder = msgspec.msgpack.Decoder(OwedEvent)
 _raw_decoder = msgspec.msgpack.Decoder(list[msgspec.Raw])
-
-
-def encode_bundle(events: Sequence[OwedEvent]) -> bytes:
-    """The stored form."""
-    return _encoder.encode(events)
-
-
-def decode_bundle(data: bytes) -> list[OwedEvent]:
-    """The events of a bundle. Raises msgspec.DecodeError for what ``encode_bundle`` did not make."""
-    return _decoder.decode(data)
 
 
 def split_bundle(data: bytes) -> list[msgspec.Raw]:

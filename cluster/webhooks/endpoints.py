@@ -21,8 +21,6 @@ EVENT_NAMES = (
     "group_resubscribe",
 )
 """The names of events of messages, as endpoints choose them."""
-DISABLED = "webhook_disabled"
-"""The name of the event that tells a tenant's other endpoints that one was disabled."""
 ALL = "*"
 
 
@@ -82,8 +80,3 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     def is_array(self) -> bool:
         """Whether a post has several events."""
         return self.is_batch or self.dialect is Dialect.SENDGRID
-
-    @property
-    def is_narrow(self) -> bool:
-        """Whether the key that sent the message decides."""
-        return bool(self.key_ids)

@@ -11,6 +11,18 @@ _UNKNOWN = OwedMessage("", {}, 0, "")
 """What is said of a message that is gone."""
 
 
+def owed_event(sequence: int, event: Event, message: OwedMessage | None) -> OwedEvent:
+    """An event with what its message says; None for a message that is gone."""
+    message = message or _UNKNOWN
+    return OwedEvent(
+        event=event,
+        sequence=sequence,
+        smtp_id=message.smtp_id,
+        custom_args=message.custom_args,
+        asm_group_id=message.asm_group_id,
+    )
+
+
 def owed(
     sequence: int, event: Event | WebhookDisabled, messages: Mapping[str, OwedMessage], endpoints: Iterable[Endpoint]
 ) -> list[tuple[str, OwedEvent]]:
@@ -19,13 +31,7 @@ def owed(
         one = OwedEvent(event=event, sequence=sequence)
         return [(endpoint.id, one) for endpoint in endpoints if _hears(endpoint, event)]
     message = messages.get(event.message_id, _UNKNOWN)
-    one = OwedEvent(
-        event=event,
-        sequence=sequence,
-        smtp_id=message.smtp_id,
-        custom_args=message.custom_args,
-        asm_group_id=message.asm_group_id,
-    )
+    one = owed_event(sequence, event, message)
     name = name_of(event)
     return [
         (endpoint.id, one)
