@@ -8,7 +8,6 @@ posts.
 """
 
 import asyncio
-import os
 import sys
 import time
 from enum import StrEnum
@@ -22,6 +21,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from benchmarks.hook_log import HookedEvent, Post
+from benchmarks.server_process import obey_orders
 
 LATE_S = 1.0
 SILENCE_S = 60.0
@@ -127,17 +127,8 @@ async def serve(log_path: Path, options: HookOptions) -> None:
         await site.start()
         host, port = runner.addresses[0][:2]
         print(f"{host}:{port}", flush=True)
-        await _obey_orders(hook)
+        await obey_orders(HookBehavior, hook.obey)
         await runner.cleanup()
-
-
-async def _obey_orders(hook: Hook) -> None:
-    orders = asyncio.StreamReader()
-    loop = asyncio.get_running_loop()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), os.fdopen(0, "rb"))
-    decode = msgspec.json.Decoder(HookBehavior).decode
-    while line := await orders.readline():
-        hook.obey(decode(line))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,20 @@
 """A server of the harness in its own process: it prints its address, and ends when its input does."""
 
+import asyncio
+import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
+
+import msgspec
 
 from cluster.installation.private_files import make_folder
 
 STOP_S = 5.0
+
+T = TypeVar("T")
 
 
 class ServerProcess:
@@ -52,3 +59,13 @@ class ServerProcess:
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
+
+
+async def obey_orders(order: type[T], obey: Callable[[T], None]) -> None:
+    """In the server: take orders from standard input, a JSON object per line, until it ends."""
+    orders = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), os.fdopen(0, "rb"))
+    decode = msgspec.json.Decoder(order).decode
+    while line := await orders.readline():
+        obey(decode(line))

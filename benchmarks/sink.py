@@ -11,7 +11,6 @@ A recipient's local part may determine what the sink does: ``….no`` is refused
 """
 
 import asyncio
-import os
 import sys
 import time
 from enum import StrEnum
@@ -37,6 +36,7 @@ from actors.smtpd.envelope import (
 from actors.smtpd.protocol import Service
 from benchmarks.flight import message_id
 from benchmarks.flight_session import FlightSession
+from benchmarks.server_process import obey_orders
 from benchmarks.sink_log import ConnectionEnded, Line, Receipt
 from benchmarks.tracked_links import TrackedLinks, tracked_links
 
@@ -197,21 +197,12 @@ async def serve(log_path: Path, options: SinkOptions) -> None:
         host, port = server.sockets[0].getsockname()[:2]
         print(f"{host}:{port}", flush=True)
         flushing = asyncio.create_task(_flush_for_ever(log)) if buffering else None
-        await _obey_orders(sink)
+        await obey_orders(SinkBehavior, sink.obey)
         server.close()
         for wire in tuple(service.wires):
             wire.abort()
         if flushing is not None:
             flushing.cancel()
-
-
-async def _obey_orders(sink: Sink) -> None:
-    orders = asyncio.StreamReader()
-    loop = asyncio.get_running_loop()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), os.fdopen(0, "rb"))
-    decode = msgspec.json.Decoder(SinkBehavior).decode
-    while line := await orders.readline():
-        sink.obey(decode(line))
 
 
 async def _flush_for_ever(log: BinaryIO) -> None:
