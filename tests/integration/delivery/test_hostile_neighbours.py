@@ -23,6 +23,7 @@ from cluster.journal.records import Claimed, DueDelivery
 from tests.integration.delivery.hostile import MAX_WAIT_S, SETTINGS, SMTP, addressed, first_events, hosts
 from tests.integration.delivery.world import World
 from tests.integration.smtp.peer import Answer, Peer, Step
+from tests.live_objects import objects_of
 
 FAULTS: list[dict[str, Answer | list[Answer]]] = [
     {"GREETING": (b"554 5.7.1 no\r\n",)},
@@ -81,7 +82,7 @@ def connections_to(port: int) -> list[object]:
 
 def left_behind() -> Counter[str]:
     gc.collect()
-    return Counter(type(one).__name__ for one in gc.get_objects() if isinstance(one, OF_A_SESSION))
+    return Counter(type(one).__name__ for one in objects_of(*OF_A_SESSION))
 
 
 async def eventually(condition: Callable[[], bool]) -> bool:

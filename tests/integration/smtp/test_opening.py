@@ -20,6 +20,7 @@ from cluster.policy.tls.level import AuthNeeds, TlsLevel
 from cluster.settings import SmtpSettings
 from tests.integration.smtp.client import DATA, ENVELOPE, PATIENT, connected
 from tests.integration.smtp.peer import EXTENSIONS, Answer, Peer, Step, each_byte
+from tests.live_objects import objects_of
 
 SHORT = msgspec.structs.replace(PATIENT, connect_timeout_s=0.4, greeting_timeout_s=0.4)
 
@@ -71,7 +72,7 @@ async def test_a_closed_connection_leaves_nothing_to_the_collector(server_tls: s
             assert connection.tls_version == "TLSv1.3"
         for _ in range(3):
             await asyncio.sleep(0)
-        assert not [x for x in gc.get_objects() if isinstance(x, aiosmtplib.SMTP)]
+        assert not objects_of(aiosmtplib.SMTP)
     finally:
         gc.enable()
 
