@@ -8,12 +8,12 @@ import ssl
 import time
 from collections.abc import Callable
 
-from actors.smtpd.envelope import Answer, Extension, ServerReply
-from actors.smtpd.protocol import ServerState, Service
 from benchmarks.direct_tls import DirectTls
 from benchmarks.flight import flight, message_id
 from benchmarks.late import LateSession
 from benchmarks.sink_log import ConnectionEnded
+from cluster.smtpd.envelope import Answer, Extension, ServerReply
+from cluster.smtpd.protocol import ServerState, Service
 
 Decide = Callable[[int, tuple[str, ...], str], Answer]
 """Decides on a message, given the session's number, the recipients, and the local part of Message-ID."""

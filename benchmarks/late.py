@@ -10,9 +10,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from actors.smtpd.protocol import ServerState, Service
-from actors.smtpd.session import ServerSession
 from benchmarks.sink_log import ConnectionEnded
+from cluster.smtpd.protocol import ServerState, Service
+from cluster.smtpd.session import ServerSession
 
 
 class LateSession(ServerSession):

@@ -22,8 +22,13 @@ import msgspec
 import uvloop
 from msgspec import Struct
 
-from actors.smtpd.certificate import server_context
-from actors.smtpd.envelope import (
+from benchmarks.flight import message_id
+from benchmarks.flight_session import FlightSession
+from benchmarks.server_process import obey_orders
+from benchmarks.sink_log import ConnectionEnded, Line, Receipt
+from benchmarks.tracked_links import TrackedLinks, tracked_links
+from cluster.smtpd.certificate import server_context
+from cluster.smtpd.envelope import (
     Answer,
     Behaviour,
     Extension,
@@ -33,12 +38,7 @@ from actors.smtpd.envelope import (
     ServerReply,
     Then,
 )
-from actors.smtpd.protocol import Service
-from benchmarks.flight import message_id
-from benchmarks.flight_session import FlightSession
-from benchmarks.server_process import obey_orders
-from benchmarks.sink_log import ConnectionEnded, Line, Receipt
-from benchmarks.tracked_links import TrackedLinks, tracked_links
+from cluster.smtpd.protocol import Service
 
 SLOW_S = 1.0
 """The delay of a slow reply."""

@@ -16,15 +16,15 @@ from msgspec import Struct
 from actors.capture.accepted import AcceptedMessages
 from actors.capture.page import create_app
 from actors.capture.store import MessageStore
-from actors.smtpd import certificate
-from actors.smtpd.envelope import Answer, ReceivedMessage, ServerOptions, ServerReply
-from actors.smtpd.server import SmtpServer
 from cluster import metrics
 from cluster.http.connections import ConnectionBounds
 from cluster.http.paths import OneSpelling
 from cluster.http.server import HttpServer
 from cluster.metrics import Reading
 from cluster.settings import CaptureSettings, host_port
+from cluster.smtpd import certificate
+from cluster.smtpd.envelope import Answer, ReceivedMessage, ServerOptions, ServerReply
+from cluster.smtpd.server import SmtpServer
 
 log = logging.getLogger(__name__)
 

@@ -23,8 +23,8 @@ from msgspec import Struct
 from actors.capture import tables
 from actors.capture.digest import READ_OCTETS, Digest, digest, folded
 from actors.capture.tables import Captured
-from actors.smtpd.envelope import ReceivedMessage
 from cluster.metrics import Gauge
+from cluster.smtpd.envelope import ReceivedMessage
 
 log = logging.getLogger(__name__)
 _T = TypeVar("_T")

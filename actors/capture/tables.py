@@ -9,10 +9,10 @@ from typing import Any
 from msgspec import Struct
 
 from actors.capture import mime_view
-from actors.smtpd.envelope import ReceivedMessage
 from cluster.ids import is_id
 from cluster.installation.private_files import make_folder
 from cluster.message.envelope_sender import envelope_sender, message_of
+from cluster.smtpd.envelope import ReceivedMessage
 
 _SCHEMA_VERSION = 2
 _MESSAGES = """

@@ -13,7 +13,7 @@ from types import CodeType, FrameType
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-HARNESS = ("actors/capture", "actors/smtpd", "benchmarks")
+HARNESS = ("actors/capture", "cluster/smtpd", "benchmarks")
 FILE_CALLS = frozenset({"fdatasync", "fsync", "pwrite", "pwritev", "write", "writev"})
 """Functions of module ``posix`` that write to files or sync them to disk."""
 

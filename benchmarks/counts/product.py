@@ -18,9 +18,6 @@ from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from actors import build as actors
-from actors.smtpd.certificate import server_context
-from actors.smtpd.envelope import Answer, ReceivedMessage
-from actors.smtpd.server import SmtpServer
 from api import build as api
 from benchmarks.blocking import to_its_end
 from benchmarks.counts.journal_dialogue import Dialogue, StatementNames, Transaction
@@ -33,6 +30,9 @@ from cluster.installation.ports import ANY_PORT, HeldPort
 from cluster.journal.journal import Journal, migrate
 from cluster.journal.statements import QUERIES
 from cluster.settings import DeliverySettings, HttpSettings, Settings, SmtpSettings
+from cluster.smtpd.certificate import server_context
+from cluster.smtpd.envelope import Answer, ReceivedMessage
+from cluster.smtpd.server import SmtpServer
 from cluster.vault import Vault, secret_key
 
 API, DELIVERY, SCHEDULER = "api-0-0", "delivery-0-0", "scheduler"

@@ -21,7 +21,6 @@ from msgspec import Meta, Struct
 
 from actors.smtp.client import SmtpConnection
 from actors.smtp.commands import Envelope
-from actors.smtpd.envelope import Extension
 from benchmarks.blocking import to_its_end
 from benchmarks.phases import Tell
 from benchmarks.records import Better, Repeat
@@ -30,6 +29,7 @@ from benchmarks.sink import SinkOptions, Writing
 from benchmarks.sink_log import Receipt
 from benchmarks.sink_process import SinkProcess
 from cluster.settings import SmtpSettings, host_port
+from cluster.smtpd.envelope import Extension
 
 SENDER = "bench@mail.example.com"
 RECIPIENT = "reader@example.org"

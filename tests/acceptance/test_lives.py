@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from actors.smtpd.envelope import ReceivedMessage
-from actors.smtpd.server import SmtpServer
 from cluster.installation import run_folder, running
+from cluster.smtpd.envelope import ReceivedMessage
+from cluster.smtpd.server import SmtpServer
 from tests.acceptance.running import Client, RunningPostray, is_alive
 
 AWAY_S = 6.0

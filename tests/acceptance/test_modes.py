@@ -5,8 +5,8 @@ from pathlib import Path
 
 from dnslib import MX, A
 
-from actors.smtpd.envelope import ReceivedMessage
-from actors.smtpd.server import SmtpServer
+from cluster.smtpd.envelope import ReceivedMessage
+from cluster.smtpd.server import SmtpServer
 from tests.acceptance.running import Client, RunningPostray
 from tests.integration.dns_server import DnsServer
 

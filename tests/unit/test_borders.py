@@ -188,7 +188,7 @@ def test_the_tables_name_nothing_that_is_gone() -> None:
         assert any(called(call) in IMPORTERS and written(call) is None for call in calls)
 
 
-@pytest.mark.parametrize("path", modules("actors/smtp", "actors/smtpd", "actors/compose"), ids=relative)
+@pytest.mark.parametrize("path", modules("actors/smtp", "actors/compose"), ids=relative)
 def test_a_library_of_the_actors_imports_no_other_room_of_theirs(path: Path) -> None:
     own = ".".join(path.relative_to(ROOT).parts[:2])
     theirs = {name for name in imported(path) if name.split(".")[0] == "actors"}

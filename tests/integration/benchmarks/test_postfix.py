@@ -16,9 +16,6 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from rich.console import Console
 
-from actors.smtpd.certificate import server_context
-from actors.smtpd.envelope import ReceivedMessage
-from actors.smtpd.server import SmtpServer
 from benchmarks.mail import Mail, Shape
 from benchmarks.postfix import Postfix, PostfixDidNotStart, lacking
 from benchmarks.postfix_files import PostfixPlan
@@ -27,6 +24,9 @@ from benchmarks.scenarios.peers import RATIO, Options, Peers
 from benchmarks.submission import letters, submit
 from cluster.dkim_keys import load_private_key, record_text
 from cluster.installation.ports import ANY_PORT, HeldPort
+from cluster.smtpd.certificate import server_context
+from cluster.smtpd.envelope import ReceivedMessage
+from cluster.smtpd.server import SmtpServer
 
 REASON = lacking()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=f"{REASON}")

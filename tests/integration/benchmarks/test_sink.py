@@ -13,12 +13,12 @@ import pytest
 from actors.smtp.client import SmtpConnection
 from actors.smtp.commands import Envelope
 from actors.smtp.tls import ClientContexts
-from actors.smtpd.envelope import Extension
 from benchmarks.sink import SinkOptions, Writing
 from benchmarks.sink_log import ConnectionEnded, Receipt
 from benchmarks.sink_process import SinkProcess
 from cluster.policy.tls.level import TlsLevel
 from cluster.settings import SmtpSettings, TlsSettings, host_port
+from cluster.smtpd.envelope import Extension
 
 ENVELOPE = Envelope("a@example.com", ("b@example.org",))
 DELAY_MS = 100.0

@@ -11,8 +11,8 @@ import pytest
 import uvloop
 
 from actors.capture.sink import CaptureAddresses, CaptureSink
-from actors.smtpd import certificate
 from cluster.settings import CaptureSettings
+from cluster.smtpd import certificate
 
 ANY_PORT = "127.0.0.1:0"
 

@@ -5,7 +5,7 @@ import contextlib
 import ssl
 from types import TracebackType
 
-from actors.smtpd.server import Behaviour, OnMessage, ReceivedMessage, ServerOptions, SmtpServer
+from cluster.smtpd.server import Behaviour, OnMessage, ReceivedMessage, ServerOptions, SmtpServer
 
 MAX_WAIT_S = 30.0
 """Time limit of each wait, so that a failing test does not hang."""

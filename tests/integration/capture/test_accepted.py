@@ -14,13 +14,13 @@ from actors.capture.accepted import AcceptedMessages
 from actors.capture.page import create_app
 from actors.capture.sink import CaptureAddresses, CaptureSink
 from actors.capture.store import MessageStore
-from actors.smtpd.envelope import ReceivedMessage
 from analytics.client import ClickHouseUnavailable
 from analytics.queries import MessageEvents, TimelineEvent
 from cluster.ids import new_id
 from cluster.journal.journal import Journal, Unavailable
 from cluster.message.envelope_sender import envelope_sender
 from cluster.settings import CaptureSettings
+from cluster.smtpd.envelope import ReceivedMessage
 from cluster.tracking.tokens import Recipient
 from cluster.vault import Vault
 from tests.domains import SECRET

@@ -4,7 +4,7 @@ import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from actors.smtpd import certificate
+from cluster.smtpd import certificate
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 

@@ -5,7 +5,7 @@ import asyncio
 
 import pytest
 
-from actors.smtpd.server import Answer, Behaviour, ReceivedMessage, ServerAction, ServerOptions, ServerReply, Then
+from cluster.smtpd.server import Answer, Behaviour, ReceivedMessage, ServerAction, ServerOptions, ServerReply, Then
 from tests.integration.capture.peers import Peer, RawClient
 
 START = b"MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.org>\r\n"

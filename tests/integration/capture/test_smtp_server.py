@@ -6,7 +6,7 @@ import ssl
 import aiosmtplib
 import pytest
 
-from actors.smtpd.server import Extension, ServerOptions
+from cluster.smtpd.server import Extension, ServerOptions
 from tests.integration.capture.peers import Peer, RawClient, no_verification
 
 START = b"MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.org>\r\n"

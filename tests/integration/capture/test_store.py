@@ -11,8 +11,8 @@ import pytest
 
 from actors.capture import store as store_module
 from actors.capture.store import MessageStore
-from actors.smtpd.envelope import ReceivedMessage
 from cluster.message.envelope_sender import envelope_sender
+from cluster.smtpd.envelope import ReceivedMessage
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 

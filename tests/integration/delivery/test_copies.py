@@ -4,11 +4,11 @@ import pytest
 
 from actors.compose.transform import Addressee, Growth, SharedBy, Text
 from actors.delivery.contents import LARGE_BYTES
-from actors.smtpd.envelope import Answer, Behaviour, ReceivedMessage, ServerReply
 from cluster.journal.journal import Journal
 from cluster.journal.records import Address, BodyPart, Content, encode
 from cluster.message.forms import Values
 from cluster.policy.lifecycle import Status
+from cluster.smtpd.envelope import Answer, Behaviour, ReceivedMessage, ServerReply
 from tests.integration.delivery.world import World, a_world
 from tests.integration.journal.builders import a_message
 from tests.unit.compose.reading import read, text_of

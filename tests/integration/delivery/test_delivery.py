@@ -10,13 +10,13 @@ from dnslib import MX, RCODE
 from psycopg import AsyncConnection
 
 from actors.delivery.ownership import Superseded
-from actors.smtpd.envelope import Answer, Behaviour, ServerAction, ServerReply
 from cluster.events import Bounced, Deferred, Delivered, Dropped
 from cluster.journal.journal import Journal
 from cluster.journal.records import Address, DueDelivery, PreparedPersonalization
 from cluster.policy.lifecycle import Status
 from cluster.policy.routes.mx import FAILURE_TTL_S
 from cluster.routing.offer import OfferAnswer
+from cluster.smtpd.envelope import Answer, Behaviour, ServerAction, ServerReply
 from tests.integration.delivery.world import DELIVERY, World, a_world
 from tests.integration.journal.builders import a_message
 

@@ -15,13 +15,13 @@ import pytest
 from actors.delivery.committer import UNSTORABLE
 from actors.delivery.ledger import Ledger, LedgerInUse
 from actors.delivery.site import CLAIMED_PER_CONNECTION
-from actors.smtpd.envelope import Answer, Behaviour, ServerReply
 from actors.supervisor import Supervisor
 from cluster.events import Bounced, Delivered
 from cluster.installation.embedded import EmbeddedPostgres
 from cluster.journal.journal import Journal, Rejected, Unavailable, migrate
 from cluster.journal.records import DueDelivery, NewMessage, Outcome, OutcomeWithEvent
 from cluster.policy.lifecycle import Status
+from cluster.smtpd.envelope import Answer, Behaviour, ServerReply
 from cluster.suppression.lists import SuppressionList
 from tests.integration.delivery.world import DELIVERY, MAX_WAIT_S, SMTP, World, a_world
 from tests.integration.journal.builders import a_message, with_event

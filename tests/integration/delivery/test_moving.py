@@ -8,11 +8,11 @@ import msgspec
 import pytest
 
 from actors.delivery.ownership import Ownership
-from actors.smtpd.envelope import Behaviour, ServerReply
 from cluster.journal.journal import Journal
 from cluster.journal.queue_control import QueueFilter, QueueMark, UnfinishedDelivery, Wait
 from cluster.journal.records import DueDelivery
 from cluster.policy.lifecycle import Status
+from cluster.smtpd.envelope import Behaviour, ServerReply
 from tests.integration.delivery.world import DELIVERY, World, a_world
 from tests.integration.journal.builders import a_message
 

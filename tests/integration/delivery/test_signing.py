@@ -10,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
-from actors.smtpd.envelope import Answer, Behaviour, ReceivedMessage, ServerReply
 from cluster.events import Deferred, Dropped
 from cluster.journal.journal import Journal
 from cluster.journal.records import Address, NewMessage, PreparedPersonalization
 from cluster.policy.lifecycle import Status
+from cluster.smtpd.envelope import Answer, Behaviour, ReceivedMessage, ServerReply
 from cluster.tenancy.domains.domain import RETIRED_KEPT, WRONG_SHOWN, DomainState, SenderDomain
 from cluster.vault import Vault
 from tests.dkim_verifier import verdicts

@@ -8,12 +8,12 @@ import psycopg
 import pytest
 from dnslib import MX
 
-from actors.smtpd.envelope import Behaviour, ServerReply
 from cluster.events import Bounced, Delivered, Dropped
 from cluster.journal.journal import Journal
 from cluster.journal.records import Claimed, DueDelivery
 from cluster.journal.suppressions import NewSuppression
 from cluster.policy.lifecycle import Status
+from cluster.smtpd.envelope import Behaviour, ServerReply
 from cluster.suppression.lists import ALL_SUPPRESSED, SuppressionList
 from tests.integration.delivery.world import World, a_world
 from tests.integration.journal.builders import a_message

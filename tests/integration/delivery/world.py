@@ -25,8 +25,6 @@ from actors.delivery.parts import Dependencies
 from actors.delivery.signing import SendingDomains
 from actors.delivery.tls_dialer import TlsDialer
 from actors.scheduler import Scheduler
-from actors.smtpd.envelope import Answer, Behaviour, ReceivedMessage
-from actors.smtpd.server import SmtpServer
 from cluster.dkim_keys import generate_ed25519_key, record_name, record_text
 from cluster.events import Event, Processed, decode_batch
 from cluster.journal.journal import Journal
@@ -41,6 +39,8 @@ from cluster.routing.active_policy import ActivePolicy
 from cluster.routing.dispatcher import Dispatcher
 from cluster.routing.router import Router
 from cluster.settings import DeliverySettings, DnsSettings, SmtpSettings, TlsSettings
+from cluster.smtpd.envelope import Answer, Behaviour, ReceivedMessage
+from cluster.smtpd.server import SmtpServer
 from cluster.tasks import Tasks
 from cluster.templates.store import CompiledTemplates
 from cluster.tenancy.directory import TenantDirectory

@@ -11,13 +11,13 @@ import pytest
 
 from actors.smtp import tls
 from actors.smtp.tls import SESSION_S, ResumingContext
-from actors.smtpd.certificate import server_context
 from cluster.policy.replies.stage import Stage
 from cluster.policy.routes.next_hop import Credentials
 from cluster.policy.tls.level import AuthNeeds, TlsLevel
 from cluster.policy.tls.mta_sts import StsMode
 from cluster.policy.tls.policy import DomainTls
 from cluster.policy.tls.report import report
+from cluster.smtpd.certificate import server_context
 from tests.certificates import Authority
 from tests.integration.smtp.client import DATA, ENVELOPE, connected
 from tests.integration.smtp.conftest import HOST

@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from actors.smtpd.envelope import Answer, Extension, ReceivedMessage, ServerOptions
-from actors.smtpd.protocol import Service
 from benchmarks.flight_session import FlightSession
 from benchmarks.sink import Manner, Sink, SinkBehavior
 from benchmarks.sink_log import ConnectionEnded, Line, Receipt
+from cluster.smtpd.envelope import Answer, Extension, ReceivedMessage, ServerOptions
+from cluster.smtpd.protocol import Service
 
 MESSAGE = b"Message-ID: <m@example.com>\r\n\r\nhello\r\n"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from actors.smtp.tls import SESSION_S, ResumingContext, client_context, server_name
-from actors.smtpd.certificate import server_context
 from cluster.policy.tls.level import TlsLevel
+from cluster.smtpd.certificate import server_context
 
 
 @pytest.mark.parametrize("level", TlsLevel)

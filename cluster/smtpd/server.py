@@ -10,7 +10,8 @@ import ssl
 
 from msgspec import Struct
 
-from actors.smtpd.envelope import (
+from cluster.metrics import Counter, Gauge
+from cluster.smtpd.envelope import (
     Answer,
     Behaviour,
     Extension,
@@ -21,9 +22,8 @@ from actors.smtpd.envelope import (
     ServerReply,
     Then,
 )
-from actors.smtpd.protocol import Service
-from actors.smtpd.session import ServerSession
-from cluster.metrics import Counter, Gauge
+from cluster.smtpd.protocol import Service
+from cluster.smtpd.session import ServerSession
 
 __all__ = [
     "Answer",

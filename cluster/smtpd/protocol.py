@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import cast
 
-from actors.smtpd.envelope import Answer, Behaviour, OnMessage, ServerAction, ServerOptions, ServerReply, Then
+from cluster.smtpd.envelope import Answer, Behaviour, OnMessage, ServerAction, ServerOptions, ServerReply, Then
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ LF is refused. Octets of BDAT (RFC 3030) are taken unchanged.
 
 from enum import Enum, auto
 
-from actors.smtpd.protocol import Service
+from cluster.smtpd.protocol import Service
 
 _END = b"\r\n.\r\n"
 

@@ -8,7 +8,7 @@ import re
 
 from msgspec import Struct
 
-from actors.smtpd.envelope import Extension, ServerReply
+from cluster.smtpd.envelope import Extension, ServerReply
 
 _PATH = re.compile(
     r"""<(?:@[^:<>\s]+:)?                          # a source route is ignored, as RFC 5321 §3.6.1 allows

@@ -9,10 +9,10 @@ import logging
 from collections.abc import Callable
 from inspect import isawaitable
 
-from actors.smtpd import syntax
-from actors.smtpd.content import ContentReader, Problem
-from actors.smtpd.envelope import Answer, Extension, ReceivedMessage, ServerReply, Then
-from actors.smtpd.protocol import RECEIVING, ServerProtocol, ServerState, Service
+from cluster.smtpd import syntax
+from cluster.smtpd.content import ContentReader, Problem
+from cluster.smtpd.envelope import Answer, Extension, ReceivedMessage, ServerReply, Then
+from cluster.smtpd.protocol import RECEIVING, ServerProtocol, ServerState, Service
 
 log = logging.getLogger(__name__)
 
