@@ -99,6 +99,7 @@ async def delivery(context: Context, links: Links) -> "Deliverer":
             SendingDomains(journal, context.vault, directory),
             CompiledTemplates(journal, Version),
             marker,
+            lambda: token_keys.newest,
             settings.message,
             lambda content: tracking_transform(
                 content.tracking, token_keys.newest, [part.type for part in content.parts]

@@ -119,6 +119,13 @@ class GroupResubscribed(_Engagement, frozen=True, kw_only=True, tag="group_resub
     asm_group_id: int = 0
 
 
+class SpamReported(_Event, frozen=True, kw_only=True, tag="spam_report"):
+    """The recipient reported the message as spam, and the host of the mailbox told us (RFC 5965)."""
+
+    reason: str = ""
+    """The type of the report, such as ``abuse``."""
+
+
 class WebhookDisabled(Struct, frozen=True, kw_only=True, tag_field="event", tag="webhook_disabled", gc=False):
     """An endpoint is posted to no more, because it fails. An event of a tenant, not of a message."""
 
@@ -196,7 +203,7 @@ _PLACES = 100_000
 """Of the events of one row in ``numbered``."""
 
 Engagement = Opened | Clicked | Unsubscribed | GroupUnsubscribed | GroupResubscribed
-Event = Processed | Deferred | Delivered | Bounced | Dropped | Engagement
+Event = Processed | Deferred | Delivered | Bounced | Dropped | SpamReported | Engagement
 
 Logged = Event | WebhookDisabled | WebhookAttempt
 

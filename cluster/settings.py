@@ -159,6 +159,9 @@ class DeliverySettings(_Section, frozen=True, kw_only=True):
     """A newly accepted delivery is offered to its owner directly; the scheduler picks it up only after this."""
     lifetime_s: float = 259200.0
     """A message that is not delivered this long after its send time bounces."""
+    dsn_window_s: float = 0.0
+    """For so long after a host took a message it counts as sent, not as delivered: the host may still report a failure,
+    to bounce.bind. 0: it counts as delivered at once, and a later report still makes it bounced."""
     retry_schedule_s: tuple[float, ...] = (60, 300, 900, 1800, 3600, 7200, 14400)
     """Delays between attempts after transient failures; the last one repeats until the lifetime ends."""
 

@@ -44,6 +44,7 @@ MAY_BE_ZERO = frozenset(
         "limits.messages_per_day",
         "delivery.messages_per_s_per_site",
         "delivery.connection_idle_s",
+        "delivery.dsn_window_s",
         "delivery.offer_grace_s",
         "delivery.stop_wait_s",
         "dns.stale_s",

@@ -135,7 +135,7 @@ def _moves(recorded: Sequence[Effect]) -> Iterator[Moved | str]:
 
 def _of_statement(name: str, group: list[Effect], retried: dict[str, Status]) -> Iterator[Moved | str]:
     """``retried``: the messages whose outcome the transaction has deleted, and their former final statuses."""
-    ended = {effect.message_id: effect.after for effect in group if effect.is_outcome and effect.after}
+    ended = {e.message_id: e.after for e in group if e.is_outcome and e.after and e.before is None}
     gone: dict[str, list[Status]] = {}
     anew = set()
     for effect in group:

@@ -7,6 +7,7 @@ from cluster.tracking.tokens import (
     Recipient,
     RecipientTokens,
     Target,
+    TokenKey,
     click_suffix,
     open_suffix,
     unsubscribe_suffix,
@@ -15,6 +16,10 @@ from cluster.vault import Vault
 from tests.domains import SECRET
 
 ALL_MAIL = Preferences()
+
+
+A_KEY = TokenKey(1, bytes(range(32)))
+"""A key for what is not read again."""
 
 
 def token_keys(journal: Journal) -> TokenKeys:

@@ -11,7 +11,7 @@ from msgspec import Struct
 from actors.capture import mime_view
 from cluster.ids import is_id
 from cluster.installation.private_files import make_folder
-from cluster.message.envelope_sender import envelope_sender, message_of
+from cluster.message.return_address import beginning, message_of
 from cluster.smtpd.envelope import ReceivedMessage
 
 _SCHEMA_VERSION = 2
@@ -163,4 +163,4 @@ def to_captured(row: tuple[Any, ...]) -> Captured:
 
 def sender_of(message_id: str) -> str:
     """The part of the envelope sender that names a message; with a character that no address has for no message id."""
-    return envelope_sender(message_id, "") if is_id("msg_", message_id) else "\n"
+    return beginning(message_id) if is_id("msg_", message_id) else "\n"

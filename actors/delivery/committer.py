@@ -42,7 +42,9 @@ class Committer:
     given_up = Counter("postray_outcomes_given_up_total", "Outcomes that the journal refused, which is a defect.")
     waiting = Gauge("postray_outcomes_waiting", "Outcomes not yet in the journal.", lambda self: self.uncommitted)
 
-    def __init__(self, journal: Journal, ledger: Ledger) -> None:
+    def __init__(self, journal: Journal, ledger: Ledger, window_s: float = 0.0) -> None:
+        """``window_s``: for how long after a host took a message its failure may be reported."""
+        self._window_s = window_s
         self._journal = journal
         self._ledger = ledger
         self._keys: set[tuple[str, int]] = set()
@@ -73,7 +75,7 @@ class Committer:
 
     async def _settle(self, batch: list[Entry]) -> None:
         try:
-            settlement = await self._journal.queue.settle(batch)
+            settlement = await self._journal.queue.settle(batch, window_s=self._window_s)
         except Rejected as error:
             log.error("entries rejected entries=%d first=%s reason=%r", len(batch), _key(batch[0]), error.reason)
             for entry in batch if len(batch) > 1 else ():
@@ -122,7 +124,7 @@ class Committer:
     async def _commit(self, batch: list[OutcomeWithEvent]) -> None:
         while True:
             try:
-                await self._journal.queue.commit(batch, owner=self._owner)
+                await self._journal.queue.commit(batch, owner=self._owner, window_s=self._window_s)
                 break
             except Unavailable as error:
                 log.warning("outcomes wait for the journal outcomes=%d reason=%r", len(batch), error.reason)

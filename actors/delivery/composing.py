@@ -8,7 +8,7 @@ compete with it. Large messages would block the loop, so they are composed in a 
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from msgspec import Struct
@@ -29,8 +29,8 @@ from cluster.journal.excerpts import decode_references
 from cluster.journal.journal import Journal
 from cluster.journal.records import Claimed, PreparedPersonalization, decode_personalization
 from cluster.message.composable import NOT_COMPOSED
-from cluster.message.envelope_sender import envelope_sender
 from cluster.message.header_fields import NotComposable, address
+from cluster.message.return_address import Named, Purpose, return_address
 from cluster.peers import PeerGone
 from cluster.policy.routes.domains import domain_of
 from cluster.routing.offer import Shared, decode_shared
@@ -39,6 +39,7 @@ from cluster.templates.compiled import Filled, TextFault
 from cluster.templates.handlebars.errors import TooMuch
 from cluster.templates.store import CompiledTemplates
 from cluster.templates.texts import TemplateUse
+from cluster.tracking.tokens import TokenKey
 
 log = logging.getLogger(__name__)
 
@@ -90,8 +91,8 @@ class ComposeOrder(Struct, frozen=True):
 
 
 class Composer:
-    """Prepares jobs. ``marker`` names each message while it is worked on. ``limits`` apply to composed messages.
-    ``transform_of`` gives a request's transform."""
+    """Prepares jobs. ``marker`` names each message while it is worked on. ``newest_key`` gives the key of envelope
+    senders. ``limits`` apply to composed messages. ``transform_of`` gives a request's transform."""
 
     def __init__(
         self,
@@ -99,6 +100,7 @@ class Composer:
         sending_domains: SendingDomains,
         templates: CompiledTemplates[Version],
         marker: Marker,
+        newest_key: Callable[[], TokenKey],
         limits: MessageSettings = DEFAULT_LIMITS,
         transform_of: TransformOf = untransformed,
     ) -> None:
@@ -108,6 +110,7 @@ class Composer:
         self._sending_domains = sending_domains
         self._templates = templates
         self._marker = marker
+        self._newest_key = newest_key
         self._limits = limits
         self._at_hand = Contents(limits, transform_of)
         self._expected: dict[str, Shared] = {}
@@ -203,7 +206,7 @@ class Composer:
             else:
                 slot = self._marker.name(order.deliveries[0])
                 assert isinstance(order.sending, SendingDomain)
-                made.append(_held_to(self._limits.max_bytes, order, next(wires), order.sending.return_path))
+                made.append(_held_to(self._limits.max_bytes, order, next(wires), order.sending, self._newest_key()))
                 self._marker.done(slot)
         return made
 
@@ -289,11 +292,11 @@ def _grown(
     return filled, skeleton.growth(personalization, values_bytes, filled)
 
 
-def _held_to(most_bytes: int, order: ComposeOrder, wire: WireMessage, return_path: str) -> Made:
+def _held_to(most_bytes: int, order: ComposeOrder, wire: WireMessage, sending: SendingDomain, key: TokenKey) -> Made:
     if len(wire.data) > most_bytes:
         size = len(wire.data)
         return _not_composed(order, NotComposable(f"the message has {size} bytes, more than {most_bytes}"))
-    return _addressed(order, wire, return_path)
+    return _addressed(order, wire, sending, key)
 
 
 def _not_composed(order: ComposeOrder, fault: NotComposable) -> Made:
@@ -328,7 +331,7 @@ def _campaign(order: ComposeOrder) -> str:
     return order.deliveries[0].batch_id or (categories[0] if categories else "")
 
 
-def _addressed(order: ComposeOrder, wire: WireMessage, return_path: str) -> Made:
+def _addressed(order: ComposeOrder, wire: WireMessage, sending: SendingDomain, key: TokenKey) -> Made:
     """The job, and the deliveries whose addresses fit no SMTP command: these fail without affecting the others."""
     on_wire: list[str] = []
     deliveries: list[Claimed] = []
@@ -341,9 +344,14 @@ def _addressed(order: ComposeOrder, wire: WireMessage, return_path: str) -> Made
             made.append(Uncomposed(delivery, f"{NOT_COMPOSED}{fault}"))
     if deliveries:
         message_id = order.deliveries[0].message_id
-        envelope = Envelope(
-            envelope_sender(message_id, return_path), tuple(on_wire), wire.smtputf8, envelope_id=message_id
+        named = Named(
+            purpose=Purpose.REPORTS,
+            tenant_number=sending.tenant_number,
+            message_id=message_id,
+            recipient_no=deliveries[0].recipient_no if len(deliveries) == 1 else None,
         )
+        sender = return_address(key, named, sending.return_path)
+        envelope = Envelope(sender, tuple(on_wire), wire.smtputf8, envelope_id=message_id)
         categories = order.compiled.content.categories
         made.append(
             Job(

@@ -41,7 +41,7 @@ class Circumstances(Struct, frozen=True, kw_only=True):
     """In [0, 1)."""
     site: str
     acceptance: Transition
-    """ACCEPTED if the host is the recipient's own, RELAYED behind a smarthost."""
+    """ACCEPTED if the host is the recipient's own and its word is final, RELAYED else."""
     retry_schedule_s: tuple[float, ...]
     """The site's schedule; a class of failures may have its own, within its bounds."""
     lifetime_s: float = inf

@@ -88,7 +88,7 @@ class Parts:
 
     def _make_reporting(self, deps: Dependencies, clock: Callable[[], float]) -> None:
         """From the end of a transaction to the journal."""
-        self.committer = Committer(deps.journal, deps.ledger)
+        self.committer = Committer(deps.journal, deps.ledger, deps.settings.dsn_window_s)
         self.giving_back = GivingBack(deps.journal, self.ownership, self.held)
         self.automation = Automation(deps.journal, self.giving_back, clock)
         self.reporter = Reporter(
@@ -101,6 +101,7 @@ class Parts:
             self.turns,
             self.lanes,
             lifetime_s=deps.settings.lifetime_s,
+            awaits_reports=deps.settings.dsn_window_s > 0,
             random=deps.random,
             clock=clock,
         )

@@ -36,7 +36,8 @@ log = logging.getLogger(__name__)
 
 
 class Reporter:
-    """``lifetime_s``: how long a delivery is tried if shaping sets no lifetime. ``clock``: monotonic seconds."""
+    """``lifetime_s``: how long a delivery is tried if shaping sets no lifetime. ``awaits_reports``: whether a host that
+    took a message may still report its failure. ``clock``: monotonic seconds."""
 
     attempts = Counters("postray_attempts_total", "Attempts at deliveries, by what came of them.", "result", Judgement)
 
@@ -52,6 +53,7 @@ class Reporter:
         lanes: OwnLanes,
         *,
         lifetime_s: float,
+        awaits_reports: bool,
         random: Callable[[], float],
         clock: Callable[[], float],
     ) -> None:
@@ -64,6 +66,7 @@ class Reporter:
         self._turns = turns
         self._lanes = lanes
         self._lifetime_s = lifetime_s
+        self._awaits_reports = awaits_reports
         self._random = random
         self._clock = clock
 
@@ -144,7 +147,7 @@ class Reporter:
             now=utc_now(),
             jitter=self._random(),
             site=site.destination.site,
-            acceptance=Transition.RELAYED if site.destination.is_relay else Transition.ACCEPTED,
+            acceptance=Transition.RELAYED if site.destination.is_relay or self._awaits_reports else Transition.ACCEPTED,
             retry_schedule_s=limits.retry_schedule_s,
             lifetime_s=limits.lifetime_s,
             default_lifetime_s=self._lifetime_s,

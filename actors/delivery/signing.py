@@ -40,6 +40,8 @@ class SendingDomain(Struct, frozen=True):
     signer: Signer
     return_path: str
     """The host of the envelope's sender."""
+    tenant_number: int
+    """Of the tenant that has it; envelope senders name it."""
 
 
 class NoSendingDomain(Struct, frozen=True):
@@ -90,7 +92,7 @@ class SendingDomains:
         mail, and both keys are sealed with one secret."""
         try:
             keys = {key.selector: load_private_key(self._vault.open(key.sealed_private_key)) for key in signing.keys}
-            return SendingDomain(Signer(signing.domain, keys), signing.return_path)
+            return SendingDomain(Signer(signing.domain, keys), signing.return_path, signing.tenant_number)
         except WrongKey as error:
             remedy = str(error)
         except (ValueError, NotComposable) as error:

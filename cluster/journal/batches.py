@@ -43,7 +43,8 @@ class Batches(JournalPart):
                 return None
             tallies = await rows(connection, "batch_tallies", batch_id=batch_id)
             held = await rows(connection, "batch_held", batch_id=batch_id)
-        return batch_state(batch_id, batch[0][0], tallies, held)
+        created_at, awaits_reports = batch[0]
+        return batch_state(batch_id, created_at, tallies, held, awaits_reports=awaits_reports)
 
     async def cancel(self, tenant_id: str, batch_id: str) -> int | None:
         """Cancel every message of a batch none of whose recipients was claimed. No message that is in the batch now can
@@ -98,7 +99,9 @@ class Batches(JournalPart):
         return len(whole), [row for row in page if row[0] in unclaimed]
 
 
-def batch_state(batch_id: str, created_at: datetime, tallies: list[Row], held: list[Row]) -> BatchCounts:
+def batch_state(
+    batch_id: str, created_at: datetime, tallies: list[Row], held: list[Row], *, awaits_reports: bool
+) -> BatchCounts:
     """A batch's counts from its tallies (status or None for accepted, messages, last change) and from the messages
     that actors hold now (status, messages). Accepted messages that are in neither are queued."""
     counts = dict.fromkeys(Status, 0)
@@ -121,7 +124,7 @@ def batch_state(batch_id: str, created_at: datetime, tallies: list[Row], held: l
         created_at=created_at,
         total=total,
         by_status=counts,
-        completed_at=last_at if total and not unfinished else None,
+        completed_at=last_at if total and not unfinished and not awaits_reports else None,
     )
 
 

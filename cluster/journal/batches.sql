@@ -7,7 +7,9 @@ INSERT INTO batches (id, tenant_id) VALUES (%(id)s, %(tenant_id)s)
 SELECT EXISTS (SELECT FROM batches WHERE id = %(batch_id)s AND tenant_id = %(tenant_id)s)
 
 -- name: batch
-SELECT created_at FROM batches WHERE id = %(batch_id)s AND tenant_id = %(tenant_id)s
+-- Whether hosts may still report failures of its messages, too.
+SELECT created_at, EXISTS (SELECT FROM report_windows WHERE batch_id = batches.id) FROM batches
+WHERE id = %(batch_id)s AND tenant_id = %(tenant_id)s
 
 -- name: batch_tallies
 SELECT status::text, sum(messages)::bigint, max(last_at) FROM batch_tallies WHERE batch_id = %(batch_id)s GROUP BY status

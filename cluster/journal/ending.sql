@@ -53,21 +53,22 @@ WHERE d.message_id = ANY (ARRAY[t.message_id]) AND d.recipient_no = ANY (ARRAY[t
 
 -- name: fold_finished
 -- moves: nothing
--- Ends messages all of whose recipients are finished; the outcome is the fold of theirs. Returns the changes to the
--- batches' tallies.
+-- Ends messages all of whose recipients are finished; the outcome is the fold of theirs, and keeps each where they
+-- differ. Returns the changes to the batches' tallies.
 WITH whole AS (
     SELECT tenant_id, message_id, min(batch_id) AS batch_id, min(status) AS status, max(attempts) AS attempts,
         CASE WHEN bool_and(status = 'failed' AND coalesce(starts_with(error_message, %(suppressed)s), false))
             THEN %(all_suppressed)s
             ELSE coalesce(min(error_message) FILTER (WHERE NOT starts_with(error_message, %(suppressed)s)),
-                min(error_message)) END AS error_message
+                min(error_message)) END AS error_message,
+        CASE WHEN min(status) < max(status) THEN array_agg(status ORDER BY recipient_no) END AS recipients
     FROM deliveries WHERE message_id = ANY (%(message_ids)s::text[])
     GROUP BY tenant_id, message_id HAVING min(status) > 'sending'
 ), gone AS (
     DELETE FROM deliveries USING whole WHERE deliveries.message_id = ANY (ARRAY[whole.message_id])
 ), kept AS (
-    INSERT INTO outcomes (tenant_id, message_id, status, finished_at, retry_count, error_message)
-    SELECT tenant_id, message_id, status, %(at)s, greatest(attempts - 1, 0), error_message FROM whole
+    INSERT INTO outcomes (tenant_id, message_id, status, finished_at, retry_count, error_message, recipients)
+    SELECT tenant_id, message_id, status, %(at)s, greatest(attempts - 1, 0), error_message, recipients FROM whole
 )
 SELECT batch_id, status::text, count(*) FROM whole WHERE batch_id IS NOT NULL GROUP BY batch_id, status
 

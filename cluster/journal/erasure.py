@@ -28,6 +28,8 @@ STEPS = (
     "erase_suppression_imports",
     "erase_webhook_bundles",
     "erase_webhooks",
+    "erase_complaints",
+    "erase_mail_in",
     "erase_idempotency_keys",
     "erase_usage",
     "erase_suspensions",

@@ -25,6 +25,8 @@ WITH page AS (
     DELETE FROM requests WHERE id = ANY (ARRAY (SELECT DISTINCT request_id FROM page))
 ), s AS (
     DELETE FROM strikes WHERE request_id = ANY (ARRAY (SELECT DISTINCT request_id FROM page))
+), w AS (
+    DELETE FROM report_windows USING page WHERE report_windows.message_id = ANY (ARRAY[page.id])
 )
 DELETE FROM messages USING page
 WHERE messages.tenant_id = ANY (ARRAY[page.tenant_id]) AND messages.id = ANY (ARRAY[page.id])
@@ -104,6 +106,14 @@ DELETE FROM webhook_bundles WHERE ctid = ANY (ARRAY (
 -- With how they answered, and what became owed to them since the step before.
 DELETE FROM webhooks WHERE id = ANY (ARRAY (
     SELECT id FROM webhooks WHERE tenant_id = %(id)s ORDER BY id LIMIT %(limit)s))
+
+-- name: erase_complaints
+DELETE FROM complaints WHERE tenant_id = %(id)s AND (message_id, recipient_no) IN (
+    SELECT message_id, recipient_no FROM complaints WHERE tenant_id = %(id)s
+    ORDER BY message_id, recipient_no LIMIT %(limit)s)
+
+-- name: erase_mail_in
+DELETE FROM mail_in WHERE id = ANY (ARRAY (SELECT id FROM mail_in WHERE tenant_id = %(id)s LIMIT %(limit)s))
 
 -- name: erase_idempotency_keys
 DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY (

@@ -17,6 +17,7 @@ from cluster.journal.idempotency_keys import IdempotencyKeys
 from cluster.journal.images import Images
 from cluster.journal.intake import Acceptance
 from cluster.journal.known_names import KnownNames
+from cluster.journal.mail_in import MailIn
 from cluster.journal.membership import Membership
 from cluster.journal.messages import Messages
 from cluster.journal.operator_tokens import OperatorTokens
@@ -103,6 +104,7 @@ class Journal:
         self.queue_control = QueueControl(database)
         self.fates = Fates(database)
         self.known_names = KnownNames(database)
+        self.mail_in = MailIn(database)
         self.tls_results = TlsResultCounts(database)
         self.warm_up = WarmUps(database)
         self.webhooks = Webhooks(database)

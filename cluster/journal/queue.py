@@ -14,6 +14,7 @@ from cluster.events import Delivered, Event, encode_batch
 from cluster.journal.database import JournalPart, Row, execute, rows
 from cluster.journal.ending import ends, finish, tally
 from cluster.journal.event_log import append
+from cluster.journal.mail_in import open_windows
 from cluster.journal.records import (
     Claimed,
     ClaimSuppression,
@@ -57,15 +58,16 @@ class Queue(JournalPart):
         )
         return [_claimed(*row) for row in claimed]
 
-    async def commit(self, results: Sequence[OutcomeWithEvent], *, owner: int) -> None:
+    async def commit(self, results: Sequence[OutcomeWithEvent], *, owner: int, window_s: float = 0.0) -> None:
         """Write outcomes, their events and the entries of suppression lists in one transaction. A deferral applies only
-        to deliveries that ``owner`` has claimed."""
+        to deliveries that ``owner`` has claimed. ``window_s``: for how long after a host took a message its failure may
+        be reported, 0 for no time."""
         at = datetime.now(UTC)
         events = [event for _, event in results]
         ended = [o for o, _ in results if o.status is not Status.QUEUED]
         deferred = [o for o, _ in results if o.status is Status.QUEUED]
         listed = [o.listed for o in ended if isinstance(o, ListedOutcome)]
-        if not listed and all(o.sole_recipient for o in ended):
+        if not listed and not window_s and all(o.sole_recipient for o in ended):
             async with self._database.connection() as connection:
                 await self._commit_sole(connection, ended, deferred, events, at, owner)
             return
@@ -76,6 +78,8 @@ class Queue(JournalPart):
             await tally(connection, self._database.shard, changes, at)
             if listed:
                 await suppress(connection, listed)
+            if window_s:
+                await open_windows(connection, ended, window_s, at)
 
     async def _commit_sole(
         self,
@@ -101,10 +105,10 @@ class Queue(JournalPart):
             **ends(ended),
         )
 
-    async def settle(self, accepted: Sequence[tuple[Outcome, Delivered]]) -> Settlement:
+    async def settle(self, accepted: Sequence[tuple[Outcome, Delivered]], *, window_s: float = 0.0) -> Settlement:
         """Finish deliveries that a host accepted from a former life of an actor, whichever actor owns them now. Call
         this before the leases of that life are taken back. A repeated call only writes the events, whose ids are
-        stable, to the log again.
+        stable, to the log again. ``window_s``: as in ``commit``.
         """
         at = datetime.now(UTC)
         outcomes = [outcome for outcome, _ in accepted]
@@ -117,6 +121,8 @@ class Queue(JournalPart):
             changes = await finish(connection, standing, at)
             await append(connection, [event for _, event in accepted])
             await tally(connection, self._database.shard, changes, at)
+            if window_s:
+                await open_windows(connection, standing, window_s, at)
         again = sum(now > then for now, then in times)
         return Settlement(len(standing), len(outcomes) - len(standing), again)
 

@@ -186,6 +186,8 @@ class SigningDomain(Struct, frozen=True, kw_only=True):
     """The author's domain or a parent of it: the ``d=`` of the signatures."""
     return_path: str
     """The host of the envelope's sender."""
+    tenant_number: int
+    """Of the tenant that has it; envelope senders name it."""
     keys: tuple[DkimKey, ...]
     """The active keys, RSA first, one of each algorithm."""
 

@@ -179,13 +179,13 @@ class SenderDomains(JournalPart):
         )
         if not found:
             return None
-        sender_domain, return_path = found[0][:2]
+        sender_domain, return_path, number = found[0][:3]
         keys = tuple(
             DkimKey(algorithm=algorithm, selector=selector, sealed_private_key=bytes(sealed))
-            for _, _, algorithm, selector, sealed in found
+            for _, _, _, algorithm, selector, sealed in found
             if sealed is not None
         )
-        return SigningDomain(domain=sender_domain, return_path=return_path, keys=keys)
+        return SigningDomain(domain=sender_domain, return_path=return_path, tenant_number=number, keys=keys)
 
     async def _domains(self, statement: str, /, **parameters: Any) -> list[SenderDomain]:
         async with self._database.connection() as connection:

@@ -125,9 +125,10 @@ WHERE domain_id = %(id)s AND selector = ANY (%(selectors)s) AND state = 'pending
 
 -- name: signing
 -- domains: the author's domain and its parents. One row per active key, RSA first; one without a key if there is none.
-SELECT DISTINCT ON (k.algorithm) s.domain, concat(nullif(s.subdomain, '') || '.', s.domain), k.algorithm, k.selector, k.sealed_private_key
+SELECT DISTINCT ON (k.algorithm) s.domain, concat(nullif(s.subdomain, '') || '.', s.domain), s.number,
+    k.algorithm, k.selector, k.sealed_private_key
 FROM (
-    SELECT id, domain, subdomain FROM sender_domains
+    SELECT d.id, domain, subdomain, t.number FROM sender_domains d JOIN tenants t ON t.id = d.tenant_id
     WHERE tenant_id = %(tenant_id)s AND domain = ANY (%(domains)s) AND verified_at IS NOT NULL
         AND (domain = (%(domains)s::text[])[1] OR include_subdomains)
     ORDER BY length(domain) DESC LIMIT 1) AS s

@@ -59,7 +59,8 @@ class Transition(StrEnum):
     ACCEPTED = "accepted"
     """The recipient's own mail exchanger took responsibility (RFC 5321 §4.2.5)."""
     RELAYED = "relayed"
-    """A smarthost took responsibility; later hops are not visible to us."""
+    """A smarthost took responsibility, whose later hops are not visible to us; or a mail exchanger did, which may still
+    report a failure (``delivery.dsn_window_s``)."""
     REJECTED = "rejected"
     """The destination refused it permanently."""
     EXPIRED = "expired"
@@ -68,6 +69,10 @@ class Transition(StrEnum):
     """Its lifetime ended before any attempt."""
     GAVE_UP = "gave_up"
     """The message cannot be composed."""
+    CONFIRMED = "confirmed"
+    """No report came in the time after the host took responsibility (``delivery.dsn_window_s``)."""
+    RETURNED = "returned"
+    """A host took responsibility, and later reported that the recipient does not get it (RFC 3464)."""
     SUPPRESSED = "suppressed"
     """The recipient was on a suppression list when it was claimed."""
     SET_ASIDE = "set_aside"
@@ -115,6 +120,8 @@ _MOVES: tuple[tuple[tuple[Status | None, ...], Transition, Status], ...] = (
     # A host's reply is a fact. It counts in any status, even when the lease has passed to another owner meanwhile.
     (_RUNNING, Transition.ACCEPTED, Status.DELIVERED),
     (_RUNNING, Transition.RELAYED, Status.SENT),
+    ((Status.SENT,), Transition.CONFIRMED, Status.DELIVERED),
+    ((Status.DELIVERED, Status.SENT), Transition.RETURNED, Status.BOUNCED),
     (_RUNNING, Transition.REJECTED, Status.BOUNCED),
     (_RUNNING, Transition.EXPIRED, Status.BOUNCED),
     (_RUNNING, Transition.EXPIRED_UNTRIED, Status.FAILED),

@@ -13,6 +13,7 @@ from cluster.events import (
     GroupUnsubscribed,
     Opened,
     Processed,
+    SpamReported,
     Unsubscribed,
     name_of,
 )
@@ -53,6 +54,7 @@ def example_events(endpoint: Endpoint, now: float) -> list[OwedEvent]:
         Dropped(id=next(ids), **common, reason="Bounced Address"),
         Opened(id=next(ids), **common, **reader),
         Clicked(id=next(ids), **common, **reader, url="https://www.example.com/"),
+        SpamReported(id=next(ids), **common, reason="abuse"),
         Unsubscribed(id=next(ids), **common, **reader),
         GroupUnsubscribed(id=next(ids), **common, **reader, asm_group_id=10),
         GroupResubscribed(id=next(ids), **common, **reader, asm_group_id=10),

@@ -20,6 +20,7 @@ from cluster.events import (
     GroupUnsubscribed,
     Opened,
     Processed,
+    SpamReported,
     Unsubscribed,
     WebhookDisabled,
     name_of,
@@ -67,7 +68,7 @@ def _shown(owed: OwedEvent) -> dict[str, Any]:
 # One function for each kind of event, found by its type: a post may have a thousand.
 
 
-def _reason(event: Processed | Dropped, shown: dict[str, Any], metadata: dict[str, Any]) -> None:
+def _reason(event: Processed | Dropped | SpamReported, shown: dict[str, Any], metadata: dict[str, Any]) -> None:
     if event.reason:
         metadata["reason"] = event.reason
 
@@ -142,6 +143,7 @@ _ADDS: dict[type[Event], Callable[[Any, dict[str, Any], dict[str, Any]], None]] 
     Delivered: _attempt,
     Bounced: _bounced,
     Dropped: _reason,
+    SpamReported: _reason,
     Opened: _opened,
     Clicked: _clicked,
     Unsubscribed: _engagement,

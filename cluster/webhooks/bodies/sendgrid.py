@@ -21,6 +21,7 @@ from cluster.events import (
     GroupUnsubscribed,
     Opened,
     Processed,
+    SpamReported,
     Unsubscribed,
     WebhookDisabled,
     name_of,
@@ -88,7 +89,7 @@ def _shown(owed: OwedEvent, event: Event) -> dict[str, Any]:
 # One function for each kind of event, found by its type: a post may have a thousand.
 
 
-def _nothing(event: Processed, shown: dict[str, Any]) -> None:
+def _nothing(event: Processed | SpamReported, shown: dict[str, Any]) -> None:
     """It has no fields of its own."""
 
 
@@ -160,6 +161,7 @@ _ADDS: dict[type[Event], Callable[[Any, dict[str, Any]], None]] = {
     Delivered: _delivered,
     Bounced: _bounced,
     Dropped: _dropped,
+    SpamReported: _nothing,
     Opened: _opened,
     Clicked: _clicked,
     Unsubscribed: _engagement,

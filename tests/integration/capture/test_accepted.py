@@ -18,7 +18,7 @@ from analytics.client import ClickHouseUnavailable
 from analytics.queries import MessageEvents, TimelineEvent
 from cluster.ids import new_id
 from cluster.journal.journal import Journal, Unavailable
-from cluster.message.envelope_sender import envelope_sender
+from cluster.message.return_address import beginning
 from cluster.settings import CaptureSettings
 from cluster.smtpd.envelope import ReceivedMessage
 from cluster.tracking.tokens import Recipient
@@ -73,7 +73,7 @@ async def accepted(journal: Journal, name: str = "acme") -> tuple[str, str]:
 async def deliver(addresses: CaptureAddresses, message_id: str, to: str) -> None:
     host, _, port = addresses.smtp.rpartition(":")
     async with aiosmtplib.SMTP(hostname=host, port=int(port), start_tls=False) as client:
-        await client.sendmail(envelope_sender(message_id, "bounces.example.com"), [to], b"Subject: Hi\r\n\r\nx\r\n")
+        await client.sendmail(f"{beginning(message_id)}@bounces.example.com", [to], b"Subject: Hi\r\n\r\nx\r\n")
 
 
 async def test_from_mail_to_message_and_back(
@@ -213,7 +213,7 @@ async def test_only_on_loopback_and_in_capture_mode(tmp_path: Path, journal: Jou
     store = MessageStore(tmp_path / "capture" / "messages.sqlite3", 10)
     await store.open()
     envelope = ReceivedMessage(
-        mail_from=envelope_sender(message_id, "bounces.example.com"),
+        mail_from=f"{beginning(message_id)}@bounces.example.com",
         rcpt_to=("ada@example.org",),
         content=b"Subject: x\r\n\r\nx\r\n",
         helo="x",

@@ -11,7 +11,7 @@ import pytest
 
 from actors.capture import store as store_module
 from actors.capture.store import MessageStore
-from cluster.message.envelope_sender import envelope_sender
+from cluster.message.return_address import beginning
 from cluster.smtpd.envelope import ReceivedMessage
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -160,7 +160,7 @@ async def test_unread(tmp_path: Path) -> None:
 async def test_the_envelope_sender_names_the_message(tmp_path: Path) -> None:
     message_id = "msg_01K9ZQ4G8V2N7R5T0XWJ3C6DEF"
     senders = (
-        envelope_sender(message_id, "bounces.example.com"),
+        f"{beginning(message_id)}@bounces.example.com",
         "b+01k9zq4g8v2n7r5t0xwj3c6deg@x",
         "a@example.com",
         "b+short@x",

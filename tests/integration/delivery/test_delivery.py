@@ -13,12 +13,15 @@ from actors.delivery.ownership import Superseded
 from cluster.events import Bounced, Deferred, Delivered, Dropped
 from cluster.journal.journal import Journal
 from cluster.journal.records import Address, DueDelivery, PreparedPersonalization
+from cluster.message.return_address import Named, Purpose, read_return_address
 from cluster.policy.lifecycle import Status
 from cluster.policy.routes.mx import FAILURE_TTL_S
 from cluster.routing.offer import OfferAnswer
 from cluster.smtpd.envelope import Answer, Behaviour, ServerAction, ServerReply
+from cluster.tracking.tokens import keys_by_id
 from tests.integration.delivery.world import DELIVERY, World, a_world
 from tests.integration.journal.builders import a_message
+from tests.tracking import A_KEY
 
 
 def first(*answers: Answer) -> Callable[..., Answer]:
@@ -36,7 +39,10 @@ async def test_a_message_is_delivered_to_the_mail_exchanger(journal: Journal) ->
         assert (row.status, row.retry_count, row.error_message) == (Status.DELIVERED, 0, None)
         (envelope,) = world.taken
         assert envelope.rcpt_to == ("ada@example.com",)
-        assert envelope.mail_from == f"b+{message.id[4:].lower()}@mail.example.com"
+        assert read_return_address(envelope.mail_from, keys_by_id([A_KEY])) == Named(
+            purpose=Purpose.REPORTS, tenant_number=1, message_id=message.id, recipient_no=0
+        )
+        assert envelope.mail_from.endswith("@mail.example.com")
         assert f"Message-ID: <{message.id}@mail.example.com>".encode() in envelope.content
         (event,) = await world.events_of(message, 1)
         assert isinstance(event, Delivered)

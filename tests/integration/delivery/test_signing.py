@@ -13,6 +13,7 @@ import pytest
 from cluster.events import Deferred, Dropped
 from cluster.journal.journal import Journal
 from cluster.journal.records import Address, NewMessage, PreparedPersonalization
+from cluster.message.return_address import message_of
 from cluster.policy.lifecycle import Status
 from cluster.smtpd.envelope import Answer, Behaviour, ReceivedMessage, ServerReply
 from cluster.tenancy.domains.domain import RETIRED_KEPT, WRONG_SHOWN, DomainState, SenderDomain
@@ -149,7 +150,8 @@ async def test_a_domain_signs_for_its_sub_domains_and_gets_their_bounces(journal
         message = from_(f"news@deep.sub.{ACME}")
         await deliver(world, message)
         (envelope,) = world.taken
-        assert envelope.mail_from == f"b+{message.id[4:].lower()}@bounces.{ACME}"
+        assert message_of(envelope.mail_from) == message.id
+        assert envelope.mail_from.endswith(f"@bounces.{ACME}")
         assert envelope.content.count(f"d={ACME};".encode()) == 2
         assert f"Message-ID: <{message.id}@deep.sub.{ACME}>".encode() in envelope.content
         assert verdicts(envelope.content, shown(domains)) == [True, True]

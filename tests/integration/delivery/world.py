@@ -48,6 +48,7 @@ from cluster.vault import Vault
 from tests import domains
 from tests.integration.dns_server import DnsServer
 from tests.integration.journal.builders import a_request, a_sender_domain
+from tests.tracking import A_KEY
 
 MAX_WAIT_S = 30.0
 DELIVERY = DeliverySettings(
@@ -302,6 +303,7 @@ async def a_world(
                     SendingDomains(journal, Vault(SECRET), directory),
                     CompiledTemplates(journal, Version),
                     marker,
+                    lambda: A_KEY,
                     transform_of=transform_of,
                 ),
                 connector=Connector(resolver, dialer, smtp, "postray.test", random=random.random),

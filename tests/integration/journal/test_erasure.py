@@ -72,6 +72,10 @@ class World:
             VALUES ('wh_{name}', '{tenant_id}', 'postray', 'https://hooks.example.com/', '{{*}}');
             INSERT INTO webhook_states (webhook_id) VALUES ('wh_{name}');
             INSERT INTO webhook_bundles (webhook_id, events, count) VALUES ('wh_{name}', 'x', 1);
+            INSERT INTO mail_in (at, kind, why, sender, mailbox, tenant_id, message_id, size, digest)
+            VALUES (now(), 'failed', '', '', '', '{tenant_id}', 'msg_x', 1, '{name}');
+            INSERT INTO complaints VALUES ('{tenant_id}', 'msg_x', 0, now());
+            INSERT INTO report_windows VALUES ('{messages[0].id}', '{tenant_id}', NULL, now());
             INSERT INTO idempotency_keys (tenant_id, sandbox, key, body_sha256, message_ids)
             VALUES ('{tenant_id}', false, 'k', 'x', '{{}}');
             INSERT INTO tenant_usage (tenant_id, day, shard, messages) VALUES ('{tenant_id}', now(), 's', 1);

@@ -23,6 +23,7 @@ from cluster.tenancy.domains.domain import Held
 from cluster.vault import Vault
 from tests.domains import a_domain
 from tests.integration.journal.builders import a_message, a_request, a_tenant, waiting
+from tests.tracking import A_KEY
 
 SECRET = "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U="
 DOMAIN = "xn--bcher-kva.example"
@@ -137,7 +138,7 @@ async def test_mail_queued_with_u_labels_is_composed_and_signed(journal: Journal
     marker = Marker(tmp_path)
     marker.begin(1)
     sending = SendingDomains(journal, vault, TenantDirectory(journal))
-    composer = Composer(journal, sending, CompiledTemplates(journal, Version), marker)
+    composer = Composer(journal, sending, CompiledTemplates(journal, Version), marker, lambda: A_KEY)
     (made,) = [made async for made in composer.compose(await composer.gather([claimed]))]
     (job,) = made
     assert isinstance(job, Job)

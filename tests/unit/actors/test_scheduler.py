@@ -28,7 +28,7 @@ class Backlog:
         self.decided: list[list[int | str]] = []
         self.parked: list[tuple[str, str]] = []
         self.emptied: list[str] = []
-        self.scheduling = self.membership = self.suppressions = self.suppression_imports = self
+        self.scheduling = self.membership = self.suppressions = self.suppression_imports = self.mail_in = self
 
     async def anything_due(self) -> bool:
         return bool(self.due)
@@ -49,6 +49,9 @@ class Backlog:
         self.emptied.append(destination)
 
     async def purge_bounces(self, page: int) -> int:
+        return 0
+
+    async def confirm(self, page: int) -> int:
         return 0
 
     async def purge(self, page: int) -> int:

@@ -22,7 +22,7 @@ PEM, _ = generate_ed25519_key()
 
 def signing(*sealed: bytes, selector: str = "e1") -> SigningDomain:
     keys = tuple(DkimKey(algorithm="ed25519", selector=selector, sealed_private_key=one) for one in sealed)
-    return SigningDomain(domain="acme.example", return_path="bounces.acme.example", keys=keys)
+    return SigningDomain(domain="acme.example", return_path="bounces.acme.example", tenant_number=1, keys=keys)
 
 
 class Store:

@@ -51,6 +51,7 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "dropped": {"event": "dropped", "reason": "suppressed", "status": "5.0.0"},
     "open": CLIENT | {"event": "open", "sg_machine_open": False, "sg_content_type": "html"},
     "click": CLIENT | {"event": "click", "url": "https://example.com/a", "url_offset": {"index": 2, "type": "html"}},
+    "spam_report": {"event": "spamreport"},
     "unsubscribe": CLIENT | {"event": "unsubscribe"},
     "group_unsubscribe": CLIENT | {"event": "group_unsubscribe", "asm_group_id": 5},
     "group_resubscribe": CLIENT | {"event": "group_resubscribe", "asm_group_id": 5},
