@@ -44,6 +44,7 @@ PURE = (
     "analytics/rows.py",
     "api/admin/explanation.py",
     "api/admin/site_views.py",
+    "cluster/mail_in",
     "cluster/message/composable.py",
     "cluster/message/custom_fields.py",
     "cluster/message/header_fields.py",

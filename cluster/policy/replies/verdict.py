@@ -80,10 +80,7 @@ def judge(code: int, enhanced: str | None, text: str, stage: Stage) -> Verdict:
     # 4yz, and any reply outside a transaction: a retry cannot lose the message.
     if not 500 <= code < 600 or stage not in _TRANSACTION or rule.judgement is not None:
         return Verdict(Judgement.DEFERRED, _scope(rule, code, stage), rule.bounce_class, None, rule.name)
-    bounce_type = rule.bounce_class.bounce_type
-    if enhanced is not None and not enhanced.startswith("5."):
-        bounce_type = "soft"  # the codes contradict each other (RFC 3463 §2), so the address may be valid
-    return Verdict(Judgement.BOUNCED, _scope(rule, code, stage), rule.bounce_class, bounce_type, rule.name)
+    return _bounced(rule, enhanced, _scope(rule, code, stage))
 
 
 def judge_parting(code: int, enhanced: str | None, text: str, stage: Stage) -> Verdict:
@@ -99,6 +96,21 @@ def judge_parting(code: int, enhanced: str | None, text: str, stage: Stage) -> V
 def judge_silence(stage: Stage) -> Verdict:
     """The verdict on a connection that failed without a reply."""
     return Verdict(Judgement.DEFERRED, _scope_of_end(stage), _SILENCE.get(stage, BounceClass.CONNECTION_LOST))
+
+
+def judge_report(code: int, enhanced: str | None, text: str, *, failed: bool) -> Verdict:
+    """The verdict on what a later report says of a recipient: that delivery ``failed``, or is delayed.
+
+    ``code`` is 0 where the report has none. Then only the status and the words tell the class, so a failure is hard
+    only when they say so. The scope is the recipient: a report says nothing of the host that we gave the message to.
+    """
+    rule = RULES.first_match(code, enhanced, text, Stage.RCPT)
+    if not failed:
+        return Verdict(Judgement.DEFERRED, ReplyScope.RECIPIENT, rule.bounce_class, None, rule.name)
+    digit = str(code)[0] if code else (enhanced or "5")[0]
+    if digit != "5":  # the host tried it until the end of its lifetime
+        return expired(Verdict(Judgement.DEFERRED, ReplyScope.RECIPIENT, rule.bounce_class, None, rule.name))
+    return _bounced(rule, enhanced, ReplyScope.RECIPIENT)
 
 
 def wants_ascii(verdict: Verdict, code: int, enhanced: str | None, text: str, stage: Stage) -> bool:
@@ -129,6 +141,13 @@ def expired(last: Verdict) -> Verdict:
 def reaches(verdict: Verdict, scope: ReplyScope) -> bool:
     """Whether a verdict's scope is at least as wide as this one."""
     return _BREADTH[verdict.scope] >= _BREADTH[scope]
+
+
+def _bounced(rule: BounceRule, enhanced: str | None, scope: ReplyScope) -> Verdict:
+    bounce_type = rule.bounce_class.bounce_type
+    if enhanced is not None and not enhanced.startswith("5."):
+        bounce_type = "soft"  # the codes contradict each other (RFC 3463 §2), so the address may be valid
+    return Verdict(Judgement.BOUNCED, scope, rule.bounce_class, bounce_type, rule.name)
 
 
 def _scope_of_end(stage: Stage) -> ReplyScope:
