@@ -72,6 +72,12 @@ class Content(Struct, frozen=True, kw_only=True, omit_defaults=True):
     tracking_settings: dict[str, Any] = field(default_factory=dict)
     """As the request gave them, for reading. ``tracking`` is what acts."""
     tracking: Tracking | None = None
+    original: bytes = b""
+    """A submitted message: an RFC 5322 header and its body, with CRLF line ends and without Bcc. It is sent as it is
+    but for what docs/submission.md lists. Then parts, attachments, headers and footer are empty; ``from_``,
+    ``reply_to`` and ``subject`` repeat what its header says, for lists and searches."""
+    readdressed: bool = False
+    """Each message of ``original`` names its own recipients in To."""
 
 
 class PreparedPersonalization(Struct, frozen=True, kw_only=True, omit_defaults=True):
