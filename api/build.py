@@ -169,6 +169,7 @@ async def api(context: Context, links: Links) -> Api:
 
     token_keys = TokenKeys(journal, context.vault)
     domains = domain_manager(context, links, journal, routing.active_policy)
+    webhooks = WebhookParts(journal=journal, vault=context.vault, settings=settings.webhooks, call=links.call)
     server = ApiServer(
         settings.http,
         journal=journal,
@@ -196,12 +197,12 @@ async def api(context: Context, links: Links) -> Api:
         ),
         timeline=timeline,
         count_bounces=count_bounces,
-        webhooks=WebhookParts(journal=journal, vault=context.vault, settings=settings.webhooks, call=links.call),
+        webhooks=webhooks,
         readiness=readiness,
         limits=settings.message,
         why_full=watch.why_full,
         helo_name=settings.smtp.helo_name,
-        admin=admin(context, links, journal, directory, routing, dispatcher, timeline, domains, token_keys),
+        admin=admin(context, links, journal, directory, routing, dispatcher, timeline, webhooks, domains, token_keys),
         tokens=tokens,
         token_keys=token_keys,
         tracking=settings.tracking,
@@ -261,6 +262,7 @@ def admin(
     routing: MailRouting,
     dispatcher: Dispatcher,
     timeline: Timeline,
+    webhooks: WebhookParts,
     domains: DomainManager,
     token_keys: TokenKeys,
 ) -> Admin:
@@ -295,6 +297,7 @@ def admin(
         domains=domains,
         token_keys=token_keys,
         timeline=timeline,
+        webhooks=webhooks,
         site_of=describing.site_of,
         find_site=describing.find_site,
         tried_until=describing.tried_until,

@@ -37,6 +37,7 @@ from cluster.commands.sites import actions, resume, sites, suspend
 from cluster.commands.suppressions import suppressions
 from cluster.commands.tenants import tenants
 from cluster.commands.tracking import tracking
+from cluster.commands.webhooks import webhooks
 from cluster.context import keeps_from_work
 from cluster.entry_points import COMMANDS, NotInstalled, load
 from cluster.installation import running
@@ -108,6 +109,7 @@ for command in (
     suppressions,
     operator_token,
     tracking,
+    webhooks,
     secret,
 ):
     main.add_command(command)

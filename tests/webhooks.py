@@ -5,7 +5,9 @@ from typing import Any
 
 from analytics.feed import FeedPage
 from api.webhooks.parts import WebhookParts
+from cluster.events import WebhookAttempt
 from cluster.journal.journal import Journal
+from cluster.peers import PeerGone
 from cluster.policy.webhooks.failing import PostResult
 from cluster.settings import WebhookSettings
 from cluster.vault import Vault
@@ -20,6 +22,8 @@ class Actors:
 
     def __init__(self) -> None:
         self.status = 200
+        self.attempts: list[WebhookAttempt] | None = []
+        """None: the recorder is away."""
         self.asked: list[tuple[Any, ...]] = []
 
     async def call(self, actor: str, method: str, *arguments: Any) -> Any:
@@ -28,7 +32,10 @@ class Actors:
             return Answer(result=PostResult(began=NOW, ended=NOW, status=self.status), body="ok")
         if method == "feed":
             return FeedPage([], arguments[1], is_full=False)
-        return []
+        assert method == "attempts"
+        if self.attempts is None:
+            raise PeerGone(actor, "dead")
+        return self.attempts
 
 
 def webhook_parts(journal: Journal, actors: Actors | None = None) -> WebhookParts:

@@ -23,8 +23,10 @@ from api.admin.tenants import TenantCalls
 from api.admin.token_keys import TokenKeyCalls
 from api.admin.tracing import Tracing
 from api.admin.unlisting import Unlisting
+from api.admin.webhooks import WebhookOverview
 from api.http.access import Caller
 from api.http.routes import Guard, RouteGroup, for_caller, resource
+from api.webhooks.parts import WebhookParts
 from cluster.journal.journal import Journal
 from cluster.peers import Call
 from cluster.tenancy.directory import TenantDirectory
@@ -46,6 +48,7 @@ class Admin:
         domains: DomainManager,
         token_keys: TokenKeys,
         timeline: Timeline,
+        webhooks: WebhookParts,
         site_of: SiteOf,
         find_site: FindSite,
         tried_until: TriedUntil,
@@ -88,6 +91,7 @@ class Admin:
             Placing(deliverers, describe=describe, sources=sources, put_in_force=put_in_force, version=version),
             TenantCalls(journal, directory, deliverers),
             TokenKeyCalls(token_keys),
+            WebhookOverview(webhooks, names),
         )
         self._of_tenants = TenantSettingsCalls(journal, directory, default_limits)
 

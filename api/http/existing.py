@@ -32,6 +32,7 @@ KEY = ThingKind("key_", "API key", help_texts.KEYS)
 IMAGE = ThingKind("img_", "image", help_texts.IMAGES)
 IMPORT = ThingKind("imp_", "import", help_texts.IMPORT)
 WEBHOOK = ThingKind("wh_", "webhook", help_texts.WEBHOOKS)
+ANY_WEBHOOK = ThingKind("wh_", "webhook", help_texts.ALL_WEBHOOKS)
 REPLAY = ThingKind("rpl_", "replay", help_texts.REPLAYS)
 TENANT = ThingKind("tnt_", "tenant", help_texts.TENANT)
 

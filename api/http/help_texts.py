@@ -78,6 +78,7 @@ LIST_FILE = "Send CSV in UTF-8 with a header line, email[,created,reason], as te
 FEWER_IMPORTS = "Wait until one is done: GET /v3/suppression/bounces/import/{id} says how far an import is"
 GROUPS = "GET /v3/asm/groups lists the unsubscribe groups"
 WEBHOOKS = "GET /v3/user/webhooks lists the endpoints, with how they answer"
+ALL_WEBHOOKS = "`postray webhooks list` shows the endpoints of all tenants"
 REPLAYS = "GET /v3/user/webhooks/{id}/replay lists the replays of an endpoint"
 POSITION = "Take next of an answer as it is; without after, the feed begins with the oldest event"
 IMAGES = "GET /v3/images lists the images of the library"

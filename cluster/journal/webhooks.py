@@ -63,6 +63,16 @@ class Webhooks(JournalPart):
         """The endpoints of a tenant, oldest first."""
         return [_endpoint(row) for row in await self._database.rows("webhooks_of_tenant", tenant_id=tenant_id)]
 
+    async def find(self, id: str) -> Endpoint | None:
+        """One endpoint of any tenant."""
+        found = await self._database.rows("find_webhook", id=id)
+        return _endpoint(found[0]) if found else None
+
+    async def page(self, tenant_id: str | None, after: str, limit: int) -> list[Endpoint]:
+        """Endpoints by id, those after ``after``: of a tenant, or of all."""
+        found = await self._database.rows("page_of_webhooks", tenant_id=tenant_id, after=after, limit=limit)
+        return [_endpoint(row) for row in found]
+
     async def all(self) -> list[Endpoint]:
         """Every endpoint."""
         return [_endpoint(row) for row in await self._database.rows("all_webhooks")]

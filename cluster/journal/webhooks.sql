@@ -31,6 +31,17 @@ SELECT id, tenant_id, dialect, name, url, events, categories, key_ids, is_batch,
     sealed_secret, sealed_former, former_until, public_key, sealed_oauth, notify_email, created_at, updated_at
 FROM webhooks WHERE tenant_id = %(tenant_id)s ORDER BY id
 
+-- name: find_webhook
+SELECT id, tenant_id, dialect, name, url, events, categories, key_ids, is_batch, is_standard, is_enabled, is_paused,
+    sealed_secret, sealed_former, former_until, public_key, sealed_oauth, notify_email, created_at, updated_at
+FROM webhooks WHERE id = %(id)s
+
+-- name: page_of_webhooks
+SELECT id, tenant_id, dialect, name, url, events, categories, key_ids, is_batch, is_standard, is_enabled, is_paused,
+    sealed_secret, sealed_former, former_until, public_key, sealed_oauth, notify_email, created_at, updated_at
+FROM webhooks WHERE id > %(after)s AND (%(tenant_id)s::text IS NULL OR tenant_id = %(tenant_id)s)
+ORDER BY id LIMIT %(limit)s
+
 -- name: all_webhooks
 SELECT id, tenant_id, dialect, name, url, events, categories, key_ids, is_batch, is_standard, is_enabled, is_paused,
     sealed_secret, sealed_former, former_until, public_key, sealed_oauth, notify_email, created_at, updated_at

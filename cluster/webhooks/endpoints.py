@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -80,3 +81,9 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     def is_array(self) -> bool:
         """Whether a post has several events."""
         return self.is_batch or self.dialect is Dialect.SENDGRID
+
+
+def origin(url: str) -> str:
+    """Scheme, host and port of a URL: what of it is no secret of its owner."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"

@@ -40,7 +40,7 @@ from tests.integration.large import large_requests
 from tests.limiting import a_limiter
 from tests.policies import a_policy, no_aliases
 from tests.tracking import token_keys
-from tests.webhooks import webhook_parts
+from tests.webhooks import Actors, webhook_parts
 
 ACTOR = "delivery-0-0"
 DELIVERY = DeliverySettings()
@@ -57,6 +57,7 @@ class Postray:
         self.lifetime_s = 86_400.0
         self.moved: list[bytes] = []
         self.tried: list[tuple[str, str]] = []
+        self.webhooks = Actors()
         self.look: Callable[[int], Awaitable[None]] | None = None
         """What looks at a sender domain; None finds nothing."""
         self.parts: dict[str, str | None] = {"journal": None}
@@ -74,6 +75,7 @@ class Postray:
             domains=domains,
             token_keys=self.token_keys,
             timeline=self._timeline,
+            webhooks=webhook_parts(journal, self.webhooks),
             site_of=self._site_of,
             find_site=self._find_site,
             tried_until=self._tried_until,
@@ -98,7 +100,7 @@ class Postray:
             large=large_requests(dsn, limiter),
             timeline=self._timeline,
             count_bounces=self._count_bounces,
-            webhooks=webhook_parts(journal),
+            webhooks=webhook_parts(journal, self.webhooks),
             readiness=self._readiness,
             admin=admin,
         )

@@ -213,6 +213,7 @@ class Operating:
             domains=domains,
             token_keys=token_keys(journal),
             timeline=self._timeline,
+            webhooks=webhook_parts(journal),
             site_of=self._site_of,
             find_site=self._find_site,
             tried_until=self._tried_until,

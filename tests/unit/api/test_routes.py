@@ -16,7 +16,7 @@ from tests.unit.test_borders import imported, modules, relative
 PLUMBING = {"http"}
 OTHERS = {
     "http": set[str](),
-    "admin": {"http", "messages", "keys", "domains", "suppressions"},
+    "admin": {"http", "messages", "keys", "domains", "suppressions", "webhooks"},
     "piisend": {"http", "messages", "send"},  # another dialect of these two
     "tracking": {"http", "unsubscribing"},  # a cut link is told by the same page
 }
