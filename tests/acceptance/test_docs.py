@@ -96,6 +96,13 @@ def test_the_sendgrid_client_sends(postray: RunningPostray, folder: Path) -> Non
     assert run([sys.executable, "-c", text], postray, folder).startswith("202 msg_")
 
 
+def test_the_sendgrid_client_has_events_posted(postray: RunningPostray, folder: Path) -> None:
+    (block,) = (
+        block for block in blocks("python") if block.page == "docs/webhooks.md" and "import sendgrid" in block.text
+    )
+    assert run([sys.executable, "-c", block.text.replace(API, postray.run.url)], postray, folder).startswith("wh_")
+
+
 def test_what_is_not_run_is_there() -> None:
     started = [words for block in blocks("sh") for line in lines(block) for words in commands(line)]
     for start in NOT_RUN:
