@@ -33,6 +33,7 @@ from cluster.webhooks.endpoints import Dialect, Endpoint
 from cluster.webhooks.signing import new_secret
 
 ARRAYS, SINGLE = "events in arrays", "single posts"
+OWED_TO_ONE, OWED_TO_MANY = "owed to one", "owed to each of many"
 MESSAGES = 1000
 IN_ROW = 50
 """Events in a row of the log."""
@@ -49,6 +50,9 @@ class Options(WorldOptions, frozen=True, kw_only=True):
 
     events: Annotated[int, Meta(ge=1000, le=5_000_000, description="To the endpoint that takes arrays.")] = 100_000
     posts: Annotated[int, Meta(ge=100, le=1_000_000, description="To the endpoints that take single events.")] = 15_000
+    owed: Annotated[int, Meta(ge=1000, le=5_000_000, description="Events that one endpoint is owed.")] = 100_000
+    owed_to_each: Annotated[int, Meta(ge=1000, le=100_000, description="Events that each of many is owed.")] = 5000
+    owing: Annotated[int, Meta(ge=2, le=500, description="Endpoints that are owed events and get none.")] = 50
     endpoints: Annotated[int, Meta(ge=1, le=200, description="That take single events.")] = 20
     rate: Annotated[float, Meta(ge=1, le=20_000, description="Events a second, for the latencies.")] = 500.0
     seconds: Annotated[float, Meta(ge=1, le=300, description="Of the latencies.")] = 10.0
@@ -58,10 +62,13 @@ class Webhooks:
     """The webhooks scenario."""
 
     name = "webhooks"
-    title = "Webhooks: events a second to one endpoint, single posts a second to many, and latency at a fixed rate"
+    title = (
+        "Webhooks: events a second to one endpoint, single posts a second, latency at a fixed rate, and fan-out alone"
+    )
     notes = (
         "The endpoint is an aiohttp server in a process of its own, on the cores that postray has.",
         "Events are written to the log by the harness; each is counted at the endpoint.",
+        "Fan-out: endpoints are paused, and events of the log a second are counted once each of them is owed them.",
     )
 
     def __init__(self, options: Options) -> None:
@@ -77,6 +84,8 @@ class Webhooks:
         return (
             Measure(ARRAYS, "/s", Better.HIGHER, 10_000.0),
             Measure(SINGLE, "/s", Better.HIGHER, 1500.0),
+            Measure(OWED_TO_ONE, "/s", Better.HIGHER),
+            Measure(OWED_TO_MANY, "/s", Better.HIGHER),
             Measure("p50", "ms", Better.LOWER, 1000.0 if self.settings.rate == 500.0 else None),
             Measure("p99", "ms", Better.LOWER),
         )
@@ -121,6 +130,9 @@ class Webhooks:
         urls = [f"{self._urls['hook']}/single/{number}" for number in range(options.endpoints)]
         each = round(share * options.posts / len(urls))
         single_s, single = await self._drained(self._hook, urls, each, is_batch=False)
+        tell("fan-out", 0.5)
+        to_one = await self._owed(round(share * options.owed), 1)
+        to_many = await self._owed(round(share * options.owed_to_each), options.owing)
         tell(f"{options.rate:g}/s", 0.6)
         samples, sent = await self._at_rate(share * options.seconds)
         usage = await watch.stop()
@@ -128,6 +140,8 @@ class Webhooks:
             figures={
                 ARRAYS: arrays / arrays_s,
                 SINGLE: single / single_s,
+                OWED_TO_ONE: to_one,
+                OWED_TO_MANY: to_many,
                 "p50": percentile(samples, 0.5),
                 "p99": percentile(samples, 0.99),
             },
@@ -151,6 +165,24 @@ class Webhooks:
             await asyncio.to_thread(self._append, rows)
             posts = await _arrived(tail, expected)
         return max(post.at for post in posts) - began, sum(post.count for post in posts)
+
+    async def _owed(self, events: int, endpoints: int) -> float:
+        """Write events to the log at once; returns how many of them a second became owed to all of the endpoints, which
+        are paused. Raises RuntimeError when some never do."""
+        urls = [f"{self._urls['hook']}/paused/{number}" for number in range(endpoints)]
+        async with _endpoints(self, urls, is_batch=True, is_paused=True) as paused:
+            rows = list(self._rows(events))
+            began = changed_at = time.monotonic()
+            await asyncio.to_thread(self._append, rows)
+            owed = 0
+            while owed < events * endpoints:
+                if time.monotonic() - changed_at > STALLED_S:
+                    raise RuntimeError(f"of {events * endpoints} events, endpoints are owed {owed}")
+                await asyncio.sleep(LOOK_S)
+                owed, before = await paused.owed(), owed
+                if owed != before:
+                    changed_at = time.monotonic()
+            return events / (changed_at - began)
 
     async def _at_rate(self, seconds: float) -> tuple[list[float], int]:
         """The milliseconds from each event to its endpoint, and how many were written."""
@@ -217,7 +249,7 @@ ALLOWED = {"POSTRAY_WEBHOOKS_ALLOW_NETWORKS": '["127.0.0.0/8"]'}
 class _endpoints:
     """Endpoints of the tenant while they are measured."""
 
-    def __init__(self, scenario: Webhooks, urls: Sequence[str], *, is_batch: bool) -> None:
+    def __init__(self, scenario: Webhooks, urls: Sequence[str], *, is_batch: bool, is_paused: bool = False) -> None:
         world = scenario._sending.world
         self._journal = Journal(world.dsn, application="benchmark", connections=1)
         now, vault = datetime.now(UTC), Vault(secret_key("", world.postray.data_dir))
@@ -228,6 +260,7 @@ class _endpoints:
                 dialect=Dialect.POSTRAY,
                 url=url,
                 is_batch=is_batch,
+                is_paused=is_paused,
                 sealed_secret=vault.seal(new_secret().encode()),
                 created_at=now,
                 updated_at=now,
@@ -235,11 +268,17 @@ class _endpoints:
             for url in urls
         ]
 
-    async def __aenter__(self) -> None:
+    async def owed(self) -> int:
+        """How many events wait for them."""
+        standings = await self._journal.webhooks.standings([endpoint.id for endpoint in self._all])
+        return sum(standing.waiting for standing in standings.values())
+
+    async def __aenter__(self) -> "_endpoints":
         await self._journal.open()
         for endpoint in self._all:
             await self._journal.webhooks.add(endpoint, 1000)
         await asyncio.sleep(1.0)  # the process of webhooks reads them within this time
+        return self
 
     async def __aexit__(self, *_: object) -> None:
         for endpoint in self._all:
