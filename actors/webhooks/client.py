@@ -7,6 +7,7 @@ import asyncio
 import ssl
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from itertools import count
 from types import SimpleNamespace
 
 import aiohttp
@@ -17,7 +18,7 @@ from cluster.lookup.resolver import Resolver
 from cluster.policy.routes.networks import Networks
 from cluster.policy.webhooks.failing import PostResult
 from cluster.policy.webhooks.retry_after import retry_after_s
-from cluster.webhooks.answer import Answer
+from cluster.webhooks.answer import Answer, storable
 
 MOST_CONNECTIONS = 32
 """To one endpoint."""
@@ -52,6 +53,7 @@ class Client:
         self._trusted = trusted
         self._timeout_s = timeout_s
         self._sessions: dict[str, ClientSession] = {}
+        self._once = count()
         self._traces = TraceConfig()
         self._traces.on_connection_reuseconn.append(_reused)
 
@@ -81,7 +83,17 @@ class Client:
             reason = f"no answer within {self._timeout_s:g} s"
         except (aiohttp.ClientError, OSError, ValueError) as error:
             reason = _reason(error)
-        return Answer(result=PostResult(began=began, ended=datetime.now(UTC), error=reason))
+        return unanswered(began, reason)
+
+    async def post_once(
+        self, url: str, headers: Mapping[str, str], body: bytes, *, most_bytes: int = MOST_ANSWER_BYTES
+    ) -> Answer:
+        """Like ``post``, over a connection that is made for it and closed: it waits for no other."""
+        pool = f"once {next(self._once)}"
+        try:
+            return await self.post(pool, url, headers, body, most_bytes=most_bytes)
+        finally:
+            await self.forget(pool)
 
     async def forget(self, pool: str) -> None:
         """Close the connections of a pool, which is not in use."""
@@ -89,8 +101,12 @@ class Client:
         if session is not None:
             await session.close()
 
+    def pools(self) -> list[str]:
+        """The pools that have connections, or had."""
+        return list(self._sessions)
+
     async def close(self) -> None:
-        for pool in list(self._sessions):
+        for pool in self.pools():
             await self.forget(pool)
         await self._resolver.close()
 
@@ -151,6 +167,13 @@ class Client:
         return session
 
 
+def unanswered(began: datetime, reason: str, *, is_unwritten: bool = False) -> Answer:
+    """What stands for the answer where there was none."""
+    return Answer(
+        result=PostResult(began=began, ended=datetime.now(UTC), error=storable(reason), is_unwritten=is_unwritten)
+    )
+
+
 async def _read(response: aiohttp.ClientResponse, most_bytes: int) -> str:
     """The begin of the body, as far as it comes in time."""
     data = bytearray()
@@ -180,12 +203,7 @@ def _reason(error: Exception) -> str:
         case aiohttp.ServerDisconnectedError():
             return "the connection was closed without an answer"
         case aiohttp.InvalidURL():
-            return f"the URL cannot be used: {error}"
+            return "the URL cannot be used"  # which may be a secret
         case aiohttp.ClientResponseError():
             return f"the answer is not HTTP: {error.message}"
     return str(error) or type(error).__name__
-
-
-def storable(text: str) -> str:
-    """A text of an endpoint that any store takes: bytes that are no text, and NUL, are replaced."""
-    return text.encode("utf-8", "replace").decode().replace("\0", "?")

@@ -6,7 +6,7 @@ No I/O.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from msgspec import Raw, Struct
@@ -166,20 +166,22 @@ class Line:
         self.running += 1
         return Parcel(tuple(bundles), tuple(events), bundles[0].attempts + 1)
 
-    def ended(self, parcel: Parcel, *, is_taken: bool, due_at: datetime, now: float) -> list[BundleEnded]:
-        """A post has ended. ``due_at``: when its events are due again if they were not taken. Returns the bundles that
-        have ended with it."""
+    def ended(
+        self, parcel: Parcel, *, failed: Sequence[tuple[HeldBundle, Raw]], failures: int, due_at: datetime, now: float
+    ) -> list[BundleEnded]:
+        """The posts of a parcel have ended, ``failures`` of them without success. ``failed``: the events that were not
+        taken, and ``due_at`` when they are due again. Returns the bundles that have ended with it."""
         self.running -= 1
         self.used_at = now
-        if is_taken:
-            self._width = min(self._width + 1, MOST_ARRAYS if self.is_array else MOST_POSTS)
-            self._count(len(parcel.events), now)
-        else:
+        self._unsettled += failures
+        self._count(len(parcel.events) - len(failed), now)
+        if failures:
             self._width = 1
-            self._unsettled += 1
-            for bundle, event in parcel.events:
-                bundle.failed.append(event)
-                bundle.due_at = max(bundle.due_at, due_at)
+        else:
+            self._width = min(self._width + 1, MOST_ARRAYS if self.is_array else MOST_POSTS)
+        for bundle, event in failed:
+            bundle.failed.append(event)
+            bundle.due_at = max(bundle.due_at, due_at)
         for bundle in parcel.bundles:
             bundle.open -= 1
         return self._ends(parcel.bundles)

@@ -2,18 +2,17 @@
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 from msgspec import Struct
 
-from actors.webhooks.client import Client
+from actors.webhooks.client import Client, unanswered
 from actors.webhooks.tokens import AccessTokens
 from cluster.events import WebhookAttempt
 from cluster.ids import new_id
-from cluster.policy.webhooks.failing import PostResult
 from cluster.vault import Vault, WrongKey
 from cluster.webhooks.answer import Answer
 from cluster.webhooks.bodies import own, sendgrid
@@ -28,6 +27,7 @@ MOST_SHOWN = 4096
 """Bytes of a request that are kept."""
 UNAUTHORIZED = 401
 DEFECT = "the post could not be made; the log of postray says why"
+UNWRITTEN = "no body could be made of the events; the log of postray says why"
 
 
 class Posted(Struct, frozen=True, kw_only=True):
@@ -56,11 +56,19 @@ class Poster:
 
     async def post(self, endpoint: Endpoint, stored: Sequence[msgspec.Raw], attempt: int) -> Posted:
         """Post events of a bundle once; what fails is in the answer. ``attempt``: 1 for the first post of them."""
-        return await self._post(endpoint, lambda: [decode_event(one) for one in stored], attempt)
+
+        async def send(headers: Mapping[str, str], body: bytes) -> Answer:
+            return await self._client.post(endpoint.id, endpoint.url, headers, body)
+
+        return await self._post(endpoint, lambda: [decode_event(one) for one in stored], attempt, send)
 
     async def post_events(self, endpoint: Endpoint, events: Sequence[OwedEvent]) -> Answer:
-        """Post events that are no bundle's."""
-        return (await self._post(endpoint, lambda: events, 1)).answer
+        """Post events that are no bundle's, over a connection of their own."""
+
+        async def send(headers: Mapping[str, str], body: bytes) -> Answer:
+            return await self._client.post_once(endpoint.url, headers, body)
+
+        return (await self._post(endpoint, lambda: events, 1, send)).answer
 
     async def forget(self, endpoint_id: str) -> None:
         """Close the connections to an endpoint, which is not posted to."""
@@ -70,24 +78,46 @@ class Poster:
         await self._tokens.close()
         await self._client.close()
 
-    async def _post(self, endpoint: Endpoint, read: Callable[[], Sequence[OwedEvent]], attempt: int) -> Posted:
+    async def _post(
+        self,
+        endpoint: Endpoint,
+        read: Callable[[], Sequence[OwedEvent]],
+        attempt: int,
+        send: Callable[[Mapping[str, str], bytes], Awaitable[Answer]],
+    ) -> Posted:
         request = Request(event_ids=(), headers={}, body=b"")
         began = datetime.now(UTC)
         try:
             request = self._request(endpoint, read(), began)
-            secret = await self._tokens.authorization(endpoint)
-            answer = await self._client.post(endpoint.id, endpoint.url, {**request.headers, **secret}, request.body)
-        except NoToken as error:
-            answer = _unposted(began, f"no access token: {error}")
+            answer = await self._sent(endpoint, request, began, send)
         except WrongKey as error:
-            answer = _unposted(began, str(error))
+            answer = unanswered(began, str(error))
         except Exception:
             # A defect, which one event may trigger: the others, and other endpoints, go on.
-            log.exception("post failed webhook=%s", endpoint.id)
-            answer = _unposted(began, DEFECT)
+            log.exception("no body webhook=%s", endpoint.id)
+            answer = unanswered(began, UNWRITTEN, is_unwritten=True)
         if answer.result.status == UNAUTHORIZED:
             self._tokens.refused(endpoint)
         return Posted(answer=answer, attempt=_attempt(endpoint, request, answer, attempt))
+
+    async def _sent(
+        self,
+        endpoint: Endpoint,
+        request: Request,
+        began: datetime,
+        send: Callable[[Mapping[str, str], bytes], Awaitable[Answer]],
+    ) -> Answer:
+        """Raises WrongKey."""
+        try:
+            secret = await self._tokens.authorization(endpoint)
+            return await send({**request.headers, **secret}, request.body)
+        except NoToken as error:
+            return unanswered(began, f"no access token: {error}")
+        except WrongKey:
+            raise
+        except Exception:
+            log.exception("post failed webhook=%s", endpoint.id)
+            return unanswered(began, DEFECT)
 
     def _request(self, endpoint: Endpoint, events: Sequence[OwedEvent], now: datetime) -> Request:
         """Raises WrongKey."""
@@ -117,10 +147,6 @@ def without_password(url: str) -> str:
     if "@" not in parts.netloc:
         return url
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-
-
-def _unposted(began: datetime, reason: str) -> Answer:
-    return Answer(result=PostResult(began=began, ended=datetime.now(UTC), error=reason))
 
 
 def _attempt(endpoint: Endpoint, request: Request, answer: Answer, attempt: int) -> WebhookAttempt:

@@ -7,18 +7,19 @@ only: what is leased is bounded for each endpoint and in all, but each endpoint 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import msgspec
 
-from actors.webhooks.lines import Line, Parcel
-from actors.webhooks.poster import Poster
+from actors.webhooks.halving import not_taken, posted_in_parts
+from actors.webhooks.lines import HeldBundle, Line, Parcel
+from actors.webhooks.poster import Posted, Poster
 from actors.webhooks.settling import Settler
 from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.webhook_posting import Ask, BundleEnded, LeasedBundle, PostEnded
 from cluster.metrics import Counters, Gauge, Histogram
-from cluster.policy.webhooks.failing import Health, due_again
+from cluster.policy.webhooks.failing import Health, counting, due_again
 from cluster.settings import WebhookSettings
 from cluster.tasks import Tasks
 from cluster.webhooks.bundles import MOST_EVENTS
@@ -239,27 +240,34 @@ class Posting:
             self._look(line.webhook_id, self._clock())
 
     async def _post(self, line: Line, endpoint: Endpoint, parcel: Parcel) -> None:
+        async def post(events: Sequence[tuple[HeldBundle, msgspec.Raw]]) -> Posted:
+            return await self._poster.post(endpoint, [event for _, event in events], parcel.attempt)
+
         try:
-            posted = await self._poster.post(endpoint, [event for _, event in parcel.events], parcel.attempt)
+            parts = await posted_in_parts(parcel.events, post, self._clock)
         finally:
             self._running -= 1
-        result, now = posted.answer.result, self._clock()
-        outcome = "taken" if result.is_taken else "failed"
-        self.posts[outcome] += 1
-        self.events[outcome] += len(parcel.events)
-        self.seconds.observe(posted.answer.duration_ms / 1000)
-        jitter = self._random()
-        due_at = due_again(result, parcel.attempt, self._settings.retry_schedule_s, jitter)
-        ended = line.ended(parcel, is_taken=result.is_taken, due_at=due_at, now=now)
-        post = PostEnded(
-            webhook_id=line.webhook_id,
-            result=result,
-            events=len(parcel.events),
-            rate=line.rate(now),
-            attempt=posted.attempt,
-            jitter=jitter,
-        )
-        self.settler.add(post, ended)
+        for part in parts:
+            outcome = "taken" if part.posted.answer.result.is_taken else "failed"
+            self.posts[outcome] += 1
+            self.events[outcome] += len(part.events)
+            self.seconds.observe(part.posted.answer.duration_ms / 1000)
+        results, now, jitter = [part.posted.answer.result for part in parts], self._clock(), self._random()
+        due_at = due_again(results[-1], parcel.attempt, self._settings.retry_schedule_s, jitter)
+        failures = sum([not result.is_taken for result in results])
+        ended = line.ended(parcel, failed=not_taken(parts), failures=failures, due_at=due_at, now=now)
+        for part, counts in zip(parts, counting(results), strict=True):
+            ended_post = PostEnded(
+                webhook_id=line.webhook_id,
+                result=part.posted.answer.result,
+                events=len(part.events),
+                rate=line.rate(now),
+                attempt=part.posted.attempt,
+                jitter=jitter,
+                version=endpoint.updated_at,
+                counts=counts,
+            )
+            self.settler.add(ended_post, ended if part is parts[-1] else ())
         self._fill(line)
 
     def _on_settled(self, webhook_id: str, health: Health | None, failures: int) -> None:

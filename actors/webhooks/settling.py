@@ -13,7 +13,6 @@ from cluster.journal.webhook_posting import BundleEnded, PostEnded
 from cluster.metrics import Counter, Gauge
 from cluster.policy.webhooks.failing import Health
 from cluster.tasks import Tasks
-from cluster.webhooks.endpoints import origin
 
 log = logging.getLogger(__name__)
 
@@ -117,6 +116,6 @@ class Settler:
             "webhook disabled webhook=%s tenant=%s url=%s reason=%r",
             event.webhook_id,
             event.tenant_id,
-            origin(event.url),
+            event.url,
             event.reason,
         )

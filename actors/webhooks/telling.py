@@ -8,6 +8,7 @@ from cluster.journal.journal import Journal, Rejected, Unavailable
 from cluster.journal.webhook_posting import Untold
 from cluster.metrics import Counter
 from cluster.tasks import Tasks
+from cluster.webhooks.endpoints import origin
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,9 @@ class Telling:
                 await self.round()
             except Unavailable as error:
                 log.warning("notices wait reason=%r", error.reason)
+            except Exception:
+                # A defect: events are posted without these mails.
+                log.exception("notices failed")
             await asyncio.sleep(LOOK_S)
 
     async def round(self) -> None:
@@ -49,20 +53,25 @@ class Telling:
                 self.told += await self._notices.send(one.email, subject(one), text(one, self._keep_h))
             except Rejected as error:
                 log.error("notice refused webhook=%s to=%s reason=%r", one.webhook_id, one.email, error.reason)
+            except Unavailable:
+                raise
+            except Exception:
+                # A defect, which this one may trigger: the others are told.
+                log.exception("notice failed webhook=%s to=%s", one.webhook_id, one.email)
             await self._journal.webhook_posting.told(one.webhook_id)
 
 
 def subject(one: Untold) -> str:
-    return f"Webhook disabled: {one.name or one.url}"
+    return f"Webhook disabled: {one.name or origin(one.url)}"
 
 
 def text(one: Untold, keep_h: float) -> str:
-    """The mail, in plain text."""
+    """The mail, in plain text. The operator can read it, so it has not the whole URL."""
     return f"""\
 Nothing is posted any more to this webhook:
 
-  {one.url}
   {one.webhook_id}
+  {origin(one.url)}
 
 It was disabled at {one.disabled_at:%Y-%m-%d %H:%M} UTC: {one.reason}.
 

@@ -11,7 +11,6 @@ from cluster.webhooks.oauth import FORM, LONGEST_TOKEN, Credentials, NoToken, To
 
 MOST_KEPT = 1000
 MOST_ANSWER_BYTES = LONGEST_TOKEN + 2048
-_POOL = "tokens"
 
 
 class AccessTokens:
@@ -48,8 +47,8 @@ class AccessTokens:
 
     async def _ask(self, sealed: bytes) -> Token:
         credentials: Credentials = opened(sealed, self._vault)
-        answer = await self._client.post(
-            _POOL,
+        # A server that hangs holds up the tokens of no others: none of its connections is shared.
+        answer = await self._client.post_once(
             credentials.token_url,
             {
                 "Authorization": credentials.authorization,

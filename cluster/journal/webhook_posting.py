@@ -15,6 +15,7 @@ from cluster.events import WebhookAttempt, WebhookDisabled, encode_batch
 from cluster.ids import new_id
 from cluster.journal.database import JournalPart, Row, execute, rows
 from cluster.policy.webhooks.failing import Health, PostResult, after
+from cluster.webhooks.endpoints import origin
 
 MOST_ATTEMPTS_IN_ROW = 100
 """Posts that one row of the event log tells of: some 100 KB of single events."""
@@ -54,6 +55,10 @@ class PostEnded(Struct, frozen=True, kw_only=True):
     """Events a second that the endpoint took of late."""
     attempt: WebhookAttempt
     jitter: float
+    version: datetime
+    """``updated_at`` of the endpoint that was posted to: what came of it tells nothing of it once it is changed."""
+    counts: bool = True
+    """Whether it tells how the endpoint is (``failing.counting``)."""
 
 
 class Left(Struct, frozen=True, kw_only=True):
@@ -140,13 +145,16 @@ class WebhookPosting(JournalPart):
         async with self._database.transaction() as connection:
             ids = sorted({post.webhook_id for post in posts})
             states = {row[0]: row for row in await rows(connection, "lock_webhook_states", webhook_ids=ids)}
-            healths = {id: Health(**dict(zip(_HEALTH, row[4:], strict=True))) for id, row in states.items()}
+            healths = {id: Health(**dict(zip(_HEALTH, row[5:], strict=True))) for id, row in states.items()}
+            current = [
+                post for post in posts if post.webhook_id in states and post.version == states[post.webhook_id][4]
+            ]
             disabled: list[WebhookDisabled] = []
             recovered: set[str] = set()
-            for post in posts:
-                before = healths.get(post.webhook_id)
-                if before is None:
-                    continue  # it was removed meanwhile
+            for post in current:
+                if not post.counts:
+                    continue
+                before = healths[post.webhook_id]
                 health = after(before, post.result, schedule_s, post.jitter)
                 if health.is_disabled and not before.is_disabled:
                     disabled.append(_disabled(states[post.webhook_id], health))
@@ -155,7 +163,7 @@ class WebhookPosting(JournalPart):
                 healths[post.webhook_id] = health
             if healths:
                 told = {one.webhook_id for one in disabled if tells and states[one.webhook_id][3]}
-                await _set_states(connection, posts, healths, told)
+                await _set_states(connection, posts, current, healths, told)
             await _settle_bundles(connection, life, bundles)
             if recovered:
                 await execute(connection, "hasten_webhook_bundles", webhook_ids=sorted(recovered))
@@ -179,14 +187,19 @@ _HEALTH = Health.__struct_fields__
 
 
 async def _set_states(
-    connection: AsyncConnection[Row], posts: Sequence[PostEnded], healths: Mapping[str, Health], told: set[str]
+    connection: AsyncConnection[Row],
+    posts: Sequence[PostEnded],
+    current: Sequence[PostEnded],
+    healths: Mapping[str, Health],
+    told: set[str],
 ) -> None:
-    last = {post.webhook_id: post for post in posts}
+    """``current``: those of the posts whose endpoint was not changed since; the others were taken, or not, no more."""
+    last = {post.webhook_id: post for post in current}
     taken = dict.fromkeys(healths, 0)
     for post in posts:
         if post.webhook_id in taken and post.result.is_taken:
             taken[post.webhook_id] += post.events
-    lasts = [last[id] for id in healths]
+    lasts = [last.get(id) for id in healths]
     await execute(
         connection,
         "set_webhook_states",
@@ -198,11 +211,11 @@ async def _set_states(
         disabled_at=[health.disabled_at for health in healths.values()],
         disabled_reasons=[health.disabled_reason for health in healths.values()],
         untold=[id in told for id in healths],
-        last_at=[post.result.ended for post in lasts],
-        last_statuses=[post.result.status or None for post in lasts],
-        last_errors=[post.result.error for post in lasts],
-        last_ms=[post.attempt.duration_ms for post in lasts],
-        rates=[post.rate for post in lasts],
+        last_at=[post and post.result.ended for post in lasts],
+        last_statuses=[(post and post.result.status) or None for post in lasts],
+        last_errors=[post and post.result.error for post in lasts],
+        last_ms=[post and post.attempt.duration_ms for post in lasts],
+        rates=[post and post.rate for post in lasts],
         posted=list(taken.values()),
     )
 
@@ -243,7 +256,7 @@ def _disabled(state: Row, health: Health) -> WebhookDisabled:
         at=health.disabled_at.timestamp(),
         tenant_id=state[1],
         webhook_id=state[0],
-        url=state[2],
+        url=origin(state[2]),
         reason=health.disabled_reason,
     )
 

@@ -43,17 +43,20 @@ RETURNING b.webhook_id, b.id, b.events, b.count, b.since, b.attempts, picked.fai
 
 -- name: lock_webhook_states
 -- The endpoint's row too: a removal locks it first, and then what belongs to it.
-SELECT s.webhook_id, w.tenant_id, w.url, w.notify_email, s.failures, s.failed_since, s.failed_at, s.next_at,
+SELECT s.webhook_id, w.tenant_id, w.url, w.notify_email, w.updated_at, s.failures, s.failed_since, s.failed_at, s.next_at,
     s.disabled_at, s.disabled_reason
 FROM webhooks w JOIN webhook_states s ON s.webhook_id = w.id
 WHERE w.id = ANY(%(webhook_ids)s)
 ORDER BY w.id FOR KEY SHARE OF w FOR UPDATE OF s
 
 -- name: set_webhook_states
+-- Without last_at, what it answered last stays.
 UPDATE webhook_states s SET failures = n.failures, failed_since = n.failed_since, failed_at = n.failed_at,
     next_at = n.next_at, disabled_at = n.disabled_at, disabled_reason = n.disabled_reason,
-    is_untold = s.is_untold OR n.is_untold, last_at = n.last_at, last_status = n.last_status,
-    last_error = n.last_error, last_ms = n.last_ms, rate = n.rate, posted = s.posted + n.posted
+    is_untold = s.is_untold OR n.is_untold, last_at = coalesce(n.last_at, s.last_at),
+    last_status = CASE WHEN n.last_at IS NULL THEN s.last_status ELSE n.last_status END,
+    last_error = coalesce(n.last_error, s.last_error), last_ms = coalesce(n.last_ms, s.last_ms),
+    rate = coalesce(n.rate, s.rate), posted = s.posted + n.posted
 FROM unnest(%(webhook_ids)s::text[], %(failures)s::bigint[], %(failed_since)s::timestamptz[],
     %(failed_at)s::timestamptz[], %(next_at)s::timestamptz[], %(disabled_at)s::timestamptz[],
     %(disabled_reasons)s::text[], %(untold)s::boolean[], %(last_at)s::timestamptz[], %(last_statuses)s::bigint[],

@@ -18,3 +18,8 @@ class Answer(Struct, frozen=True, kw_only=True):
     def duration_ms(self) -> int:
         """To the end of the answer, as far as it was read."""
         return round((self.result.ended - self.result.began).total_seconds() * 1000)
+
+
+def storable(text: str) -> str:
+    """A text of a stranger that any store takes: bytes that are no text, and NUL, are replaced."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "?")

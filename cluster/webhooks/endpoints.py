@@ -84,6 +84,10 @@ class Endpoint(Struct, frozen=True, kw_only=True):
 
 
 def origin(url: str) -> str:
-    """Scheme, host and port of a URL: what of it is no secret of its owner."""
-    parts = urlsplit(url)
+    """Scheme, host and port of a URL: all of it that anyone but its owner sees, since path and query may hold secrets.
+    "" for what is no URL."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from actors.webhooks import halving
 from api import app
 from api.admin import bouncing, searching, sites, suspensions, tenants, tracing
 from api.domains import calls as domain_calls
@@ -166,6 +167,7 @@ LIMITS: dict[str, int | str] = {
     "addresses on a page of who has left a group": suppression_group_calls.MOST_OF_PAGE,
     "endpoints of webhooks of a tenant": DEFAULTS.webhooks.most_endpoints,
     "events of a post to an endpoint": bundles.MOST_EVENTS,
+    "posts of parts of an array that an endpoint refuses": f"{halving.MOST_PARTS}, within {halving.LONGEST_S:g} s",
     "time that events wait for an endpoint": f"{DEFAULTS.webhooks.keep_h:g} h",
     "events that wait for the endpoints of a tenant": f"{DEFAULTS.webhooks.keep_mb:,} MB",
     "replays of an endpoint that are not finished": webhook_replays.MOST_PENDING,

@@ -19,6 +19,8 @@ DISABLED_AFTER = timedelta(hours=1)
 """The shortest time over which these failures come: an outage of a few minutes disables nothing."""
 JITTER = 0.1  # ±10 % spreads the posts of events that failed together
 GONE = 410  # RFC 9110 §15.5.11
+REFUSING = frozenset((400, 413, 422))
+"""Statuses by which an endpoint may refuse what is in a post, or its size (RFC 9110 §15.5)."""
 
 
 class PostResult(Struct, frozen=True, kw_only=True):
@@ -32,11 +34,18 @@ class PostResult(Struct, frozen=True, kw_only=True):
     """Why it failed; "" for a success."""
     retry_after_s: float | None = None
     """What the endpoint asked for (``retry_after``)."""
+    is_unwritten: bool = False
+    """Whether nothing was posted, because no body could be made of the events."""
 
     @property
     def is_taken(self) -> bool:
         """Whether the endpoint took what was posted."""
         return 200 <= self.status < 300
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether one of the events may be to blame, and the others may do better without it."""
+        return self.is_unwritten or self.status in REFUSING
 
 
 class Health(Struct, frozen=True, kw_only=True):
@@ -102,6 +111,16 @@ def after(health: Health, result: PostResult, schedule_s: Sequence[float], jitte
         failed_at=result.ended,
         next_at=_later(probe_at, _asked(result)),
     )
+
+
+def counting(results: Sequence[PostResult]) -> list[bool]:
+    """Which results tell how an endpoint is, of posts of the same events: all of them, and then parts of them because
+    they were refused. An endpoint that takes parts works; one that takes none has failed once."""
+    counts = [not one.is_refused for one in results]
+    refused = [place for place, one in enumerate(results) if one.is_refused and not one.is_unwritten]
+    if refused and not any(counts):
+        counts[refused[-1]] = True
+    return counts
 
 
 def due_again(result: PostResult, attempts: int, schedule_s: Sequence[float], jitter: float) -> datetime:

@@ -4,12 +4,16 @@ import asyncio
 import time
 from datetime import UTC, datetime, timedelta
 
+import msgspec
+import pytest
 from aiohttp import web
 from msgspec.structs import replace
 
+from actors.webhooks.halving import MOST_PARTS
 from cluster.events import WebhookAttempt, WebhookDisabled, decode_row
 from cluster.journal.journal import Journal
 from cluster.settings import WebhookSettings
+from cluster.webhooks.bundles import decode_event, joined, split_bundle
 from tests.integration.journal.builders import a_tenant
 from tests.integration.webhooks.world import Hook, an_endpoint, answering, logged, posting, query, served, some_events
 
@@ -133,7 +137,9 @@ async def test_ten_failures_over_an_hour_disable_an_endpoint_until_it_is_revived
         standing = await world.until(lambda standing: standing.disabled_at is not None, endpoint)
         assert "posts in a row failed" in standing.disabled_reason
         told = [one for one in await logged(journal) if isinstance(one, WebhookDisabled)]
-        assert [(one.webhook_id, one.tenant_id, one.url) for one in told] == [(endpoint.id, tenant, hook.url)]
+        assert [(one.webhook_id, one.tenant_id, one.url) for one in told] == [
+            (endpoint.id, tenant, hook.url.rpartition("/")[0])
+        ], "others see no path, which may be a secret"
         hook.answer = answering(200)
         seen = len(hook.posts)
         await world.tell(endpoint, some_events(tenant, 5))
@@ -245,3 +251,110 @@ async def test_rows_of_the_log_are_bounded(journal: Journal) -> None:
     told = [[one.event_ids for one in decode_row(data) if isinstance(one, WebhookAttempt)] for (data,) in rows]
     assert max(sum(map(len, row)) for row in told) < 6000
     assert sorted(id for row in told for some in row for id in some) == sorted(ids)
+
+
+@pytest.mark.parametrize("status", [410, 500])
+async def test_what_an_old_url_answers_tells_nothing_of_the_new_one(journal: Journal, status: int) -> None:
+    old, new, tenant = Hook(), Hook(), await a_tenant(journal)
+    hanging = asyncio.Event()
+
+    async def hang(_: web.Request) -> web.Response:
+        await hanging.wait()
+        return web.Response(status=status)
+
+    old.answer = hang
+    async with served(old, new), posting(journal, QUICK) as world:
+        endpoint = an_endpoint(tenant, old.url)
+        await journal.webhooks.add(endpoint, 10)
+        await world.known.refresh()
+        ids = await world.tell(endpoint, some_events(tenant, 1))
+        await world.until(lambda _: bool(old.posts), endpoint)
+        moved = replace(endpoint, url=new.url, updated_at=endpoint.updated_at + timedelta(seconds=1))
+        await journal.webhooks.change(tenant, endpoint.id, lambda _: moved)
+        await journal.webhooks.revive(endpoint.id)
+        hanging.set()
+        await world.until_nothing_waits(endpoint)
+        standing = await world.standing(endpoint)
+        assert (standing.failures, standing.disabled_at, standing.last_status) == (0, None, 200)
+    assert new.event_ids == ids
+    assert [one.status for one in await logged(journal) if isinstance(one, WebhookAttempt)] == [status, 200]
+    assert not any(isinstance(one, WebhookDisabled) for one in await logged(journal))
+
+
+async def test_an_event_that_an_endpoint_refuses_does_not_keep_back_others(journal: Journal) -> None:
+    hook, tenant = Hook(), await a_tenant(journal)
+    events = some_events(tenant, 700)
+    poison = {events[123].event.id, events[600].event.id}
+
+    async def picky(_: web.Request) -> web.Response:
+        return web.Response(status=422 if poison & {event["event_id"] for event in hook.posts[-1]} else 200)
+
+    hook.answer = picky
+    async with served(hook), posting(journal, WebhookSettings(retry_schedule_s=(30.0,))) as world:
+        endpoint = an_endpoint(tenant, hook.url, is_batch=True)
+        await journal.webhooks.add(endpoint, 10)
+        await world.known.refresh()
+        await world.tell(endpoint, events)
+        standing = await world.until(lambda standing: standing.waiting == 2, endpoint)
+        assert standing.failures == 0, "the endpoint takes what it can"
+        assert standing.posted == 698
+        assert len(hook.posts) <= MOST_PARTS + 1
+        waiting = await query(journal, "SELECT events, attempts FROM webhook_bundles ORDER BY id")
+        left = {decode_event(one).event.id for data, _ in waiting for one in split_bundle(bytes(data))}
+        assert left == poison and {attempts for _, attempts in waiting} == {1}
+    told = [one for one in await logged(journal) if isinstance(one, WebhookAttempt)]
+    assert len(told) == len(hook.posts), "each post is shown to its owner"
+
+
+async def test_an_endpoint_that_refuses_everything_gets_a_few_posts_only(journal: Journal) -> None:
+    hook, tenant = Hook(), await a_tenant(journal)
+    hook.answer = answering(400)
+    async with served(hook), posting(journal, WebhookSettings(retry_schedule_s=(30.0,))) as world:
+        endpoint = an_endpoint(tenant, hook.url, is_batch=True)
+        await journal.webhooks.add(endpoint, 10)
+        await world.known.refresh()
+        await world.tell(endpoint, some_events(tenant, 900))
+        standing = await world.until(lambda standing: standing.failures > 0, endpoint)
+        assert (standing.failures, standing.waiting) == (1, 900)
+        assert len(hook.posts) <= 14
+
+
+async def test_an_event_without_a_body_does_not_keep_back_others(journal: Journal) -> None:
+    hook, tenant = Hook(), await a_tenant(journal)
+    events = some_events(tenant, 20)
+    async with served(hook), posting(journal, WebhookSettings(retry_schedule_s=(30.0,))) as world:
+        endpoint = an_endpoint(tenant, hook.url, is_batch=True)
+        await journal.webhooks.add(endpoint, 10)
+        await world.known.refresh()
+        stored = [
+            msgspec.Raw(b"\x80") if number == 7 else msgspec.Raw(msgspec.msgpack.encode(event))
+            for number, event in enumerate(events)
+        ]
+        await query(
+            journal,
+            "INSERT INTO webhook_bundles (webhook_id, events, count) VALUES (%s, %s, 20)",
+            endpoint.id,
+            joined(stored),
+        )
+        standing = await world.until(lambda standing: standing.waiting == 1, endpoint)
+        assert standing.failures == 0, "it is no fault of the endpoint"
+    assert sorted(hook.event_ids) == sorted(one.event.id for one in events if one is not events[7])
+
+
+async def test_whatever_bytes_an_answer_has_it_is_settled(journal: Journal) -> None:
+    async def garbage(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nX\0\xff: \0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    tenant = await a_tenant(journal)
+    server = await asyncio.start_server(garbage, "127.0.0.1", 0)
+    async with server, posting(journal, QUICK) as world:
+        endpoint = an_endpoint(tenant, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/secret")
+        await journal.webhooks.add(endpoint, 10)
+        await world.known.refresh()
+        await world.tell(endpoint, some_events(tenant, 1))
+        standing = await world.until(lambda standing: standing.failures > 0, endpoint)
+    assert "not HTTP" in standing.last_error
+    assert "secret" not in standing.last_error

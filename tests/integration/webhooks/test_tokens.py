@@ -24,6 +24,7 @@ class AuthorizationServer:
         self.requests: list[tuple[str, str]] = []
         """Authorization field and body of each."""
         self.status = 200
+        self.waits_s = 0.05
         self.url = ""
         self.runner = web.AppRunner(web.Application(), access_log=None)
 
@@ -39,7 +40,7 @@ class AuthorizationServer:
 
     async def _answer(self, request: web.Request) -> web.Response:
         self.requests.append((request.headers["Authorization"], await request.text()))
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(self.waits_s)
         token = {"access_token": f"token-{len(self.requests)}", "token_type": "Bearer", "expires_in": 3600}
         return web.json_response(token, status=self.status)
 
@@ -86,6 +87,35 @@ async def test_without_a_token_nothing_is_posted(journal: Journal) -> None:
         standing = await world.until(lambda standing: standing.failures == 1, endpoint)
     assert standing.last_error == "no access token: answered 500"
     assert hook.posts == []
+
+
+async def test_slow_authorization_servers_hold_up_no_others(journal: Journal) -> None:
+    hook, tenant = Hook(), await a_tenant(journal)
+    async with served(hook), AuthorizationServer() as slow, AuthorizationServer() as server, posting(journal) as world:
+        slow.waits_s = 5.0
+        blocked = [replace(an_endpoint(tenant, hook.url), sealed_oauth=slow.sealed()) for _ in range(40)]
+        endpoint = replace(an_endpoint(tenant, hook.url), sealed_oauth=server.sealed())
+        for one in (*blocked, endpoint):
+            await journal.webhooks.add(one, 100)
+        await world.known.refresh()
+        for one in blocked:
+            await world.tell(one, some_events(tenant, 1))
+        async with asyncio.timeout(4):
+            while len(slow.requests) < len(blocked):
+                await asyncio.sleep(0.02)
+        async with asyncio.timeout(1):
+            await world.tell(endpoint, some_events(tenant, 1))
+            await world.until_nothing_waits(endpoint)
+    assert len(hook.posts) == 1
+
+
+async def test_nothing_stays_open_for_tokens_and_tests(journal: Journal) -> None:
+    hook, tenant = Hook(), await a_tenant(journal)
+    async with served(hook), AuthorizationServer() as server, posting(journal) as world:
+        endpoint = replace(an_endpoint(tenant, hook.url), sealed_oauth=server.sealed())
+        answer = await world.poster.post_events(endpoint, example_events(endpoint, 0.0)[:1])
+        assert answer.result.is_taken
+        assert world.client.pools() == []
 
 
 async def test_the_test_of_an_endpoint(journal: Journal) -> None:

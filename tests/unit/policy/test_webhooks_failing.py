@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cluster.policy.webhooks.failing import Health, PostResult, after, due_again
+from cluster.policy.webhooks.failing import Health, PostResult, after, counting, due_again
 from cluster.policy.webhooks.retry_after import LONGEST_S, retry_after_s
 from cluster.settings import WebhookSettings
 
@@ -137,3 +137,29 @@ def test_410_disables_at_once_and_nothing_else_changes_it_back() -> None:
 )
 def test_retry_after(text: str, expected: float | None) -> None:
     assert retry_after_s(text, NOON) == expected
+
+
+@pytest.mark.parametrize(
+    ("statuses", "counts"),
+    [
+        ([200], [True]),
+        ([500], [True]),
+        ([400], [True]),
+        # A part was taken: the endpoint works, whatever it refused.
+        ([400, 200, 422, 200], [False, True, False, True]),
+        ([413, 200, 200], [False, True, True]),
+        # It took nothing: one failure, not one for each part.
+        ([400, 400, 400], [False, False, True]),
+        ([400, 200, 503], [False, True, True]),
+        ([400, 503], [False, True]),
+        # No body: nothing was posted, which tells nothing of the endpoint.
+        ([None], [False]),
+        ([None, 200], [False, True]),
+        ([None, 400, None], [False, True, False]),
+    ],
+)
+def test_which_posts_of_the_same_events_tell_of_the_endpoint(statuses: list[int | None], counts: list[bool]) -> None:
+    results = [
+        PostResult(began=NOON, ended=NOON, status=status or 0, is_unwritten=status is None) for status in statuses
+    ]
+    assert counting(results) == counts

@@ -46,11 +46,11 @@ def texts(parcel: Parcel) -> list[str]:
 
 
 def succeed(line: Line, parcel: Parcel) -> list[BundleEnded]:
-    return line.ended(parcel, is_taken=True, due_at=LATER, now=0.0)
+    return line.ended(parcel, failed=(), failures=0, due_at=LATER, now=0.0)
 
 
 def fail(line: Line, parcel: Parcel) -> list[BundleEnded]:
-    return line.ended(parcel, is_taken=False, due_at=LATER, now=0.0)
+    return line.ended(parcel, failed=parcel.events, failures=1, due_at=LATER, now=0.0)
 
 
 def test_posts_at_the_same_time_grow_with_successes_and_a_failure_ends_that() -> None:
@@ -208,3 +208,17 @@ def test_a_bundle_that_cannot_be_read_is_not_queued() -> None:
     with pytest.raises(msgspec.DecodeError):
         line.add(damaged, 0.0)
     assert line.is_idle
+
+
+def test_what_was_taken_in_parts_is_not_left() -> None:
+    line = a_line(a_bundle(1, 4), is_array=True)
+    parcel = line.take()
+    assert parcel is not None
+    (ended,) = line.ended(parcel, failed=parcel.events[2:3], failures=3, due_at=LATER, now=0.0)
+    (left,) = ended.left
+    assert (left.count, left.attempts, left.due_at) == (1, 1, LATER)
+    assert left.events is not None and msgspec.msgpack.decode(left.events) == ["1/2.........."]
+    assert line.take() is None, "the journal does not have the failures yet"
+    line.settled(Health(), 3)
+    assert line.is_idle
+    assert line.rate(1.0) == 3 / 60

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from actors.webhooks.client import storable
+from cluster.webhooks.answer import storable
 
 
 def test_bytes_that_are_no_text_are_replaced() -> None:
