@@ -41,7 +41,9 @@ class ReplayView(Struct, frozen=True, kw_only=True):
 
     id: str
     status: str
-    """pending or done."""
+    """pending, done, or failed."""
+    error: str = ""
+    """Why it failed."""
     events: int
     created_at: datetime
     finished_at: datetime | None
@@ -127,7 +129,8 @@ class ReplayCalls:
 def _shown(replay: Replay) -> ReplayView:
     return ReplayView(
         id=replay.id,
-        status="pending" if replay.finished_at is None else "done",
+        status="pending" if replay.finished_at is None else "failed" if replay.error else "done",
+        error=replay.error,
         events=replay.events,
         created_at=replay.created_at,
         finished_at=replay.finished_at,

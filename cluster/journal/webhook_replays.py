@@ -2,17 +2,20 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from cluster.journal.database import JournalPart, execute, rows
+from cluster.journal.database import JournalPart, execute
 from cluster.journal.webhook_owing import NewBundle, insert_bundles
 
 MOST_PENDING = 10
 """Replays of one endpoint that are not finished."""
 MOST_WAITING = 50_000
 """A replay rests while more events wait for its endpoint: what is owed is bounded."""
+MOST_COUNTED = 1000
+"""Bundles in which they are counted; a replay rests while there are as many."""
 
 
 class ReplayFilter(Struct, frozen=True, omit_defaults=True):
@@ -28,7 +31,6 @@ class Replay(Struct, frozen=True, kw_only=True):
     """A replay, and how far it is."""
 
     id: str
-    filters: ReplayFilter
     position: str
     """In the feed (``analytics.feed``)."""
     events: int
@@ -36,6 +38,7 @@ class Replay(Struct, frozen=True, kw_only=True):
     created_at: datetime
     finished_at: datetime | None
     error: str
+    """Why it ended before it was done."""
 
 
 class PendingReplay(Struct, frozen=True):
@@ -44,8 +47,16 @@ class PendingReplay(Struct, frozen=True):
     id: str
     webhook_id: str
     tenant_id: str
-    filters: ReplayFilter
+    stored_filters: dict[str, Any]
     position: str
+    rests: bool
+    """Whether so much waits for its endpoint that it does not go on now."""
+    is_recorded: bool
+    """Whether all that was logged before it began is recorded."""
+
+    def filters(self) -> ReplayFilter:
+        """Raises msgspec.ValidationError."""
+        return msgspec.convert(self.stored_filters, ReplayFilter)
 
 
 class WebhookReplays(JournalPart):
@@ -67,21 +78,19 @@ class WebhookReplays(JournalPart):
     async def of(self, tenant_id: str, webhook_id: str, id: str) -> Replay | None:
         """One replay."""
         found = await self._database.rows("replay", tenant_id=tenant_id, webhook_id=webhook_id, id=id)
-        return _replay(*found[0]) if found else None
+        return Replay(**dict(zip(_COLUMNS, found[0], strict=True))) if found else None
 
     async def latest(self, tenant_id: str, webhook_id: str, limit: int = 100) -> list[Replay]:
         """The latest replays of an endpoint, the newest first."""
         found = await self._database.rows("replays", tenant_id=tenant_id, webhook_id=webhook_id, limit=limit)
-        return [_replay(*row) for row in found]
+        return [Replay(**dict(zip(_COLUMNS, row, strict=True))) for row in found]
 
-    async def pending(self) -> list[PendingReplay]:
-        """The oldest replays to go on with."""
-        async with self._database.searching() as connection:
-            found = await rows(connection, "pending_replays", most_waiting=MOST_WAITING)
-        return [
-            PendingReplay(id, webhook_id, tenant_id, msgspec.convert(filters, ReplayFilter), position)
-            for id, webhook_id, tenant_id, filters, position in found
-        ]
+    async def pending(self, after: str, limit: int) -> list[PendingReplay]:
+        """The oldest replays that are not finished, after the one with this id."""
+        found = await self._database.rows(
+            "pending_replays", after=after, limit=limit, most_waiting=MOST_WAITING, most_counted=MOST_COUNTED
+        )
+        return [PendingReplay(*row) for row in found]
 
     async def advance(
         self, replay: PendingReplay, bundles: Sequence[NewBundle], position: str, *, is_done: bool
@@ -101,20 +110,14 @@ class WebhookReplays(JournalPart):
             if moved and bundles:
                 await insert_bundles(connection, bundles)
 
+    async def end(self, id: str, error: str) -> None:
+        """End a replay that cannot go on. ``error`` says why."""
+        await self._database.execute("end_replay", id=id, error=error)
+
     async def forget(self) -> None:
         """Forget replays that were finished a month ago."""
         await self._database.execute("forget_replays")
 
 
-def _replay(
-    id: str, filters: object, position: str, events: int, created_at: datetime, finished_at: datetime | None, error: str
-) -> Replay:
-    return Replay(
-        id=id,
-        filters=msgspec.convert(filters, ReplayFilter),
-        position=position,
-        events=events,
-        created_at=created_at,
-        finished_at=finished_at,
-        error=error,
-    )
+_COLUMNS = Replay.__struct_fields__
+"""In the order in which the statements select them."""

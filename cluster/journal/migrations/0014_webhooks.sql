@@ -84,12 +84,14 @@ CREATE SEQUENCE webhook_leases;                   -- a number for each life of t
 CREATE TABLE webhook_replays (
     id          text COLLATE "C" PRIMARY KEY,
     webhook_id  text COLLATE "C" NOT NULL REFERENCES webhooks ON DELETE CASCADE,
-    filters     jsonb NOT NULL,                   -- cluster/webhooks/replays.py
+    filters     jsonb NOT NULL,                   -- ReplayFilter in cluster/journal/webhook_replays.py
     position    text NOT NULL DEFAULT '',         -- how far it is
+    end_tx      xid8 NOT NULL DEFAULT '0',        -- the end of the event log when it was asked for:
+    end_id      bigint NOT NULL DEFAULT 0,        -- it is done once the recorder has passed it
     events      bigint NOT NULL DEFAULT 0,        -- found so far
     created_at  timestamptz NOT NULL DEFAULT now(),
     finished_at timestamptz,
-    error       text NOT NULL DEFAULT ''
+    error       text NOT NULL DEFAULT ''          -- why it ended before it was done
 );
 CREATE INDEX webhook_replays_pending ON webhook_replays (id) WHERE finished_at IS NULL;
 CREATE INDEX webhook_replays_of_webhook ON webhook_replays (webhook_id, id);

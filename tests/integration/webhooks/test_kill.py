@@ -6,13 +6,19 @@ import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 
+from cluster.events import encode_batch
+from cluster.ids import new_id
 from cluster.journal.journal import Journal
+from cluster.journal.webhook_replays import ReplayFilter
 from tests.integration.journal.builders import a_tenant
+from tests.integration.webhooks import builders
+from tests.integration.webhooks.owing_process import FED, fed_id
 from tests.integration.webhooks.world import Hook, an_endpoint, owe, query, served, some_events
 
 ROOT = Path(__file__).parents[3]
@@ -21,13 +27,13 @@ LONGEST_S = 60.0
 
 
 @asynccontextmanager
-async def a_life(dsn: str) -> AsyncIterator[None]:
-    """A process that posts, killed at the end."""
-    command = (sys.executable, "-m", "tests.integration.webhooks.posting_process", dsn)
+async def a_life(work: str, *arguments: str) -> AsyncIterator[None]:
+    """A process that posts, or that owes, killed at the end."""
+    command = (sys.executable, "-m", f"tests.integration.webhooks.{work}_process", *arguments)
     process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=PIPE)
     try:
         assert process.stdout is not None
-        assert await process.stdout.readline() == b"posting\n"
+        assert await process.stdout.readline() == f"{work}\n".encode()
         yield
     finally:
         process.kill()
@@ -55,13 +61,73 @@ async def test_every_event_arrives_with_its_id_however_often_the_process_is_kill
             for _ in range(20):
                 owed.update(await owe(journal, endpoint, some_events(tenant, 10)))
             seen = len(hook.posts)
-            async with a_life(journal_dsn), asyncio.timeout(LONGEST_S):
+            async with a_life("posting", journal_dsn), asyncio.timeout(LONGEST_S):
                 while len(hook.posts) < seen + (1 if is_batch else chance.randrange(1, 50)):
                     await asyncio.sleep(0.005)
                 # Before the answer, before the outcome is in the journal, or after it.
                 await asyncio.sleep(chance.random() * 0.06)
-        async with a_life(journal_dsn), asyncio.timeout(LONGEST_S):
+        async with a_life("posting", journal_dsn), asyncio.timeout(LONGEST_S):
             while await query(journal, "SELECT id FROM webhook_bundles"):
                 await asyncio.sleep(0.1)
     assert set(hook.event_ids) == owed
     assert len(hook.event_ids) > len(owed), "what was posted and not settled came again"
+
+
+async def test_every_event_is_owed_once_however_often_the_process_is_killed_as_it_fans_out(
+    journal: Journal, journal_dsn: str, tmp_path: Path
+) -> None:
+    chance = random.Random(16)
+    tenant = await a_tenant(journal)
+    webhook_ids = [await builders.an_endpoint(journal, tenant) for _ in range(2)]
+    ids: list[str] = []
+    killed_within = 0
+    for _ in range(KILLS):
+        before = len(ids)
+        for _ in range(20):
+            # Rows of 100 KB: a page has a few of them.
+            events = [one.event for one in some_events(tenant, 300)]
+            ids += [event.id for event in events]
+            await query(journal, "INSERT INTO event_log (events) VALUES (%s)", encode_batch(events))
+        async with a_life("owing", journal_dsn, str(tmp_path)), asyncio.timeout(LONGEST_S):
+            while len(await builders.owed(journal_dsn, webhook_ids[0])) <= before:
+                await asyncio.sleep(0.005)
+            await asyncio.sleep(chance.random() * 0.3)
+        killed_within += len(await builders.owed(journal_dsn, webhook_ids[0])) < len(ids)
+    assert killed_within, "some were killed before they had done all"
+    async with a_life("owing", journal_dsn, str(tmp_path)), asyncio.timeout(LONGEST_S):
+        while len(await builders.owed(journal_dsn, webhook_ids[1])) < len(ids):
+            await asyncio.sleep(0.05)
+    for webhook_id in webhook_ids:
+        owed = await builders.owed(journal_dsn, webhook_id)
+        assert [one.event.id for one in owed] == ids
+        assert len({one.sequence for one in owed}) == len(ids)
+
+
+async def test_a_replay_ends_with_each_event_once_however_often_the_process_is_killed(
+    journal: Journal, journal_dsn: str, tmp_path: Path
+) -> None:
+    chance = random.Random(16)
+    tenant = await a_tenant(journal)
+    webhook_id = await builders.an_endpoint(journal, tenant)
+    replay_id = new_id("rpl_")
+    filters = ReplayFilter(message_id="msg_1")
+    assert await journal.webhook_replays.add(tenant, webhook_id, replay_id, filters, datetime.now(UTC))
+
+    async def found() -> int:
+        replay = await journal.webhook_replays.of(tenant, webhook_id, replay_id)
+        assert replay is not None
+        return -1 if replay.finished_at is not None else replay.events
+
+    for _ in range(KILLS):
+        before = await found()
+        async with a_life("owing", journal_dsn, str(tmp_path)), asyncio.timeout(LONGEST_S):
+            while await found() == before:
+                await asyncio.sleep(0.002)
+            await asyncio.sleep(chance.random() * 0.02)
+    assert await found() > 0, "it was killed in the middle"
+    async with a_life("owing", journal_dsn, str(tmp_path)), asyncio.timeout(LONGEST_S):
+        while await found() >= 0:
+            await asyncio.sleep(0.05)
+    owed = await builders.owed(journal_dsn, webhook_id)
+    assert [one.event.id for one in owed] == [fed_id(number) for number in range(FED)]
+    assert [one.sequence for one in owed] == list(range(FED))
