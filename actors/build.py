@@ -16,6 +16,7 @@ from cluster.tasks import Tasks
 if TYPE_CHECKING:
     from actors.capture.sink import CaptureSink
     from actors.delivery.deliverer import Deliverer
+    from actors.mail_in.server import MailInServer
     from actors.recorder import Recorder
     from actors.scheduler import Scheduler
     from actors.supervisor import Supervisor
@@ -26,6 +27,9 @@ DELIVERY_CONNECTIONS = 5
 
 WEBHOOK_CONNECTIONS = 4
 """Connections to Postgres: the event log, leases, settling, and one for what is asked of the process."""
+
+MAIL_IN_CONNECTIONS = 2
+"""Connections to Postgres."""
 
 RECORDER_NICE = 5
 """Niceness of the recorder: nothing waits for its writes, so other processes go first when the cores are busy."""
@@ -148,6 +152,31 @@ async def supervisor(context: Context, links: Links) -> "Supervisor":
 
     watched = [name for name in context.actors if name != context.name]
     return Supervisor(await context.open_journal(1), links.call, watched, links.kill)
+
+
+async def mail_in(context: Context, links: Links) -> "MailInServer":
+    from actors.mail_in.forwarding import Forwarding
+    from actors.mail_in.server import MailInServer
+    from actors.mail_in.taking import Taking
+    from cluster.intake.notices import Notices
+    from cluster.smtpd import certificate
+    from cluster.tenancy.domains.publishing import bounce_host
+    from cluster.tracking.keys import TokenKeys
+
+    def now() -> datetime:
+        return datetime.now(UTC)
+
+    settings = context.settings.bounce
+    host = bounce_host(context.settings)
+    journal = await context.open_journal(MAIL_IN_CONNECTIONS)
+    forwarding = None
+    if settings.forward_from:
+        forwarding = Forwarding(Notices(journal, settings.forward_from, now=now), clock=time.monotonic)
+    keys = TokenKeys(journal, context.vault)
+    feedback = frozenset(map(str.lower, settings.complaint_addresses))
+    taking = Taking(journal, lambda: keys.by_id, forwarding, feedback, now=now)
+    folder = context.data_path / "mail_in" / context.name
+    return MailInServer(settings, host, taking, keys, partial(certificate.server_context, host, folder))
 
 
 async def webhooks(context: Context, links: Links) -> "WebhooksActor":

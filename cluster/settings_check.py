@@ -134,8 +134,9 @@ def _texts(settings: "Settings") -> Iterator[tuple[str, str]]:
         ("capture.smtp_bind", capture.smtp_bind, host_port),
         ("capture.http_bind", capture.http_bind, host_port),
     ]
-    if settings.tracking.bind:
-        checks.append(("tracking.bind", settings.tracking.bind, host_port))
+    for key, bind in (("tracking.bind", settings.tracking.bind), ("bounce.bind", settings.bounce.bind)):
+        if bind:
+            checks.append((key, bind, host_port))
     if http.public_url:
         checks.append(("http.public_url", http.public_url, public_url))
     if delivery.relay:
@@ -153,8 +154,15 @@ def _texts(settings: "Settings") -> Iterator[tuple[str, str]]:
         if name:
             checks.append((key, name, domain_name))
     checks += ((f"domains.spf[{i}]", term, _spf_term) for i, term in enumerate(settings.domains.spf))
-    if settings.webhooks.notices_from:
-        checks.append(("webhooks.notices_from", settings.webhooks.notices_from, _sender))
+    for key, sender in (
+        ("webhooks.notices_from", settings.webhooks.notices_from),
+        ("bounce.forward_from", settings.bounce.forward_from),
+    ):
+        if sender:
+            checks.append((key, sender, _sender))
+    checks += (
+        (f"bounce.complaint_addresses[{i}]", one, _sender) for i, one in enumerate(settings.bounce.complaint_addresses)
+    )
     for key, key_text in (("secret", settings.secret), ("previous_secret", settings.previous_secret)):
         if key_text:
             checks.append((key, key_text, _secret))

@@ -5,7 +5,7 @@ only table in this package that names modules above it: one launcher starts all 
 the libraries of its own actor.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -24,15 +24,28 @@ class ActorSpec(Struct, frozen=True, kw_only=True):
     """Logical CPUs, by which Ray places actors; a process may use more when others are idle."""
     memory_mb: int
     """Expected upper bound of its memory; not enforced."""
-    with_sink: bool = False
-    """Whether it runs only where the capture sink runs."""
+    runs: Callable[[Settings], bool] = lambda _: True
+    """Whether it runs with these settings."""
 
 
 DELIVERY = "delivery"
 
+
+def has_sink(settings: DeliverySettings) -> bool:
+    """Whether the capture sink runs."""
+    return settings.mode == "capture" or settings.capture_sink
+
+
 # In start order; actors stop in reverse order.
 ACTORS = (
-    ActorSpec(kind="capture", build="actors.build:capture", per="cluster", cpus=0.1, memory_mb=300, with_sink=True),
+    ActorSpec(
+        kind="capture",
+        build="actors.build:capture",
+        per="cluster",
+        cpus=0.1,
+        memory_mb=300,
+        runs=lambda settings: has_sink(settings.delivery),
+    ),
     ActorSpec(kind="recorder", build="actors.build:recorder", per="cluster", cpus=0.2, memory_mb=400),
     ActorSpec(
         kind=DELIVERY,
@@ -44,14 +57,17 @@ ACTORS = (
     ),
     ActorSpec(kind="scheduler", build="actors.build:scheduler", per="cluster", cpus=0.1, memory_mb=200),
     ActorSpec(kind="webhooks", build="actors.build:webhooks", per="cluster", cpus=0.2, memory_mb=300),
+    ActorSpec(
+        kind="mail_in",
+        build="actors.build:mail_in",
+        per="node",
+        cpus=0.1,
+        memory_mb=300,
+        runs=lambda settings: bool(settings.bounce.bind),
+    ),
     ActorSpec(kind="supervisor", build="actors.build:supervisor", per="cluster", cpus=0.1, memory_mb=200),
     ActorSpec(kind="api", build="api.build:api", per="node", cpus=0.4, memory_mb=400),
 )
-
-
-def has_sink(settings: DeliverySettings) -> bool:
-    """Whether the capture sink runs."""
-    return settings.mode == "capture" or settings.capture_sink
 
 
 class Placement(Struct, frozen=True, kw_only=True):
@@ -66,7 +82,7 @@ def place(nodes: Sequence[str], settings: Settings) -> list[Placement]:
     """Every actor of a cluster of these nodes, in start order. The first node is the head."""
     placements = []
     for spec in ACTORS:
-        if spec.with_sink and not has_sink(settings.delivery):
+        if not spec.runs(settings):
             continue
         count = settings.delivery.actors_per_node if spec.count == "delivery.actors_per_node" else spec.count
         for number, node_id in enumerate(nodes if spec.per == "node" else nodes[:1]):

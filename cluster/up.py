@@ -172,6 +172,9 @@ class Postray:
         if settings.tracking.bind:
             tracking = replace(settings.tracking, bind=held("tracking.bind", settings.tracking.bind))
             self._settings = replace(self._settings, tracking=tracking)
+        if settings.bounce.bind:
+            bounce = replace(settings.bounce, bind=held("bounce.bind", settings.bounce.bind))
+            self._settings = replace(self._settings, bounce=bounce)
         if has_sink(settings.delivery):
             smtp = held("capture.smtp_bind", settings.capture.smtp_bind)
             page = held("capture.http_bind", settings.capture.http_bind)

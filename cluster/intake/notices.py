@@ -5,10 +5,13 @@ domain, committed like any other. So it is signed, retried, and listed among tha
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from hashlib import sha256
+
+from msgspec import Struct
 
 from cluster.intake.prepared import prepared_request
 from cluster.journal.journal import Journal
-from cluster.journal.records import Address, BodyPart, Content, PreparedPersonalization
+from cluster.journal.records import Address, Attachment, BodyPart, Content, PreparedPersonalization
 from cluster.message.header_fields import one_line
 from cluster.policy.routes.domains import domain_of, parents, spelled
 
@@ -16,6 +19,15 @@ log = logging.getLogger(__name__)
 
 LIFETIME = timedelta(days=1)
 CATEGORY = "notice"
+
+
+class NoticeFile(Struct, frozen=True):
+    """A file that a notice comes with."""
+
+    name: str
+    type: str
+    """The media type."""
+    content: bytes
 
 
 class Notices:
@@ -26,17 +38,23 @@ class Notices:
         self._sender = spelled(sender)
         self._now = now
 
-    async def send(self, to: str, subject: str, text: str) -> bool:
+    async def send(self, to: str, subject: str, text: str, file: NoticeFile | None = None) -> bool:
         """Commit a notice. Returns False when no tenant may send from the sender's address, which is logged. Raises
         Unavailable, Rejected."""
         tenant_id = await self._tenant_id()
         if tenant_id is None:
             log.warning("notice not sent: the domain of its sender is not verified sender=%s to=%s", self._sender, to)
             return False
+        files = {sha256(file.content).digest(): file.content} if file is not None else {}
         content = Content(
             from_=Address(self._sender),
             subject=one_line(subject),
             parts=(BodyPart("text/plain", text),),
+            attachments=tuple(
+                Attachment(filename=file.name, type=file.type, sha256=hash, size=len(data))
+                for hash, data in files.items()
+                if file is not None
+            ),
             categories=(CATEGORY,),
         )
         request = prepared_request(
@@ -46,7 +64,7 @@ class Notices:
             tenant_id=tenant_id,
             now=self._now(),
             lifetime=LIFETIME,
-            files={},
+            files=files,
         )
         await self._journal.intake.accept([request])
         return True

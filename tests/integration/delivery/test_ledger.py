@@ -224,10 +224,10 @@ async def test_words_that_cannot_be_stored_do_not_make_a_bounce_come_again(journ
         world.zone("example.com", "127.0.0.1")
         commit = journal.queue.commit
 
-        async def picky(results: list[OutcomeWithEvent], *, owner: int) -> None:
+        async def picky(results: list[OutcomeWithEvent], *, owner: int, window_s: float) -> None:
             if any((outcome.error_message or "").startswith("550") for outcome, _ in results):
                 raise Rejected("for the test")
-            await commit(results, owner=owner)
+            await commit(results, owner=owner, window_s=window_s)
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(journal.queue, "commit", picky)

@@ -1,0 +1,65 @@
+"""Sends reports on to the tenants that ask for it (mail settings ``forward_bounce`` and ``forward_spam``).
+
+A forwarded report is a message of ours with the report attached. Reports on such messages are not forwarded again, and
+each tenant gets only so many an hour.
+"""
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+
+from cluster.intake.notices import CATEGORY, NoticeFile, Notices
+from cluster.journal.journal import Rejected, Unavailable
+from cluster.journal.mail_in import ReportedMessage
+from cluster.mail_in.report import Kind, Report
+from cluster.message.header_fields import NotComposable
+
+log = logging.getLogger(__name__)
+
+MOST_AN_HOUR = 100
+"""Of one tenant."""
+_TENANTS_KEPT = 10_000
+_HOUR_S = 3600.0
+
+
+class Forwarding:
+    """``clock``: monotonic seconds."""
+
+    def __init__(self, notices: Notices, *, clock: Callable[[], float]) -> None:
+        self._notices = notices
+        self._clock = clock
+        self._sent: OrderedDict[str, tuple[float, int]] = OrderedDict()
+        """By tenant: when its hour began, and how many it got."""
+
+    async def forward(self, message: ReportedMessage, report: Report, original: bytes) -> None:
+        """Send the report on, if the tenant asks for it. A failure is logged: the report itself has taken effect."""
+        if CATEGORY in message.categories:
+            return
+        settings = message.settings
+        wanted = settings.forward_spam if report.kind is Kind.COMPLAINT else settings.forward_bounce
+        if not wanted.enabled or report.kind not in (Kind.COMPLAINT, Kind.FAILED):
+            return
+        what = "spam report" if report.kind is Kind.COMPLAINT else "bounce"
+        for email in filter(None, map(str.strip, wanted.email.split(","))):
+            if not self._may(message.tenant_id):
+                log.warning("report not forwarded: too many this hour tenant=%s", message.tenant_id)
+                return
+            try:
+                await self._notices.send(
+                    email,
+                    f"{what}: {message.subject}",
+                    f"This {what} is about your message {message.id}.\n",
+                    NoticeFile("report.eml", "message/rfc822", original),
+                )
+            except (Unavailable, Rejected, NotComposable) as error:
+                log.warning("report not forwarded tenant=%s reason=%r", message.tenant_id, str(error))
+
+    def _may(self, tenant_id: str) -> bool:
+        now = self._clock()
+        began, count = self._sent.pop(tenant_id, (now, 0))
+        if now - began >= _HOUR_S:
+            began, count = now, 0
+        self._sent[tenant_id] = (began, count + 1)
+        while len(self._sent) > _TENANTS_KEPT:
+            self._sent.popitem(last=False)
+        return count < MOST_AN_HOUR

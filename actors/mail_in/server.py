@@ -1,0 +1,76 @@
+"""The actor of mail in: its SMTP server, which knows its addresses at RCPT."""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Callable, Sequence
+
+from actors.mail_in.taking import Taking
+from cluster import metrics
+from cluster.context import DEGRADED
+from cluster.metrics import Reading
+from cluster.settings import BounceSettings, host_port
+from cluster.smtpd.envelope import Answer, Behaviour, ServerOptions, ServerReply
+from cluster.smtpd.server import SmtpServer
+from cluster.tasks import Tasks
+from cluster.tracking.keys import TokenKeys
+
+log = logging.getLogger(__name__)
+
+MOST_MESSAGE_BYTES = 10 * 1024 * 1024
+"""A report may return all of a message."""
+_NOT_OURS = ServerReply(550, "5.1.1 no such address here")
+
+
+class MailInServer:
+    """Call ``start`` and ``stop`` once each."""
+
+    def __init__(
+        self,
+        settings: BounceSettings,
+        hostname: str,
+        taking: Taking,
+        keys: TokenKeys,
+        make_tls: Callable[[], ssl.SSLContext],
+    ) -> None:
+        """``make_tls`` reads or makes the certificate, which blocks."""
+        self._settings = settings
+        self._hostname = hostname
+        self.taking = taking
+        self.keys = keys
+        self._make_tls = make_tls
+        self._tasks = Tasks()
+        self._server: SmtpServer | None = None
+        self.port = 0
+        """The actual port, once it listens."""
+
+    async def start(self) -> None:
+        """Listen. Raises OSError when the address is taken, Unavailable, ssl.SSLError for a bad certificate."""
+        await self.keys.load()
+        self._tasks.spawn("token keys", self.keys.run())
+        context = await asyncio.to_thread(self._make_tls)
+        options = ServerOptions(
+            hostname=self._hostname,
+            max_message_bytes=MOST_MESSAGE_BYTES,
+            max_connections=self._settings.max_connections,
+        )
+        self._server = SmtpServer(self.taking.take, options, tls=context, behaviour=Behaviour(rcpt=self._rcpt))
+        host, self.port = await self._server.start(*host_port(self._settings.bind))
+        log.info("mail in at %s:%d", host, self.port)
+
+    async def stop(self) -> None:
+        """End; mail that was received is taken first."""
+        if self._server is not None:
+            await self._server.stop()
+            self._server = None
+        await self._tasks.stop()
+
+    async def problem(self) -> str | None:
+        """None while the server listens."""
+        return None if self._server is not None else f"{DEGRADED}mail in is not taken"
+
+    async def metrics(self) -> Sequence[Reading]:
+        return metrics.read(self)
+
+    def _rcpt(self, address: str) -> Answer:
+        return None if self.taking.may_come_to(address) else _NOT_OURS

@@ -1,0 +1,181 @@
+"""Mail in, from SMTP to the journal: what is believed takes effect, and what is made up changes nothing."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import aiosmtplib
+import pytest
+
+from cluster.events import Bounced, Event, SpamReported, decode_batch
+from cluster.journal.journal import Journal, Unavailable
+from cluster.journal.mail_in import KeptMail
+from cluster.journal.records import NewMessage
+from cluster.message.return_address import Named, Purpose, return_address
+from cluster.policy.lifecycle import Status
+from cluster.suppression.lists import SuppressionList
+from cluster.tracking.tokens import TokenKey
+from tests.integration.journal.builders import a_message, a_request, a_tenant, an_outcome, waiting
+from tests.integration.mail_in.world import FEEDBACK, HOST, MailInWorld, a_complaint, a_report, a_world
+
+
+async def delivered(journal: Journal, *emails: str) -> tuple[str, NewMessage]:
+    tenant = await a_tenant(journal)
+    message = a_message(*(emails or ("ada@example.com",)))
+    await journal.intake.accept([a_request(tenant, message)])
+    wanted = waiting(tenant, message)
+    await journal.queue.claim(wanted, owner=1, lease_s=60)
+    ended = [an_outcome(one, Status.DELIVERED, sole_recipient=len(wanted) == 1) for one in wanted]
+    await journal.queue.commit(ended, owner=1)
+    return tenant, message
+
+
+async def status(journal: Journal, tenant: str, message: NewMessage) -> Status:
+    row = await journal.messages.find(tenant, message.id)
+    assert row is not None
+    return row.status
+
+
+async def events(journal: Journal) -> list[Event]:
+    rows = await journal.event_log.after("recorder", 10_000)
+    return [event for row in rows for event in decode_batch(row.events)]
+
+
+async def only(world: MailInWorld) -> KeptMail:
+    (kept,) = await world.journal.mail_in.page(10)
+    return kept
+
+
+async def test_a_report_makes_a_delivered_message_bounce(journal: Journal, tmp_path: Path) -> None:
+    tenant, message = await delivered(journal)
+    async with a_world(journal, tmp_path) as world:
+        for _ in range(2):  # the host did not see our answer
+            await world.send(world.address(message.id), a_report("ada@example.com"))
+        assert await status(journal, tenant, message) is Status.BOUNCED
+        (event,) = [one for one in await events(journal) if isinstance(one, Bounced)]
+        assert (event.bounce_type, event.smtp_response) == ("hard", "550 5.1.1 No such user")
+        assert event.mx_host == "mail.example.net"
+        assert await journal.suppressions.entry(tenant, SuppressionList.BOUNCES, "ada@example.com")
+        kept = await only(world)
+        assert (kept.kind, kept.effect, kept.message_id) == ("failed", "ada@example.com bounced", message.id)
+        assert not kept.has_original
+
+
+async def test_a_policy_refusal_lists_no_address(journal: Journal, tmp_path: Path) -> None:
+    tenant, message = await delivered(journal)
+    async with a_world(journal, tmp_path) as world:
+        refused = a_report("ada@example.com", status="5.7.1", diagnostic="smtp; 550 5.7.1 message rejected as spam")
+        await world.send(world.address(message.id), refused)
+        assert await status(journal, tenant, message) is Status.BOUNCED
+        assert not await journal.suppressions.entry(tenant, SuppressionList.BOUNCES, "ada@example.com")
+        assert await journal.suppressions.entry(tenant, SuppressionList.BLOCKS, "ada@example.com")
+
+
+async def test_the_recipient_of_several_is_told_by_the_report(journal: Journal, tmp_path: Path) -> None:
+    tenant, message = await delivered(journal, "a@example.com", "b@example.com")
+    async with a_world(journal, tmp_path) as world:
+        await world.send(world.address(message.id, None), a_report("B@example.com"))
+        assert await status(journal, tenant, message) is Status.DELIVERED
+        await world.send(world.address(message.id, None), a_report("a@example.com"))
+        assert await status(journal, tenant, message) is Status.BOUNCED
+
+
+@pytest.mark.parametrize("case", ["no token", "a made-up token", "another key", "another tenant", "a relay"])
+async def test_only_our_own_addresses_take_mail(journal: Journal, tmp_path: Path, case: str) -> None:
+    tenant, message = await delivered(journal)
+    async with a_world(journal, tmp_path) as world:
+        good = world.address(message.id)
+        named = Named(purpose=Purpose.REPORTS, tenant_number=2, message_id=message.id, recipient_no=0)
+        addresses = {
+            "no token": f"postray@{HOST}",
+            "a made-up token": f"{good[:30]}{'a' if good[30] != 'a' else 'b'}{good[31:]}",
+            "another key": return_address(TokenKey(world.server.keys.newest.id, b"x" * 32), named, HOST),
+            "another tenant": return_address(TokenKey(9, b"x" * 32), named, HOST),
+            "a relay": "someone@elsewhere.example",
+        }
+        with pytest.raises(aiosmtplib.SMTPRecipientsRefused) as refused:
+            await world.send(addresses[case], a_report("ada@example.com"))
+        assert refused.value.recipients[0].code == 550
+        assert await status(journal, tenant, message) is Status.DELIVERED
+        assert await journal.mail_in.page(10) == []
+
+
+@pytest.mark.parametrize("recipient", ["bob@example.com", "ada@example.net"])
+async def test_a_report_on_another_recipient_changes_nothing(journal: Journal, tmp_path: Path, recipient: str) -> None:
+    tenant, message = await delivered(journal)
+    async with a_world(journal, tmp_path) as world:
+        await world.send(world.address(message.id), a_report(recipient))
+        assert await status(journal, tenant, message) is Status.DELIVERED
+        kept = await only(world)
+        assert kept.effect == "" and kept.has_original
+        assert f"it names {recipient}, and the message went to ada@example.com" in kept.why
+
+
+async def test_an_old_address_changes_nothing(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant, message = await delivered(journal)
+    monkeypatch.setattr("actors.mail_in.taking.BELIEVED_FOR", timedelta(0))
+    async with a_world(journal, tmp_path) as world:
+        await world.send(world.address(message.id), a_report("ada@example.com"))
+        assert await status(journal, tenant, message) is Status.DELIVERED
+        assert "older than" in (await only(world)).why
+
+
+async def test_a_complaint_names_its_message_by_what_it_returns(journal: Journal, tmp_path: Path) -> None:
+    tenant, message = await delivered(journal)
+    async with a_world(journal, tmp_path) as world:
+        await world.send(FEEDBACK, a_complaint(world.address(message.id)))
+        assert await journal.suppressions.entry(tenant, SuppressionList.SPAM_REPORTS, "ada@example.com")
+        assert len([one for one in await events(journal) if isinstance(one, SpamReported)]) == 1
+        assert (await only(world)).effect == "ada@example.com complained"
+
+
+@pytest.mark.parametrize("case", ["made up", "not spam", "of a group"])
+async def test_a_complaint_that_is_none_changes_nothing(journal: Journal, tmp_path: Path, case: str) -> None:
+    _, message = await delivered(journal, *(("a@example.com", "b@example.com") if case == "of a group" else ()))
+    async with a_world(journal, tmp_path) as world:
+        good = world.address(message.id, None if case == "of a group" else 0)
+        made_up = f"b+{message.id[4:].lower()}{'a' * 32}@{HOST}"
+        complaint = a_complaint(
+            made_up if case == "made up" else good, "", "not-spam" if case == "not spam" else "abuse"
+        )
+        await world.send(FEEDBACK, complaint)
+        assert not [one for one in await events(journal) if isinstance(one, SpamReported)]
+        assert (await only(world)).effect == ""
+
+
+async def test_mail_unsubscribes(journal: Journal, tmp_path: Path) -> None:
+    tenant, message = await delivered(journal)
+    async with a_world(journal, tmp_path) as world:
+        to = world.address(message.id, purpose=Purpose.UNSUBSCRIBING)
+        await world.send(to, b"From: ada@example.com\r\nSubject: unsubscribe\r\n\r\n", "ada@example.com")
+        assert await journal.suppressions.entry(tenant, SuppressionList.UNSUBSCRIBES, "ada@example.com")
+        assert (await only(world)).effect == "ada@example.com unsubscribed"
+
+
+async def test_what_is_not_understood_is_kept_with_why(journal: Journal, tmp_path: Path) -> None:
+    tenant, message = await delivered(journal)
+    async with a_world(journal, tmp_path) as world:
+        await world.send(world.address(message.id), b"Subject: hello\r\n\r\nHow are you?\r\n")
+        assert await status(journal, tenant, message) is Status.DELIVERED
+        kept = await only(world)
+        assert kept.kind == "not_understood" and kept.why
+        assert b"How are you?" in (await journal.mail_in.original(kept.id) or b"")
+
+
+async def test_a_journal_that_is_away_is_a_451(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, message = await delivered(journal)
+
+    async def away(*_: object) -> None:
+        raise Unavailable("for the test")
+
+    async with a_world(journal, tmp_path) as world:
+        with monkeypatch.context() as patch:
+            patch.setattr(journal.mail_in, "message", away)
+            with pytest.raises(aiosmtplib.SMTPDataError) as refused:
+                await world.send(world.address(message.id), a_report("ada@example.com"))
+            assert refused.value.code == 451
+        await world.send(world.address(message.id), a_report("ada@example.com"))
+        assert (await only(world)).effect == "ada@example.com bounced"
