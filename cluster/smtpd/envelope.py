@@ -22,6 +22,13 @@ class Extension(StrEnum):
     EIGHTBITMIME = "8BITMIME"
     SMTPUTF8 = "SMTPUTF8"
     ENHANCEDSTATUSCODES = "ENHANCEDSTATUSCODES"
+    DSN = "DSN"
+    """The parameters of RFC 3461 are checked and taken; what follows from them is up to the user of the library."""
+    AUTH = "AUTH PLAIN LOGIN"
+    """Offered over TLS only, by a server that can authenticate."""
+
+
+USUAL_EXTENSIONS = frozenset(Extension) - {Extension.DSN, Extension.AUTH}
 
 
 class ServerOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,13 +36,16 @@ class ServerOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     hostname: str = "localhost"
     """The name in the greeting and in the reply to EHLO."""
-    extensions: frozenset[Extension] = frozenset(Extension)
+    extensions: frozenset[Extension] = USUAL_EXTENSIONS
     """STARTTLS is offered only if the server also has a TLS context."""
     max_message_bytes: int = 40 * 1024 * 1024
     """RFC 1870; a larger message is read and dropped, then refused with 552."""
     max_held_bytes: int = 256 * 1024 * 1024
     """Content of all connections that is received and not yet answered. Beyond it, messages are refused with 452."""
     max_connections: int = 2000
+    max_connections_per_address: int = 2000
+    """Of one client."""
+    max_connections_per_login: int = 2000
     max_recipients: int = 1000
     """RFC 5321 §4.5.3.1.8 asks for at least 100."""
     max_line_bytes: int = 2048
@@ -44,9 +54,23 @@ class ServerOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Pipelined input read ahead while a reply is pending; beyond it, the connection is not read."""
     max_errors: int = 50
     """Invalid commands before the connection is closed with 421."""
+    max_refused_recipients: int = 1000
+    """Recipients that the server refuses before the connection is closed with 421: who guesses addresses is ended."""
+    message_timeout_s: float = 3600.0
+    """Time from the beginning of a connection, or from its last message, within which the next message is complete.
+    It ends clients that send a byte now and then."""
     idle_timeout_s: float = 300.0
     """RFC 5321 §4.5.3.2.7: at least 5 minutes."""
     tls_handshake_timeout_s: float = 30.0
+
+
+class Login(Struct, frozen=True):
+    """Who has authenticated."""
+
+    name: str
+    """Connections are counted by it; logged."""
+    holder: object = None
+    """What the user of the library knows of them."""
 
 
 class ReceivedMessage(Struct, kw_only=True):
@@ -70,6 +94,10 @@ class ReceivedMessage(Struct, kw_only=True):
     """The number of the connection since the server started, the same for all its messages."""
     transaction: int = 0
     """The number of the message within its connection, from 1."""
+    login: Login | None = None
+    """Who sent it; None where nobody has authenticated."""
+    envelope_id: str = ""
+    """ENVID of MAIL, decoded (RFC 3461 §4.4)."""
 
 
 class Then(Enum):
@@ -106,6 +134,9 @@ class ServerReply:
 
 Answer: TypeAlias = ServerReply | bytes | ServerAction | None
 """A reply; bytes, sent unchanged (for malformed replies); an action; None for the server's default."""
+
+Authenticate: TypeAlias = Callable[[str, str, str], Awaitable[Login | ServerReply]]
+"""Gets user, password and the client's address; returns who that is, or the reply that refuses them."""
 
 OnMessage: TypeAlias = Callable[[ReceivedMessage], Answer | Awaitable[Answer]]
 """Answers a complete message. A future or coroutine delays the reply until it is done; None accepts."""

@@ -8,11 +8,25 @@ buffer.
 import asyncio
 import logging
 import ssl
+import time
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import cast
 
-from cluster.smtpd.envelope import Answer, Behaviour, OnMessage, ServerAction, ServerOptions, ServerReply, Then
+from cluster.smtpd.authentication import Failures
+from cluster.smtpd.envelope import (
+    Answer,
+    Authenticate,
+    Behaviour,
+    Login,
+    OnMessage,
+    ServerAction,
+    ServerOptions,
+    ServerReply,
+    Then,
+)
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +39,12 @@ class Service:
     on_message: OnMessage
     tls: ssl.SSLContext | None
     behaviour: Behaviour
+    failures: Failures = field(default_factory=lambda: Failures(time.monotonic))
+    authenticate: Authenticate | None = None
+    addresses: Counter[str] = field(default_factory=Counter)
+    """Connections by the address of the client."""
+    logins: Counter[str] = field(default_factory=Counter)
+    """Connections by the name of who has authenticated."""
     wires: "set[ServerProtocol]" = field(default_factory=set)
     all_closed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set after ``closing`` when the last connection has ended."""
@@ -54,26 +74,31 @@ _LINGER_S = 30.0
 """How long a client may take to read the last reply."""
 _TOO_MANY_CONNECTIONS = ServerReply(421, "4.3.2 too many connections", then=Then.CLOSE)
 _SHUTTING_DOWN = ServerReply(421, "4.3.2 shutting down", then=Then.CLOSE)
+_TOO_MANY_OF_CLIENT = ServerReply(421, "4.7.0 too many connections from your address", then=Then.CLOSE)
 _IDLE = ServerReply(421, "4.4.2 idle for too long", then=Then.CLOSE)
+_TOO_SLOW = ServerReply(421, "4.4.2 no message for too long", then=Then.CLOSE)
 
 
 class ServerProtocol(asyncio.Protocol):
     """One connection. A subclass processes ``input`` from ``position`` in ``work`` and answers with ``say``."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, *, tls_at_once: bool = False) -> None:
+        """``tls_at_once``: the handshake comes before the greeting (RFC 8314 §3.3)."""
         self.service = service
+        self._tls_at_once = tls_at_once
         self.options = service.options
         self.behaviour = service.behaviour
         self.state = self._resume = ServerState.COMMAND
         self.input = bytearray()
         self.position = 0
         self.number = 0
-        self.peer = self.tls_version = self.tls_cipher = ""
+        self.peer = self.address = self.tls_version = self.tls_cipher = ""
+        self.login: Login | None = None
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._output: list[bytes] = []
         self._writable = True
-        self._last_heard = 0.0
+        self._last_heard = self.began_at = 0.0
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._upgrade_task: asyncio.Task[None] | None = None
 
@@ -93,17 +118,29 @@ class ServerProtocol(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         host, port = (transport.get_extra_info("peername") or ("unknown", 0))[:2]
         self.peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self.address = host
         service = self.service
+        service.addresses[host] += 1
         service.connected += 1
         self.number = service.connected
         service.wires.add(self)
-        self._last_heard = self._loop.time()
+        self._last_heard = self.began_at = self._loop.time()
         self._timers["idle"] = self._loop.call_later(self.options.idle_timeout_s, self._check_idle)
-        answer: Answer = None
+        if self._tls_at_once and service.tls is not None and not service.closing:
+            self._transport.pause_reading()
+            self.state = ServerState.UPGRADING
+            self._upgrade_task = self._loop.create_task(self._upgrade(self._transport, service.tls, self._greet))
+        else:
+            self._greet()
+
+    def _greet(self) -> None:
+        service, answer = self.service, cast(Answer, None)
         if service.closing:
             answer = _SHUTTING_DOWN
         elif len(service.wires) > self.options.max_connections:
             answer = _TOO_MANY_CONNECTIONS
+        elif service.addresses[self.address] > self.options.max_connections_per_address:
+            answer = _TOO_MANY_OF_CLIENT
         elif self.behaviour.greeting is not None:
             answer = self.behaviour.greeting()
         self.say(ServerReply(220, f"{self.options.hostname} ESMTP postray") if answer is None else answer)
@@ -116,9 +153,11 @@ class ServerProtocol(asyncio.Protocol):
             timer.cancel()
         self.input.clear()
         self.forget()
-        self.service.wires.discard(self)
-        if self.service.closing and not self.service.wires:
-            self.service.all_closed.set()
+        service = self.service
+        service.wires.discard(self)
+        count_down(service.addresses, self.address)
+        if service.closing and not service.wires:
+            service.all_closed.set()
 
     def data_received(self, data: bytes) -> None:
         self._last_heard = self._loop.time()
@@ -224,9 +263,13 @@ class ServerProtocol(asyncio.Protocol):
 
     def _check_idle(self) -> None:
         timeout_s = self.options.idle_timeout_s
-        left_s = self._last_heard + timeout_s - self._loop.time()
-        if left_s > 0 or self.state in (ServerState.WAITING, ServerState.UPGRADING):
-            self._timers["idle"] = self._loop.call_later(left_s if left_s > 0 else timeout_s, self._check_idle)
+        now = self._loop.time()
+        left_s = self._last_heard + timeout_s - now
+        if now >= self.began_at + self.options.message_timeout_s and self.state in RECEIVING:
+            self.say(_TOO_SLOW)
+        elif left_s > 0 or self.state in (ServerState.WAITING, ServerState.UPGRADING):
+            wait_s = min(left_s if left_s > 0 else timeout_s, self.options.message_timeout_s)
+            self._timers["idle"] = self._loop.call_later(wait_s, self._check_idle)
         elif self.state is ServerState.DEAF or not self._writable:
             self.abort()
         else:
@@ -247,9 +290,9 @@ class ServerProtocol(asyncio.Protocol):
         self.say(ready)
         self._flush()
         self.state = ServerState.UPGRADING
-        self._upgrade_task = self._loop.create_task(self._upgrade(self._transport, context))
+        self._upgrade_task = self._loop.create_task(self._upgrade(self._transport, context, lambda: None))
 
-    async def _upgrade(self, transport: asyncio.Transport, context: ssl.SSLContext) -> None:
+    async def _upgrade(self, transport: asyncio.Transport, context: ssl.SSLContext, then: Callable[[], None]) -> None:
         if transport.is_closing():
             return
         timeout_s = self.options.tls_handshake_timeout_s
@@ -264,9 +307,19 @@ class ServerProtocol(asyncio.Protocol):
         if upgraded is None or self.state is not ServerState.UPGRADING:  # the connection was lost meanwhile
             return
         self._transport = upgraded
-        tls = upgraded.get_extra_info("ssl_object")
-        self.tls_version, self.tls_cipher = tls.version() or "", (tls.cipher() or ("",))[0]
-        self.service.handshakes += 1
+        self._secured(upgraded.get_extra_info("ssl_object"))
         self.forget()
         self.state = ServerState.COMMAND
+        then()
         self.advance()
+
+    def _secured(self, tls: ssl.SSLObject) -> None:
+        self.tls_version, self.tls_cipher = tls.version() or "", (tls.cipher() or ("",))[0]
+        self.service.handshakes += 1
+
+
+def count_down(counts: Counter[str], name: str) -> None:
+    """One less; what has none is not kept."""
+    counts[name] -= 1
+    if counts[name] <= 0:
+        del counts[name]

@@ -1,8 +1,9 @@
-"""A fast SMTP server that relays nothing: the capture sink's, and the peer of tests and benchmarks.
+"""A fast SMTP server that relays nothing: that of submission, of mail in, of the capture sink, and the peer of tests.
 
-It owns the listening socket and its connections. It never stores, relays or authenticates: it passes a message to
-``on_message``, whose answer is the reply. Runs on asyncio and uvloop. RFC 5321, 2920 (PIPELINING), 3030 (CHUNKING),
-3207 (STARTTLS), 1870 (SIZE), 6152 (8BITMIME), 6531 (SMTPUTF8), 2034 (ENHANCEDSTATUSCODES).
+It owns the listening sockets and their connections. It never stores or relays: it passes a message to ``on_message``,
+whose answer is the reply, and a login to ``authenticate``. Runs on asyncio and uvloop. RFC 5321, 2920 (PIPELINING),
+3030 (CHUNKING), 3207 (STARTTLS), 4954 (AUTH), 3461 (DSN), 1870 (SIZE), 6152 (8BITMIME), 6531 (SMTPUTF8), 2034
+(ENHANCEDSTATUSCODES).
 """
 
 import asyncio
@@ -13,8 +14,10 @@ from msgspec import Struct
 from cluster.metrics import Counter, Gauge
 from cluster.smtpd.envelope import (
     Answer,
+    Authenticate,
     Behaviour,
     Extension,
+    Login,
     OnMessage,
     ReceivedMessage,
     ServerAction,
@@ -27,8 +30,10 @@ from cluster.smtpd.session import ServerSession
 
 __all__ = [
     "Answer",
+    "Authenticate",
     "Behaviour",
     "Extension",
+    "Login",
     "OnMessage",
     "ReceivedMessage",
     "ServerAction",
@@ -80,22 +85,38 @@ class SmtpServer:
         *,
         tls: ssl.SSLContext | None = None,
         behaviour: Behaviour | None = None,
+        authenticate: Authenticate | None = None,
     ) -> None:
-        self._service = Service(options=options, on_message=on_message, tls=tls, behaviour=behaviour or Behaviour())
-        self._server: asyncio.Server | None = None
+        """``authenticate``: with it, who has not authenticated may not send."""
+        self._service = Service(
+            options=options,
+            on_message=on_message,
+            tls=tls,
+            behaviour=behaviour or Behaviour(),
+            authenticate=authenticate,
+        )
+        self._servers: list[asyncio.Server] = []
 
-    async def start(self, host: str = "127.0.0.1", port: int = 0) -> tuple[str, int]:
-        """Listens; returns the host and the actual port. Raises OSError when the address is taken."""
+    async def start(
+        self, host: str = "127.0.0.1", port: int = 0, *, tls_at_once: bool = False, shared: bool = False
+    ) -> tuple[str, int]:
+        """Listens, at another address with each call; returns the host and the actual port. ``tls_at_once``: clients
+        begin with the handshake (RFC 8314 §3.3). ``shared``: several processes of this machine may listen there, and
+        the kernel spreads the connections. Raises OSError when the address is taken."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: ServerSession(self._service), host, port, backlog=512)
-        return host, int(self._server.sockets[0].getsockname()[1])
+        server = await loop.create_server(
+            lambda: ServerSession(self._service, tls_at_once=tls_at_once), host, port, backlog=512, reuse_port=shared
+        )
+        self._servers.append(server)
+        return host, int(server.sockets[0].getsockname()[1])
 
     async def stop(self, grace_s: float = 5.0) -> None:
         """Sends 421 to all clients; messages already received get their answer, for ``grace_s`` at most."""
-        if self._server is None:
+        if not self._servers:
             return
-        self._server.close()
-        self._server = None
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
         service = self._service
         service.closing = True
         for wire in tuple(service.wires):

@@ -1,7 +1,8 @@
 """The SMTP commands of the server, over one connection.
 
 This module owns the command sequence (RFC 5321 §4.1.4), the transaction, BDAT (RFC 3030), and what STARTTLS resets
-(RFC 3207 §4.2). ``on_message`` decides the fate of a message; ``ServerProtocol`` owns the connection.
+(RFC 3207 §4.2). ``on_message`` decides the fate of a message; ``LoginSession`` owns AUTH, ``ServerProtocol`` the
+connection.
 """
 
 import asyncio
@@ -12,29 +13,29 @@ from inspect import isawaitable
 from cluster.smtpd import syntax
 from cluster.smtpd.content import ContentReader, Problem
 from cluster.smtpd.envelope import Answer, Extension, ReceivedMessage, ServerReply, Then
-from cluster.smtpd.protocol import RECEIVING, ServerProtocol, ServerState, Service
+from cluster.smtpd.login import LOCAL_ERROR, NOT_IMPLEMENTED, OUT_OF_ORDER, TOO_MANY_ERRORS, LoginSession
+from cluster.smtpd.protocol import RECEIVING, ServerState, Service
 
 log = logging.getLogger(__name__)
 
 _BAD_LINE = ServerReply(500, "5.5.2 a line must end in CRLF and hold no other control character")
 _LONG_LINE = ServerReply(500, "5.5.2 line too long")
 _UNKNOWN = ServerReply(500, "5.5.2 command not recognized")
-_NOT_IMPLEMENTED = ServerReply(502, "5.5.1 command not implemented")
-_OUT_OF_ORDER = ServerReply(503, "5.5.1 bad sequence of commands")
 _NO_RECIPIENTS = ServerReply(554, "5.5.1 no valid recipients")
 _TOO_MANY_RECIPIENTS = ServerReply(452, "4.5.3 too many recipients")
-_TOO_MANY_ERRORS = ServerReply(421, "4.7.0 too many errors", then=Then.CLOSE)
 _BAD_CHUNK = ServerReply(501, "5.5.4 BDAT without a size cannot be followed", then=Then.CLOSE)
 _OK = ServerReply(250, "2.0.0 ok")
 _CHUNK_TAKEN = ServerReply(250, "2.0.0 chunk taken")
 _MAIL_OK = ServerReply(250, "2.1.0 sender ok")
 _RCPT_OK = ServerReply(250, "2.1.5 recipient ok")
+_NEEDS_LOGIN = ServerReply(530, "5.7.0 authentication required")
+_NOT_HTTP = ServerReply(421, "4.7.0 this is SMTP", then=Then.CLOSE)
+_OF_HTTP = frozenset(("GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "CONNECT", "TRACE", "PATCH"))
 _GO_AHEAD = ServerReply(354, "end with <CRLF>.<CRLF>")
 _READY_FOR_TLS = ServerReply(220, "2.0.0 ready for TLS")
 _CANNOT_VERIFY = ServerReply(252, "2.5.0 not verified, but mail will be taken")
 _BYE = ServerReply(221, "2.0.0 bye", then=Then.CLOSE)
 _MESSAGE_TAKEN = ServerReply(250, "2.0.0 message taken")
-_LOCAL_ERROR = ServerReply(451, "4.3.0 local error")
 _PROBLEMS = {
     Problem.TOO_BIG: syntax.TOO_BIG,
     Problem.NO_ROOM: ServerReply(452, "4.3.1 no room for the message now"),
@@ -42,13 +43,13 @@ _PROBLEMS = {
 }
 
 
-class ServerSession(ServerProtocol):
+class ServerSession(LoginSession):
     """The commands of one connection, and their transaction."""
 
-    def __init__(self, service: Service) -> None:
-        super().__init__(service)
+    def __init__(self, service: Service, *, tls_at_once: bool = False) -> None:
+        super().__init__(service, tls_at_once=tls_at_once)
         self._overlong = False
-        self._errors = 0
+        self._refusals = 0
         self._transactions = 0
         self._helo = ""
         self._offered: frozenset[Extension] = frozenset()
@@ -60,6 +61,9 @@ class ServerSession(ServerProtocol):
         self._content: ContentReader | None = None
         self._pending: asyncio.Future[Answer] | None = None
 
+    def in_transaction(self) -> bool:
+        return self._mail is not None
+
     def work(self) -> bool:
         if self.state is ServerState.COMMAND:
             return self._next_command()
@@ -67,6 +71,7 @@ class ServerSession(ServerProtocol):
 
     def forget(self) -> None:
         self._helo, self._offered = "", frozenset()
+        self.forget_login()
         self._forget_transaction()
 
     def _forget_transaction(self) -> None:
@@ -77,20 +82,13 @@ class ServerSession(ServerProtocol):
         self._recipients = []
         self._refused_recipients = 0
 
-    def _complain(self, reply: ServerReply) -> None:
-        """Refuses invalid input; too much of it ends the connection."""
-        self._errors += 1
-        self.say(reply)
-        if self._errors >= self.options.max_errors and self.state in RECEIVING:
-            self.say(_TOO_MANY_ERRORS)
-
     def _next_command(self) -> bool:
         end = self.input.find(b"\n", self.position)
         limit = self.options.max_line_bytes
         if (len(self.input) if end < 0 else end) - self.position >= limit:
             if not self._overlong:
                 self._overlong = True
-                self._complain(_LONG_LINE)
+                self.complain(_LONG_LINE)
             self.position = len(self.input) if end < 0 else end
             return end >= 0
         if end < 0:
@@ -102,15 +100,18 @@ class ServerSession(ServerProtocol):
             return True
         # A line that ends in a bare LF is not a command: a server in front may have seen it as part of the content.
         if line[-2:] != b"\r\n" or b"\r" in line[:-2] or b"\0" in line:
-            self._complain(_BAD_LINE)
+            self.complain(_BAD_LINE)
             return True
         try:
             self._command(line[:-2].decode())
         except UnicodeDecodeError:
-            self._complain(_BAD_LINE)
+            self.complain(_BAD_LINE)
         return self.state in RECEIVING
 
     def _command(self, line: str) -> None:
+        if self.exchange is not None:
+            self.go_on_with(self.exchange.answer(line))
+            return
         if self.behaviour.command is not None:
             answer = self.behaviour.command(line)
             if answer is not None:
@@ -118,8 +119,10 @@ class ServerSession(ServerProtocol):
                 return
         verb, _, argument = line.partition(" ")
         handler = _HANDLERS.get(verb) or _HANDLERS.get(verb.upper())
-        if handler is None:
-            self._complain(_UNKNOWN)
+        if handler is None and verb in _OF_HTTP:
+            self.say(_NOT_HTTP)
+        elif handler is None:
+            self.complain(_UNKNOWN)
         else:
             handler(self, argument)
 
@@ -148,11 +151,13 @@ class ServerSession(ServerProtocol):
     def _on_hello(self, argument: str, extended: bool) -> None:
         name = argument.strip()
         if not name:
-            self._complain(syntax.NO_SYNTAX)
+            self.complain(syntax.NO_SYNTAX)
             return
         offered = set(self.options.extensions) if extended else set()
         if self.service.tls is None or self.tls_version:
             offered.discard(Extension.STARTTLS)
+        if self.service.authenticate is None or not self.tls_version or self.login is not None:
+            offered.discard(Extension.AUTH)
         keywords = [
             f"SIZE {self.options.max_message_bytes}" if keyword is Extension.SIZE else keyword.value
             for keyword in Extension
@@ -168,11 +173,11 @@ class ServerSession(ServerProtocol):
     def _on_starttls(self, argument: str) -> None:
         service = self.service
         if service.tls is None or Extension.STARTTLS not in self.options.extensions:
-            self._complain(_NOT_IMPLEMENTED)
+            self.complain(NOT_IMPLEMENTED)
         elif self.tls_version or self._mail is not None:
-            self._complain(_OUT_OF_ORDER)
+            self.complain(OUT_OF_ORDER)
         elif argument:
-            self._complain(syntax.NO_SYNTAX)
+            self.complain(syntax.NO_SYNTAX)
         elif self.behaviour.starttls is not None and (answer := self.behaviour.starttls()) is not None:
             self.say(answer)
         else:
@@ -180,7 +185,10 @@ class ServerSession(ServerProtocol):
 
     def _on_mail(self, argument: str) -> None:
         if not self._helo or self._mail is not None:
-            self._complain(_OUT_OF_ORDER)
+            self.complain(OUT_OF_ORDER)
+            return
+        if self.service.authenticate is not None and self.login is None:
+            self.complain(_NEEDS_LOGIN)
             return
         mail = syntax.mail(argument, self._offered, self.options.max_message_bytes)
         if isinstance(mail, ServerReply):
@@ -193,9 +201,9 @@ class ServerSession(ServerProtocol):
 
     def _on_rcpt(self, argument: str) -> None:
         if self._mail is None or self._content is not None:
-            self._complain(_OUT_OF_ORDER)
+            self.complain(OUT_OF_ORDER)
             return
-        address = syntax.rcpt(argument, self._mail.smtputf8)
+        address = syntax.rcpt(argument, self._mail.smtputf8, self._offered)
         answer: Answer = None
         if isinstance(address, ServerReply):
             answer = address
@@ -207,20 +215,23 @@ class ServerSession(ServerProtocol):
             self._recipients.append(address)
         else:
             self._refused_recipients += 1
+            self._refusals += 1
         self.say(_RCPT_OK if answer is None else answer)
+        if self._refusals >= self.options.max_refused_recipients and self.state in RECEIVING:
+            self.say(TOO_MANY_ERRORS)
 
     def _not_ready_for_content(self) -> ServerReply | None:
         if self._recipients:
             return None
-        return _NO_RECIPIENTS if self._refused_recipients else _OUT_OF_ORDER
+        return _NO_RECIPIENTS if self._refused_recipients else OUT_OF_ORDER
 
     def _on_data(self, argument: str) -> None:
         if argument:
-            self._complain(syntax.NO_SYNTAX)
+            self.complain(syntax.NO_SYNTAX)
         elif self._content is not None:  # RFC 3030 §2: BDAT and DATA do not mix
-            self._complain(_OUT_OF_ORDER)
+            self.complain(OUT_OF_ORDER)
         elif (problem := self._not_ready_for_content()) is not None:
-            self._complain(problem)
+            self.complain(problem)
         else:
             answer = self.behaviour.data() if self.behaviour.data is not None else None
             if _goes_ahead(answer):
@@ -230,7 +241,7 @@ class ServerSession(ServerProtocol):
 
     def _on_bdat(self, argument: str) -> None:
         if Extension.CHUNKING not in self.options.extensions:
-            self._complain(_NOT_IMPLEMENTED)
+            self.complain(NOT_IMPLEMENTED)
             return
         self._chunk = syntax.bdat(argument)
         if self._chunk is None:
@@ -249,7 +260,7 @@ class ServerSession(ServerProtocol):
         assert self._chunk is not None
         self.state = ServerState.COMMAND
         if self._content is None:
-            self._complain(self._not_ready_for_content() or _OUT_OF_ORDER)
+            self.complain(self._not_ready_for_content() or OUT_OF_ORDER)
         elif self._chunk.last:
             self._end_of_data(chunked=True)
         elif self._content.problem is not None:
@@ -273,6 +284,7 @@ class ServerSession(ServerProtocol):
             self.say(answer)
             return
         self._transactions += 1
+        self.began_at = self._loop.time()
         envelope = ReceivedMessage(
             mail_from=self._mail.address,
             rcpt_to=tuple(self._recipients),
@@ -286,6 +298,8 @@ class ServerSession(ServerProtocol):
             chunked=chunked,
             session=self.number,
             transaction=self._transactions,
+            login=self.login,
+            envelope_id=self._mail.envelope_id,
         )
         self._answer_message(envelope)
 
@@ -295,7 +309,7 @@ class ServerSession(ServerProtocol):
             answer = self.service.on_message(envelope) if scripted is None else scripted
         except Exception:
             log.exception("the message from %s could not be taken", self.peer)
-            answer = _LOCAL_ERROR
+            answer = LOCAL_ERROR
         if isawaitable(answer):
             self.wait()
             self._pending = asyncio.ensure_future(answer)
@@ -304,7 +318,7 @@ class ServerSession(ServerProtocol):
             self.say(self._conclude(answer))
 
     def _message_answered(self, future: "asyncio.Future[Answer]") -> None:
-        answer: Answer = _LOCAL_ERROR
+        answer: Answer = LOCAL_ERROR
         if not future.cancelled():
             error = future.exception()
             if error is None:
@@ -343,8 +357,8 @@ _HANDLERS: dict[str, Callable[[ServerSession, str], None]] = {
     "RSET": ServerSession._on_rset,
     "NOOP": lambda session, argument: session.say(_OK),
     "VRFY": lambda session, argument: session.say(_CANNOT_VERIFY),
-    "EXPN": lambda session, argument: session.say(_NOT_IMPLEMENTED),
-    "AUTH": lambda session, argument: session.say(_NOT_IMPLEMENTED),
+    "EXPN": lambda session, argument: session.say(NOT_IMPLEMENTED),
+    "AUTH": ServerSession.on_auth,
     "HELP": lambda session, argument: session.say(ServerReply(214, "2.0.0 see RFC 5321")),
     "QUIT": lambda session, argument: session.say(_BYE),
 }

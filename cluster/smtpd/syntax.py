@@ -1,6 +1,7 @@
 """The grammar of SMTP commands: lines into paths, parameters and sizes. Pure.
 
-RFC 5321 §4.1.2 (paths), RFC 1870 (SIZE), RFC 6152 (8BITMIME), RFC 6531 (SMTPUTF8), RFC 3030 (BDAT).
+RFC 5321 §4.1.2 (paths), RFC 1870 (SIZE), RFC 6152 (8BITMIME), RFC 6531 (SMTPUTF8), RFC 3030 (BDAT),
+RFC 3461 (DSN), RFC 4954 (AUTH).
 Strict where a lenient peer would hide a client's error: no space after the colon, no bare LF, no unknown parameter.
 """
 
@@ -25,10 +26,20 @@ TOO_BIG = ServerReply(552, "5.3.4 the message is larger than this server takes (
 NEEDS_SMTPUTF8 = ServerReply(553, "5.6.7 the address needs SMTPUTF8 (RFC 6531)")
 
 
+_XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*", re.ASCII)
+"""RFC 3461 §4."""
+_CODED = re.compile(r"\+([0-9A-F]{2})")
+_LONGEST_ENVID = 100
+_LONGEST_ORCPT = 500
+_NOTIFY = re.compile(r"NEVER|(?:SUCCESS|FAILURE|DELAY)(?:,(?:SUCCESS|FAILURE|DELAY)){0,2}")
+
+
 class MailCommand(Struct, frozen=True):
     address: str
     body: str
     smtputf8: bool
+    envelope_id: str = ""
+    """ENVID, decoded."""
 
 
 class Chunk(Struct, frozen=True):
@@ -42,10 +53,10 @@ def mail(argument: str, offered: frozenset[Extension], max_message_bytes: int) -
     if split is None:
         return NO_SYNTAX
     address, parameters = split
-    body, smtputf8 = "7BIT", False
+    body, smtputf8, envelope_id = "7BIT", False, ""
     for parameter in parameters:
         name, _, value = parameter.partition("=")
-        name, value = name.upper(), value.upper()
+        name, said, value = name.upper(), value, value.upper()
         if name == "SIZE" and Extension.SIZE in offered:
             if not _is_number(value):
                 return NO_SYNTAX
@@ -55,23 +66,35 @@ def mail(argument: str, offered: frozenset[Extension], max_message_bytes: int) -
             body = value
         elif name == "SMTPUTF8" and not value and Extension.SMTPUTF8 in offered:
             smtputf8 = True
+        elif name == "AUTH" and said and Extension.AUTH in offered:
+            pass  # whom the message is from, if the client is a relay (RFC 4954 §5): the login says it
+        elif name == "RET" and value in ("FULL", "HDRS") and Extension.DSN in offered:
+            pass
+        elif name == "ENVID" and Extension.DSN in offered:
+            if not said or len(said) > _LONGEST_ENVID or not _XTEXT.fullmatch(said):
+                return NO_SYNTAX
+            envelope_id = _CODED.sub(lambda found: chr(int(found[1], 16)), said)
         else:
             return UNKNOWN_PARAMETER
     if not address.isascii() and not smtputf8:
         return NEEDS_SMTPUTF8
     if address and not _is_mailbox(address):
         return ServerReply(553, "5.1.7 the sender's address is malformed")
-    return MailCommand(address, body, smtputf8)
+    return MailCommand(address, body, smtputf8, envelope_id)
 
 
-def rcpt(argument: str, smtputf8: bool) -> str | ServerReply:
+def rcpt(argument: str, smtputf8: bool, offered: frozenset[Extension]) -> str | ServerReply:
     """The forward-path in the arguments of RCPT; a ServerReply describes an error in them."""
     split = _path(argument, "TO:")
     if split is None:
         return NO_SYNTAX
     address, parameters = split
-    if parameters:
-        return UNKNOWN_PARAMETER
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if Extension.DSN not in offered or name.upper() not in ("NOTIFY", "ORCPT"):
+            return UNKNOWN_PARAMETER
+        if not (_is_notify(value) if name.upper() == "NOTIFY" else _is_original(value)):
+            return NO_SYNTAX
     if not address.isascii() and not smtputf8:
         return NEEDS_SMTPUTF8
     if not _is_mailbox(address) and address.lower() != "postmaster":  # RFC 5321 §4.5.1
@@ -99,6 +122,18 @@ def _path(argument: str, keyword: str) -> tuple[str, list[str]] | None:
 def _is_mailbox(address: str) -> bool:
     local, at, domain = address.rpartition("@")
     return bool(local and at and domain)
+
+
+def _is_notify(value: str) -> bool:
+    return _NOTIFY.fullmatch(value.upper()) is not None
+
+
+def _is_original(value: str) -> bool:
+    kind, semicolon, address = value.partition(";")
+    is_typed = bool(semicolon) and kind.replace("-", "").isalnum()
+    return (
+        is_typed and len(value) <= _LONGEST_ORCPT and (_XTEXT.fullmatch(address) is not None or "utf-8" in kind.lower())
+    )
 
 
 def _is_number(text: str) -> bool:
