@@ -31,8 +31,8 @@ _LONGEST_USER = 64
 class LoginSession(ServerProtocol):
     """A connection on which a client may authenticate. Subclasses know the other commands."""
 
-    def __init__(self, service: Service, *, tls_at_once: bool = False) -> None:
-        super().__init__(service, tls_at_once=tls_at_once)
+    def __init__(self, service: Service) -> None:
+        super().__init__(service)
         self.exchange: Exchange | None = None
         """The attempt under way, which gets the next line."""
         self._errors = 0

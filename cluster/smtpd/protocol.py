@@ -10,7 +10,6 @@ import logging
 import ssl
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import cast
@@ -43,6 +42,8 @@ class Service:
     authenticate: Authenticate | None = None
     addresses: Counter[str] = field(default_factory=Counter)
     """Connections by the address of the client."""
+    handshaking: int = 0
+    """Clients that begin with TLS and have not finished its handshake."""
     logins: Counter[str] = field(default_factory=Counter)
     """Connections by the name of who has authenticated."""
     wires: "set[ServerProtocol]" = field(default_factory=set)
@@ -82,10 +83,8 @@ _TOO_SLOW = ServerReply(421, "4.4.2 no message for too long", then=Then.CLOSE)
 class ServerProtocol(asyncio.Protocol):
     """One connection. A subclass processes ``input`` from ``position`` in ``work`` and answers with ``say``."""
 
-    def __init__(self, service: Service, *, tls_at_once: bool = False) -> None:
-        """``tls_at_once``: the handshake comes before the greeting (RFC 8314 §3.3)."""
+    def __init__(self, service: Service) -> None:
         self.service = service
-        self._tls_at_once = tls_at_once
         self.options = service.options
         self.behaviour = service.behaviour
         self.state = self._resume = ServerState.COMMAND
@@ -126,15 +125,9 @@ class ServerProtocol(asyncio.Protocol):
         service.wires.add(self)
         self._last_heard = self.began_at = self._loop.time()
         self._timers["idle"] = self._loop.call_later(self.options.idle_timeout_s, self._check_idle)
-        if self._tls_at_once and service.tls is not None and not service.closing:
-            self._transport.pause_reading()
-            self.state = ServerState.UPGRADING
-            self._upgrade_task = self._loop.create_task(self._upgrade(self._transport, service.tls, self._greet))
-        else:
-            self._greet()
-
-    def _greet(self) -> None:
-        service, answer = self.service, cast(Answer, None)
+        if (tls := transport.get_extra_info("ssl_object")) is not None:
+            self._secured(tls)
+        answer: Answer = None
         if service.closing:
             answer = _SHUTTING_DOWN
         elif len(service.wires) > self.options.max_connections:
@@ -147,6 +140,8 @@ class ServerProtocol(asyncio.Protocol):
         self._flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self not in self.service.wires:
+            return
         self.state = ServerState.DEAF
         self._transport = None
         for timer in self._timers.values():
@@ -290,10 +285,11 @@ class ServerProtocol(asyncio.Protocol):
         self.say(ready)
         self._flush()
         self.state = ServerState.UPGRADING
-        self._upgrade_task = self._loop.create_task(self._upgrade(self._transport, context, lambda: None))
+        self._upgrade_task = self._loop.create_task(self._upgrade(self._transport, context))
 
-    async def _upgrade(self, transport: asyncio.Transport, context: ssl.SSLContext, then: Callable[[], None]) -> None:
+    async def _upgrade(self, transport: asyncio.Transport, context: ssl.SSLContext) -> None:
         if transport.is_closing():
+            self.connection_lost(None)
             return
         timeout_s = self.options.tls_handshake_timeout_s
         try:
@@ -303,6 +299,7 @@ class ServerProtocol(asyncio.Protocol):
         except OSError as error:  # includes ssl.SSLError
             log.info("the TLS handshake with %s failed: %s", self.peer, error)
             transport.abort()
+            self.connection_lost(error)  # the event loop does not say so when it ends during a handshake
             return
         if upgraded is None or self.state is not ServerState.UPGRADING:  # the connection was lost meanwhile
             return
@@ -310,7 +307,6 @@ class ServerProtocol(asyncio.Protocol):
         self._secured(upgraded.get_extra_info("ssl_object"))
         self.forget()
         self.state = ServerState.COMMAND
-        then()
         self.advance()
 
     def _secured(self, tls: ssl.SSLObject) -> None:

@@ -8,6 +8,7 @@ whose answer is the reply, and a login to ``authenticate``. Runs on asyncio and 
 
 import asyncio
 import ssl
+from functools import partial
 
 from msgspec import Struct
 
@@ -27,6 +28,7 @@ from cluster.smtpd.envelope import (
 )
 from cluster.smtpd.protocol import Service
 from cluster.smtpd.session import ServerSession
+from cluster.smtpd.tls_listener import TlsListener
 
 __all__ = [
     "Answer",
@@ -95,7 +97,7 @@ class SmtpServer:
             behaviour=behaviour or Behaviour(),
             authenticate=authenticate,
         )
-        self._servers: list[asyncio.Server] = []
+        self._servers: list[asyncio.Server | TlsListener] = []
 
     async def start(
         self, host: str = "127.0.0.1", port: int = 0, *, tls_at_once: bool = False, shared: bool = False
@@ -103,10 +105,15 @@ class SmtpServer:
         """Listens, at another address with each call; returns the host and the actual port. ``tls_at_once``: clients
         begin with the handshake (RFC 8314 §3.3). ``shared``: several processes of this machine may listen there, and
         the kernel spreads the connections. Raises OSError when the address is taken."""
-        loop = asyncio.get_running_loop()
-        server = await loop.create_server(
-            lambda: ServerSession(self._service, tls_at_once=tls_at_once), host, port, backlog=512, reuse_port=shared
-        )
+        make = partial(ServerSession, self._service)
+        if tls_at_once:
+            if self._service.tls is None:
+                raise ValueError("TLS at once needs a TLS context")
+            listener = TlsListener(self._service, self._service.tls, make)
+            port = await listener.start(host, port, shared=shared)
+            self._servers.append(listener)
+            return host, port
+        server = await asyncio.get_running_loop().create_server(make, host, port, backlog=512, reuse_port=shared)
         self._servers.append(server)
         return host, int(server.sockets[0].getsockname()[1])
 
@@ -132,4 +139,10 @@ class SmtpServer:
     @property
     def totals(self) -> Totals:
         service = self._service
-        return Totals(len(service.wires), service.connected, service.handshakes, service.accepted, service.refused)
+        return Totals(
+            len(service.wires) + service.handshaking,
+            service.connected,
+            service.handshakes,
+            service.accepted,
+            service.refused,
+        )

@@ -46,8 +46,8 @@ _PROBLEMS = {
 class ServerSession(LoginSession):
     """The commands of one connection, and their transaction."""
 
-    def __init__(self, service: Service, *, tls_at_once: bool = False) -> None:
-        super().__init__(service, tls_at_once=tls_at_once)
+    def __init__(self, service: Service) -> None:
+        super().__init__(service)
         self._overlong = False
         self._refusals = 0
         self._transactions = 0

@@ -210,6 +210,22 @@ async def test_a_tls_client_that_does_not_begin_its_handshake_counts(tls: ssl.SS
             assert (await other.reply()).startswith("421 4.7.0")
 
 
+@pytest.mark.parametrize("tls_at_once", [True, False])
+async def test_a_connection_that_ends_in_its_handshake_counts_no_more(tls: ssl.SSLContext, tls_at_once: bool) -> None:
+    async with a_site(tls) as site:
+        for _ in range(3):
+            client = await RawClient.connect(site.tls_port if tls_at_once else site.port)
+            if not tls_at_once:
+                await client.reply()
+                await client.ask("EHLO client.example")
+                assert (await client.ask("STARTTLS")).startswith("220")
+            client.send(b"this is no handshake\r\n")
+            await client.close()
+        async with asyncio.timeout(10):
+            while site.server.totals.open:
+                await asyncio.sleep(0.01)
+
+
 @pytest.mark.parametrize("verb", ["GET / HTTP/1.1", "POST / HTTP/1.1"])
 async def test_http_is_ended(tls: ssl.SSLContext, verb: str) -> None:
     async with a_site(tls) as site, await RawClient.connect(site.port) as client:
