@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
-from msgspec import Struct, field, structs
+from msgspec import field, structs
 
 from cluster.policy.routes.domains import spelled_names
 from cluster.policy.routes.host_names import host_port as host_port
@@ -19,16 +19,14 @@ from cluster.policy.routes.host_names import public_url
 from cluster.settings_check import faults
 from cluster.settings_environment import overlay
 from cluster.settings_environment import variable_name as variable_name
+from cluster.settings_receiving import BounceSettings as BounceSettings
+from cluster.settings_section import Section
 from cluster.settings_words import SettingsError as SettingsError
 from cluster.settings_words import in_words, keys_of
 from cluster.tracking.clients import KeptAddress
 
 
-class _Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    pass
-
-
-class HttpSettings(_Section, frozen=True, kw_only=True):
+class HttpSettings(Section, frozen=True, kw_only=True):
     bind: str = "127.0.0.1:8080"
     """host:port of the HTTP API; port 0 takes a free one."""
     public_url: str = ""
@@ -65,7 +63,7 @@ class HttpSettings(_Section, frozen=True, kw_only=True):
         return public_url(self.public_url) if self.public_url else ""
 
 
-class AuthSettings(_Section, frozen=True, kw_only=True):
+class AuthSettings(Section, frozen=True, kw_only=True):
     jwt_secret: str = ""
     """Shared secret of JWTs with HS256, at least 32 bytes; "" accepts none."""
     jwks_url: str = ""
@@ -76,7 +74,7 @@ class AuthSettings(_Section, frozen=True, kw_only=True):
     """The ``aud`` that a JWT must have; "" accepts only tokens without one."""
 
 
-class MessageSettings(_Section, frozen=True, kw_only=True):
+class MessageSettings(Section, frozen=True, kw_only=True):
     max_subject_bytes: int = 998
     """Limit of a subject in UTF-8, with its substitutions. The default is the longest line of RFC 5322 §2.1.1."""
     max_part_bytes: int = 20 * 1024 * 1024
@@ -88,7 +86,7 @@ class MessageSettings(_Section, frozen=True, kw_only=True):
 DEFAULT_LIMITS = MessageSettings()
 
 
-class LimitSettings(_Section, frozen=True, kw_only=True):
+class LimitSettings(Section, frozen=True, kw_only=True):
     """The limits of a tenant that has none of its own, over the whole cluster; 0 sets none."""
 
     messages_per_s: float = 10_000.0
@@ -103,19 +101,19 @@ class LimitSettings(_Section, frozen=True, kw_only=True):
     """Messages accepted in a day (UTC)."""
 
 
-class PostgresSettings(_Section, frozen=True, kw_only=True):
+class PostgresSettings(Section, frozen=True, kw_only=True):
     dsn: str = ""
     """libpq connection string; "" starts the embedded server in data_dir."""
 
 
-class ClickHouseSettings(_Section, frozen=True, kw_only=True):
+class ClickHouseSettings(Section, frozen=True, kw_only=True):
     dsn: str = ""
     """clickhouse(s)://user:password@host:port/database; "" uses the embedded engine (chDB) in data_dir."""
     poll_interval_ms: int = 100
     """How often the recorder polls for new events when the log was empty."""
 
 
-class RaySettings(_Section, frozen=True, kw_only=True):
+class RaySettings(Section, frozen=True, kw_only=True):
     address: str = ""
     """host:port of a running Ray cluster to join. "auto" joins the cluster that this machine is a node of; "" starts a
     local one on loopback."""
@@ -123,7 +121,7 @@ class RaySettings(_Section, frozen=True, kw_only=True):
     """Size of the object store of a cluster that is started locally."""
 
 
-class DeliverySettings(_Section, frozen=True, kw_only=True):
+class DeliverySettings(Section, frozen=True, kw_only=True):
     mode: Literal["capture", "direct", "relay"] = "capture"
     """capture: all mail to the built-in sink. direct: to the recipients' mail exchangers. relay: to a smarthost."""
     relay: str = ""
@@ -166,7 +164,7 @@ class DeliverySettings(_Section, frozen=True, kw_only=True):
     """Delays between attempts after transient failures; the last one repeats until the lifetime ends."""
 
 
-class SmtpSettings(_Section, frozen=True, kw_only=True):
+class SmtpSettings(Section, frozen=True, kw_only=True):
     port: int = 25
     """Port of the mail exchangers in direct mode."""
     helo_name: str = ""
@@ -192,7 +190,7 @@ class SmtpSettings(_Section, frozen=True, kw_only=True):
     """RFC 5321 §4.5.3.2.6: 10 minutes."""
 
 
-class DnsSettings(_Section, frozen=True, kw_only=True):
+class DnsSettings(Section, frozen=True, kw_only=True):
     nameservers: tuple[str, ...] = ()
     """ip:port of the resolvers; empty takes the system's."""
     timeout_s: float = 5.0
@@ -206,7 +204,7 @@ class DnsSettings(_Section, frozen=True, kw_only=True):
     """How long an expired answer is still used when the DNS does not answer (RFC 8767); 0 never uses one."""
 
 
-class TlsSettings(_Section, frozen=True, kw_only=True):
+class TlsSettings(Section, frozen=True, kw_only=True):
     ca_file: str = ""
     """PEM file of the trusted certificate authorities, for mail exchangers and policies; "" takes the system's."""
     mta_sts: bool = True
@@ -226,28 +224,7 @@ class TlsSettings(_Section, frozen=True, kw_only=True):
     """How long the journal keeps the counts for TLS reports (RFC 8460)."""
 
 
-class BounceSettings(_Section, frozen=True, kw_only=True):
-    host: str = ""
-    """The MX of the return paths of sender domains: where bounces arrive; "" takes smtp.helo_name."""
-    bind: str = ""
-    """host:port of the SMTP server that takes bounces, complaints and unsubscribes by mail, on each node; usually port
-    25. "" takes none. Port 0 takes a free one."""
-    certificate: str = ""
-    """PEM file of its certificate, for STARTTLS; "" makes a self-signed one. A changed file is read again."""
-    key: str = ""
-    """PEM file of the certificate's key."""
-    max_connections: int = 500
-    """Connections at the same time, on each node."""
-    max_connections_per_address: int = 20
-    """Connections of one client."""
-    complaint_addresses: tuple[str, ...] = ()
-    """Addresses to which mailbox providers send complaints (feedback loops), such as fbl@bounces.example.com."""
-    forward_from: str = ""
-    """The sender of reports that are sent on to tenants (mail settings forward_bounce and forward_spam): an address of
-    a verified sender domain. "": none is sent on."""
-
-
-class DomainSettings(_Section, frozen=True, kw_only=True):
+class DomainSettings(Section, frozen=True, kw_only=True):
     cname_target: str = ""
     """A domain of yours: owners of sender domains publish CNAME records to names below it, and you publish what these
     lead to. "" lets owners publish the records themselves."""
@@ -256,7 +233,7 @@ class DomainSettings(_Section, frozen=True, kw_only=True):
     sources of routing.toml, else the host of smtp.helo_name or delivery.relay."""
 
 
-class TrackingSettings(_Section, frozen=True, kw_only=True):
+class TrackingSettings(Section, frozen=True, kw_only=True):
     bind: str = ""
     """host:port of a further HTTP server, which answers only what recipients of mail ask for: /t/… and /i/…; "" leaves
     it to http.bind alone. Port 0 takes a free one. Its limits of connections are those of http."""
@@ -268,7 +245,7 @@ class TrackingSettings(_Section, frozen=True, kw_only=True):
 DEFAULT_TRACKING = TrackingSettings()
 
 
-class WebhookSettings(_Section, frozen=True, kw_only=True):
+class WebhookSettings(Section, frozen=True, kw_only=True):
     keep_h: float = 72.0
     """What waits for an endpoint is dropped, and counted, after so many hours."""
     keep_mb: int = 2048
@@ -288,7 +265,7 @@ class WebhookSettings(_Section, frozen=True, kw_only=True):
     no such mail is sent."""
 
 
-class CaptureSettings(_Section, frozen=True, kw_only=True):
+class CaptureSettings(Section, frozen=True, kw_only=True):
     smtp_bind: str = "127.0.0.1:2525"
     """host:port of the capture sink's SMTP server; port 0 takes a free one."""
     http_bind: str = "127.0.0.1:8025"
@@ -299,7 +276,7 @@ class CaptureSettings(_Section, frozen=True, kw_only=True):
     """The limit that the sink announces with SIZE (RFC 1870)."""
 
 
-class LogSettings(_Section, frozen=True, kw_only=True):
+class LogSettings(Section, frozen=True, kw_only=True):
     level: Literal["debug", "info", "warning", "error"] = "info"
     """Level of postray's own loggers; libraries log warnings."""
     levels: dict[str, Literal["debug", "info", "warning", "error"]] = field(default_factory=dict)
@@ -308,7 +285,7 @@ class LogSettings(_Section, frozen=True, kw_only=True):
     """A log file is rotated at this size; five old ones are kept."""
 
 
-class Settings(_Section, frozen=True, kw_only=True):
+class Settings(Section, frozen=True, kw_only=True):
     data_dir: str = "postray-data"
     """The folder of all data that must outlive a process."""
     secret: str = ""

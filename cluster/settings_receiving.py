@@ -1,0 +1,24 @@
+"""The settings of mail that postray takes over SMTP."""
+
+from cluster.settings_section import Section
+
+
+class BounceSettings(Section, frozen=True, kw_only=True):
+    host: str = ""
+    """The MX of the return paths of sender domains: where bounces arrive; "" takes smtp.helo_name."""
+    bind: str = ""
+    """host:port of the SMTP server that takes bounces, complaints and unsubscribes by mail, on each node; usually port
+    25. "" takes none. Port 0 takes a free one."""
+    certificate: str = ""
+    """PEM file of its certificate, for STARTTLS; "" makes a self-signed one. A changed file is read again."""
+    key: str = ""
+    """PEM file of the certificate's key."""
+    max_connections: int = 500
+    """Connections at the same time, on each node."""
+    max_connections_per_address: int = 20
+    """Connections of one client."""
+    complaint_addresses: tuple[str, ...] = ()
+    """Addresses to which mailbox providers send complaints (feedback loops), such as fbl@bounces.example.com."""
+    forward_from: str = ""
+    """The sender of reports that are sent on to tenants (mail settings forward_bounce and forward_spam): an address of
+    a verified sender domain. "": none is sent on."""
