@@ -6,7 +6,7 @@ templates in render.py, places in transform.py) or how a text is encoded (parts.
 """
 
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -22,6 +22,16 @@ Key = str | int
 _BODY_END = re.compile(r"</body\s*>", re.IGNORECASE | re.ASCII)
 
 
+class Pieces(Struct, frozen=True):
+    """A text with holes that its values do not change."""
+
+    literals: Sequence[str]
+    keys: Sequence[Any]
+    """Of the holes between the literals."""
+    words: Collection[Hashable] = frozenset()
+    """The keys whose values need no examination (``cluster.message.forms.form_of``)."""
+
+
 class Undecided(Struct, frozen=True):
     """Stands for a form that is not made yet."""
 
@@ -33,8 +43,8 @@ class Holed(Protocol):
     type: str
     form: Form | Undecided | None
 
-    def pieces(self) -> tuple[Sequence[str], Sequence[Hashable]] | None:
-        """The literals, and the keys of the holes between them; None if the values affect more than the holes."""
+    def pieces(self) -> Pieces | None:
+        """None if the values affect more than the holes."""
 
     def at_most(self, values: Any, /) -> int:
         """A cheap upper bound of the part's octets with these values."""
@@ -87,9 +97,9 @@ class Cut:
             self.footer = None
         self._footer_size = 0 if self.footer is None else _size(self.footer)
 
-    def pieces(self) -> tuple[Sequence[str], Sequence[Key]] | None:
+    def pieces(self) -> Pieces | None:
         literals, holes = self.text.literals, self.text.holes
-        return None if self.footer is not None or literals is None or holes is None else (literals, holes)
+        return None if self.footer is not None or literals is None or holes is None else Pieces(literals, holes)
 
     def at_most(self, values: Any) -> int:
         return self.text.at_most(values) + self._footer_size

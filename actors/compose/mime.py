@@ -309,7 +309,7 @@ def _form(filling: Filling) -> Form | None:
     cut = filling.cut
     if isinstance(cut.form, Undecided):
         pieces = cut.pieces()
-        cut.form = None if pieces is None else text_form(cut.type, *pieces)
+        cut.form = None if pieces is None else text_form(cut.type, pieces.literals, pieces.keys, pieces.words)
     return cut.form
 
 

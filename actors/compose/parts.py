@@ -9,7 +9,7 @@ RFC 2045 and 2046 (MIME), 2183 and 2231 (file names), 2387 (related), 2392 (Cont
 
 import re
 import unicodedata
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Sequence
 
 from msgspec import Struct
 
@@ -128,11 +128,14 @@ def _single_spaced(pieces: Sequence[bytes]) -> list[bytes]:
     return single_spaces(b"\x1f".join(pieces)).split(b"\x1f")
 
 
-def text_form(type_: str, literals: Sequence[str], keys: Sequence[Hashable]) -> Form | None:
-    """A form for the text whose holes, one for each of ``keys``, are between the ``literals``. None if each text must
-    be encoded as a whole: it may name its own method, or its values may decide how it is sent."""
+def text_form(
+    type_: str, literals: Sequence[str], keys: Sequence[Hashable], words: Collection[Hashable] = frozenset()
+) -> Form | None:
+    """A form for the text whose holes, one for each of ``keys``, are between the ``literals``. ``words``: keys whose
+    values need no examination (``forms.form_of``). None if each text must be encoded as a whole: it may name its own
+    method, or its values may decide how it is sent."""
     kind, parameters = media_type(type_)
-    if kind == "text/calendar" or (form := forms.form_of(literals, keys)) is None:
+    if kind == "text/calendar" or (form := forms.form_of(literals, keys, words)) is None:
         return None
     return Form(_text_type(kind, parameters), form)
 

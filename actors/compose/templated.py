@@ -50,7 +50,7 @@ class TemplateText:
         return joined(self.literals, values)
 
     def at_most(self, values: Sequence[str]) -> int:
-        return self._octets + _MOST_OF_A_CHARACTER * sum(map(len, values))
+        return self._octets + _MOST_OF_A_CHARACTER * len("".join(values))
 
     def size(self, values: Sequence[str]) -> int:
         return self._octets + sum(map(octets, values))

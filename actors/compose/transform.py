@@ -16,14 +16,14 @@ body.
 
 import math
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
 from msgspec import Struct
 
-from actors.compose.holed import Cut, Filling, Key, Undecided
+from actors.compose.holed import Cut, Filling, Key, Pieces, Undecided
 from actors.compose.parts import Form
 from actors.compose.render import Renderer
 from cluster.joining import joined
@@ -82,8 +82,9 @@ class Place(Protocol):
 
 Hole = Key | Place
 """A key, or a place."""
-Fill = Callable[[Addressee, Values], list[str]]
-"""Gives the texts of all holes of a text, keys and places, for a recipient and the values of a message."""
+Fill = Callable[[Addressee, Values], list[str] | None]
+"""Gives the texts of all holes of a text, keys and places, for a recipient and the values of a message. None for values
+with which the holes must be filled one by one."""
 
 
 class Text(Struct, frozen=True):
@@ -95,7 +96,10 @@ class Text(Struct, frozen=True):
     """The texts between the holes: one more than there are holes."""
     holes: tuple[Hole, ...] = ()
     fill: Fill | None = None
-    """Fills the holes together, if that takes less time than one after the other."""
+    """Fills the holes together, if that takes less time than one by one."""
+    words: frozenset[int] = frozenset()
+    """The holes, by their index, whose texts need no examination (``cluster.message.forms.form_of``) if ``fill`` made
+    them."""
 
     def __post_init__(self) -> None:
         if len(self.literals) != len(self.holes) + 1:
@@ -108,8 +112,8 @@ class Text(Struct, frozen=True):
 
     def filled(self, addressee: Addressee, values: Values) -> list[str]:
         """The texts of the holes for a recipient."""
-        if self.fill is not None:
-            return self.fill(addressee, values)
+        if self.fill is not None and (together := self.fill(addressee, values)) is not None:
+            return together
         return [values[hole] if isinstance(hole, Key) else hole.fill(addressee, values) for hole in self.holes]
 
 
@@ -134,7 +138,7 @@ class Changed:
     def __init__(self, text: Text, before: Text) -> None:
         self.type = text.type
         self.form: Form | Undecided | None = Undecided()
-        self._text = text
+        self._text, self._before = text, before
         self._literals = tuple([newlines(literal) for literal in text.literals])
         self._holes = range(len(text.holes))
         self._octets = sum(map(octets, self._literals))
@@ -144,28 +148,41 @@ class Changed:
         """The most that the transform adds to the text."""
         self.whole = None if text.holes else BodyPart(text.type, self._literals[0])
         """The part, if it has no holes."""
+        self._one_by_one: Changed | None = None
+        """The same for copies whose holes are not filled together, made when there is one."""
 
-    def values(self, given: Values, addressee: Addressee | None) -> list[str]:
-        """The values for the holes of this recipient's copy. ``given``: those of the keys. Raises ValueError for a text
-        with places and no addressee."""
-        if addressee is not None:
-            values = self._text.filled(addressee, given)
-            return list(map(newlines, values)) if "\r" in "".join(values) else values
-        if len(self._keys) < len(self._holes):
-            raise ValueError("a text with places is composed for a recipient")
-        return [given[key] for key in self._keys]
+    def filling(self, given: Values, addressee: Addressee | None) -> Filling:
+        """The part of a recipient's copy. ``given``: the values of the keys. Raises ValueError for a text with places
+        and no addressee."""
+        text = self._text
+        if addressee is None:
+            if len(self._keys) < len(self._holes):
+                raise ValueError("a text with places is composed for a recipient")
+            return Filling(self, [given[key] for key in self._keys])
+        values = text.filled(addressee, given) if text.fill is None else text.fill(addressee, given)
+        if values is None:
+            if self._one_by_one is None:
+                self._one_by_one = Changed(Text(text.type, text.literals, text.holes), self._before)
+            return self._one_by_one.filling(given, addressee)
+        return Filling(self, list(map(newlines, values)) if "\r" in "".join(values) else values)
 
-    def pieces(self) -> tuple[Sequence[str], Sequence[Hashable]]:
-        return self._literals, self._holes
+    def pieces(self) -> Pieces:
+        return Pieces(self._literals, self._holes, self._text.words)
 
     def at_most(self, values: Sequence[str]) -> int:
-        return self._octets + _MOST_OF_A_CHARACTER * sum(map(len, values))
+        return self._octets + _MOST_OF_A_CHARACTER * len("".join(values))
 
     def size(self, values: Sequence[str]) -> int:
         return self._octets + sum(map(octets, values))
 
     def part(self, values: Sequence[str]) -> BodyPart:
         return BodyPart(self.type, joined(self._literals, values))
+
+
+class _Known(Struct, frozen=True):
+    """What became of a cut text; None if it must be changed as a whole, for each message."""
+
+    changed: Changed | None
 
 
 class Transformer:
@@ -175,7 +192,7 @@ class Transformer:
         self._transform = transform
         self._renderer = renderer
         self._shared: list[Changed | None] = [None] * renderer.number_of_parts
-        self._cuts: WeakKeyDictionary[Cut, Changed | None] = WeakKeyDictionary()
+        self._cuts: WeakKeyDictionary[Cut, _Known] = WeakKeyDictionary()
         self.parts: tuple[BodyPart, ...] = ()
         """The renderer's parts after the transform, once a message needed them; empty if each recipient has parts of
         its own."""
@@ -208,14 +225,14 @@ class Transformer:
     def _applied(self, index: int, part: BodyPart | Filling, addressee: Addressee | None) -> BodyPart | Filling:
         if not isinstance(part, Filling):
             changed = self._changed_part(index, part)
-            return changed.whole or Filling(changed, changed.values({}, addressee))
+            return changed.whole or changed.filling({}, addressee)
         assert isinstance(part.cut, Cut)
         known = self._changed_cut(part.cut)
         if known is None:
             whole = part.part()
             known = self._changed(Text(whole.type, (whole.value,)))
             known.form = None  # filled only once, so a form is not worth making
-        return Filling(known, known.values(part.values, addressee))
+        return known.filling(part.values, addressee)
 
     def _changed_part(self, index: int, part: BodyPart) -> Changed:
         found = self._shared[index]
@@ -225,14 +242,15 @@ class Transformer:
 
     def _changed_cut(self, cut: Cut) -> Changed | None:
         """The changed cut text; None if it must be changed as a whole, for each message."""
-        if cut in self._cuts:
-            return self._cuts[cut]
+        known = self._cuts.get(cut)
+        if known is not None:
+            return known.changed
         found = None
         if (pieces := cut.pieces()) is not None:
-            text = Text(cut.type, tuple(pieces[0]), tuple(pieces[1]))
+            text = Text(cut.type, tuple(pieces.literals), tuple(pieces.keys))
             if (changed := self._transform.change(text)) is not None:
                 found = self._checked(changed, text)
-        self._cuts[cut] = found
+        self._cuts[cut] = _Known(found)
         return found
 
     def _changed(self, text: Text) -> Changed:

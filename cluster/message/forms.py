@@ -6,13 +6,13 @@ on the wire; the caller puts it between the form's ``literals``. Line ends in li
 """
 
 import re
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from itertools import pairwise
-from operator import itemgetter
 from typing import Any, Protocol
 
 from msgspec import Struct
 
+from cluster.joining import getter
 from cluster.message.transfer_encoding import (
     BOUNDARY_MARK,
     LINE_LIMIT,
@@ -48,7 +48,8 @@ _LINES = r"(?:(?!From |\.\n)[\t -~]*+(?<![\t ])\n)++"
 """Whole lines, none of which a relay changes: what a block of a template that stands on lines of its own puts out."""
 _END = rf"(?:{_BETWEEN}|\Z)"
 _are_words = re.compile(rf"(?:(?:{_WORDS}|){_END})*+").fullmatch
-_are_words_or_lines = re.compile(rf"(?:(?:{_WORDS}|{_LINES}|){_END})*+").fullmatch
+_are_lines_or_words = re.compile(rf"(?:(?:{_LINES}|{_WORDS}|){_END})*+").fullmatch
+_MARK = f"--{BOUNDARY_MARK}"
 _BEGUN_FROM = ("\nF", "\nFr", "\nFro", "\nFrom")
 
 
@@ -73,7 +74,7 @@ class QuotedForm:
 
     def __init__(self, literals: Sequence[bytes], keys: Sequence[Hashable]) -> None:
         self.literals = tuple(literals)
-        self._keys = _Keys(keys)
+        self._keys = _Keys(keys, tuple(dict.fromkeys(keys)))
         self._octets = sum(map(len, literals))
 
     def fill(self, values: Values) -> Filled:
@@ -104,24 +105,33 @@ class PassingForm:
 
     encoding = b"7bit"
 
-    def __init__(self, literals: Sequence[str], keys: Sequence[Hashable]) -> None:
-        """``_may_pass`` is true of the literals."""
+    def __init__(
+        self, literals: Sequence[str], keys: Sequence[Hashable], words: Collection[Hashable] = frozenset()
+    ) -> None:
+        """``_may_pass`` is true of the literals. ``words``: as in ``form_of``."""
         self.literals = tuple(map(crlf, literals))
-        self._keys = _Keys(keys)
+        before, after = _before_holes(literals), _after_holes(literals)
+        within = {key for key, end in zip(keys, before, strict=True) if not end.endswith("\n")}
+        distinct = list(dict.fromkeys(keys))
+        beginning = [key for key in distinct if key not in within and key not in words]
+        unknown = [key for key in distinct if key in within and key not in words] + beginning
+        self._keys = _Keys(keys, [*unknown, *[key for key in distinct if key in words]])
+        self._unknown = len(unknown)
+        """How many values are examined: the first ones."""
+        self._within = self._unknown - len(beginning)
+        """How many of these stand within lines, at least once. The others stand only where lines begin."""
         self._octets = sum(map(len, self.literals))
         self._lines = _lines(literals, self._keys.places)
         self._room = min([room // len(places) for room, places in self._lines])
         """The length up to which each value fits on its line."""
-        ends = list(zip(self._keys.places, _before_holes(literals), _after_holes(literals), strict=True))
-        within = {place for place, before, _ in ends if not before.endswith("\n")}
-        self._beginning = sorted(set(self._keys.places) - within)
-        """The places of values that stand where lines begin, and nowhere else."""
         framed = (f"\n{literals[0]}", *literals[1:-1], f"{literals[-1]}\n")
-        edges = [edge for before, after in pairwise(framed) for edge in (before[-1:], after[:1])]
+        edges = [edge for one, other in pairwise(framed) for edge in (one[-1:], other[:1])]
         self._may_make_mark = any(not edge or edge in f"-{BOUNDARY_MARK}" for edge in edges)
         spaces = (" ", "\t")
         self._between_spaces = [
-            place for place, before, after in ends if before.endswith(spaces) and after.startswith(spaces)
+            place
+            for place, end, begin in zip(self._keys.places, before, after, strict=True)
+            if end.endswith(spaces) and begin.startswith(spaces)
         ]
         self._needed = [self._keys.places[hole] for hole in _behind_spaces(literals)]
         """The places of values that must not be empty."""
@@ -129,26 +139,27 @@ class PassingForm:
     def fill(self, values: Values) -> Filled | None:
         """What stands in the holes. None where the text must be examined as a whole."""
         own = self._keys.of(values)
-        together = _BETWEEN.join(own)
-        if len(together) > SLICE:
+        words = _BETWEEN.join(own[: self._within])
+        lines = _BETWEEN.join(own[self._within : self._unknown])
+        if len(words) + len(lines) > SLICE or not _are_words(words) or not _are_lines_or_words(lines):
             return None
-        line_ends = together.count("\n")
-        if not (_are_words_or_lines if line_ends else _are_words)(together) or f"--{BOUNDARY_MARK}" in together:
-            return None
-        lines = "".join([own[place] for place in self._beginning]) if line_ends else ""
-        if lines.count("\n") < line_ends or not all(own[place] for place in self._needed):
+        if _MARK in words or _MARK in lines or not all(own[place] for place in self._needed):
             return None
         if max(map(len, own)) > self._room and not self._fit(own):
             return None
-        data = together.replace("\n", "\r\n") if line_ends else together
-        encoded = data.encode().split(_BETWEEN.encode())
-        if len(encoded) != len(own):
+        pieces: list[bytes] = []
+        if self._within:
+            pieces += words.encode().split(_BETWEEN.encode())
+        if self._within < self._unknown:
+            pieces += lines.replace("\n", "\r\n").encode().split(_BETWEEN.encode())
+        if len(pieces) != self._unknown:
             return None
-        pieces = self._keys.in_holes(encoded)
-        if self._may_make_mark and f"--{BOUNDARY_MARK}".encode() in _joined(self.literals, pieces):
+        pieces += map(str.encode, own[self._unknown :])
+        in_holes = self._keys.in_holes(pieces)
+        if self._may_make_mark and _MARK.encode() in _joined(self.literals, in_holes):
             return None
         single_spaced = "  " not in lines and "\t" not in lines
-        return Filled(pieces, single_spaced, apart=all(own[place] for place in self._between_spaces))
+        return Filled(in_holes, single_spaced, apart=all(own[place] for place in self._between_spaces))
 
     def size(self, values: Values) -> int:
         """Octets of the text with these values, in UTF-8."""
@@ -158,7 +169,7 @@ class PassingForm:
     def _fit(self, values: Sequence[str]) -> bool:
         """Whether no line is too long. A value of several lines counts as its longest, at both of its ends."""
         lengths = list(map(len, values))
-        for place in self._beginning:
+        for place in range(self._within, self._unknown):
             if "\n" in values[place]:
                 lengths[place] = max(map(len, values[place].split("\n")))
         if max(lengths) <= self._room:
@@ -171,34 +182,34 @@ class _Keys:
 
     __slots__ = ("in_holes", "of", "places")
 
-    def __init__(self, keys: Sequence[Hashable]) -> None:
-        distinct = tuple(dict.fromkeys(keys))
+    def __init__(self, keys: Sequence[Hashable], distinct: Sequence[Hashable]) -> None:
+        """``distinct``: each key once, in the order of the values."""
         numbers = {key: number for number, key in enumerate(distinct)}
-        self.of: Callable[[Any], Sequence[str]] = _getter(distinct)
+        self.of: Callable[[Any], tuple[str, ...]] = getter(distinct)
         """Gives the value of each key."""
         self.places = tuple([numbers[key] for key in keys])
         """For each hole, which of these values is in it."""
-        self.in_holes: Callable[[Sequence[bytes]], Sequence[bytes]] = (
-            tuple if len(distinct) == len(keys) else _getter(self.places)
+        self.in_holes: Callable[[Sequence[bytes]], tuple[bytes, ...]] = (
+            tuple if list(distinct) == list(keys) else getter(self.places)
         )
         """Gives what is in each hole from what each of these values has become."""
-
-
-def _getter(keys: Sequence[Hashable]) -> Callable[[Any], Sequence[Any]]:
-    """Gives the values of all keys."""
-    if len(keys) > 1:
-        return itemgetter(*keys)
-    (key,) = keys
-    return lambda values: (values[key],)
 
 
 Form = QuotedForm | PassingForm
 
 
-def form_of(literals: Sequence[str], keys: Sequence[Hashable]) -> Form | None:
-    """The form of a text whose holes, one for each of ``keys``, are between the ``literals``. None when each text must
-    be examined as a whole: values may decide how it is sent, or it may be shorter in base64."""
-    return PassingForm(literals, keys) if keys and _may_pass(literals) else quoted_form(literals, keys)
+def is_words(value: str) -> bool:
+    """Whether a value can stand in any hole of a text that passes as it is, where its line is not too long."""
+    return value != "" and _BETWEEN not in value and _are_words(value) is not None and _MARK not in value
+
+
+def form_of(
+    literals: Sequence[str], keys: Sequence[Hashable], words: Collection[Hashable] = frozenset()
+) -> Form | None:
+    """The form of a text whose holes, one for each of ``keys``, are between the ``literals``. ``words``: the keys whose
+    values need no examination, because ``is_words`` is known to be true of all of them. None when each text must be
+    examined as a whole: values may decide how it is sent, or it may be shorter in base64."""
+    return PassingForm(literals, keys, words) if keys and _may_pass(literals) else quoted_form(literals, keys)
 
 
 def quoted_form(literals: Sequence[str], keys: Sequence[Hashable]) -> QuotedForm | None:

@@ -36,9 +36,11 @@ MOST_GROUPS = 25
 _ADDRESS_BYTES = 255
 _BLOCK = 64
 _BYTES = [bytes([number]) for number in range(256)]
+_PADDING = (b"", b"\0\0", b"\0")
+"""By what is left of a length divided by three."""
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+", re.ASCII).fullmatch
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_TO_BASE_32 = str.maketrans(_CROCKFORD, "0123456789abcdefghijklmnopqrstuv")
+_TO_BASE_32 = bytes.maketrans(_CROCKFORD.encode(), b"0123456789abcdefghijklmnopqrstuv")
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _SCHEMES = ("https://", "http://")
 
@@ -96,35 +98,36 @@ class Suffix(Struct, frozen=True, gc=False):
     text: str
 
 
+def suffix_of(data: bytes) -> Suffix:
+    """The suffix of these bytes: the kind, and what it names."""
+    data += _PADDING[len(data) % 3]
+    return Suffix(data, _base64(data))
+
+
 def open_suffix() -> Suffix:
     """Of a pixel, and of an image of the library."""
-    return _suffix(bytes([Kind.OPEN]))
+    return suffix_of(bytes([Kind.OPEN]))
 
 
 def click_suffix(target: Target) -> Suffix:
     """Raises ValueError for a target that is not http(s), has NUL, or is longer than ``LONGEST_TARGET``."""
     beginning, rest = click_beginning(target)
-    return rest_suffix(beginning, rest)
-
-
-def click_beginning(target: Target) -> tuple[bytes, str]:
-    """The first bytes of a link's suffix, and the rest of its URL, which ``rest_suffix`` puts behind them: for links
-    whose URLs begin alike. Raises ValueError for a target that is not http(s)."""
-    url = target.url
-    scheme = 0 if url.startswith(_SCHEMES[0]) else _scheme_of(url)
-    if scheme is None:
-        raise ValueError(f"{url[:100]!r} is no http(s) URL")
-    return bytes([Kind.CLICK]) + _varint(target.link_index) + bytes([scheme]), url[len(_SCHEMES[scheme]) :]
-
-
-def rest_suffix(beginning: bytes, rest: str) -> Suffix:
-    """The suffix of a link. Raises ValueError for a rest with NUL, or one that is longer than ``LONGEST_TARGET``."""
     data = rest.encode()
     if len(data) > LONGEST_TARGET:
         raise ValueError(f"a target of {len(data)} bytes")
     if b"\0" in data:
         raise ValueError(f"{rest[:100]!r} has NUL")
-    return _suffix(beginning + data)
+    return suffix_of(beginning + data)
+
+
+def click_beginning(target: Target) -> tuple[bytes, str]:
+    """The first bytes of a link's suffix, and the rest of its URL, which stands behind them. Raises ValueError for a
+    target that is not http(s)."""
+    url = target.url
+    scheme = 0 if url.startswith(_SCHEMES[0]) else _scheme_of(url)
+    if scheme is None:
+        raise ValueError(f"{url[:100]!r} is no http(s) URL")
+    return bytes([Kind.CLICK]) + _varint(target.link_index) + bytes([scheme]), url[len(_SCHEMES[scheme]) :]
 
 
 def _scheme_of(url: str) -> int | None:
@@ -134,7 +137,7 @@ def _scheme_of(url: str) -> int | None:
 def unsubscribe_suffix(preferences: Preferences) -> Suffix:
     shown = preferences.shown_groups[:MOST_GROUPS]
     numbers = (preferences.group_id or 0, len(shown), *shown)
-    return _suffix(bytes([Kind.UNSUBSCRIBE]) + b"".join(map(_varint, numbers)))
+    return suffix_of(bytes([Kind.UNSUBSCRIBE]) + b"".join(map(_varint, numbers)))
 
 
 class RecipientTokens:
@@ -153,7 +156,7 @@ class RecipientTokens:
             len(address),
             _crypted(key.key, named, address),
         )
-        prefix += bytes(-len(prefix) % 3)
+        prefix += _PADDING[len(prefix) % 3]
         self._begun = blake2b(prefix, key=key.key, digest_size=MAC_BYTES)
         self.text = _base64(prefix)
         """What all of the recipient's tokens begin with."""
@@ -165,9 +168,9 @@ class RecipientTokens:
 
     def macs(self, suffixes: Iterable[bytes]) -> list[str]:
         """What the tokens with these second parts end in. Several made together take less time than one by one."""
-        digests = []
+        begun, digests = self._begun, []
         for data in suffixes:
-            mac = self._begun.copy()
+            mac = begun.copy()
             mac.update(data)
             digests.append(mac.digest())
         text = _base64(b"".join(digests))
@@ -228,11 +231,6 @@ def keys_by_id(keys: Sequence[TokenKey]) -> dict[int, bytes]:
     return {one.id: one.key for one in keys}
 
 
-def _suffix(data: bytes) -> Suffix:
-    data += bytes(-len(data) % 3)
-    return Suffix(data, _base64(data))
-
-
 def _base64(data: bytes) -> str:
     return binascii.b2a_base64(data, newline=False).translate(_URL_SAFE).decode()
 
@@ -249,7 +247,7 @@ def _crypted(key: bytes, nonce: bytes, text: bytes) -> bytes:
 def _message_bytes(message_id: str) -> bytes:
     if not is_id("msg_", message_id):
         raise ValueError(f"{message_id[:100]!r} is no message id")
-    return int(message_id[4:].translate(_TO_BASE_32), 32).to_bytes(16, "big")
+    return int(message_id[4:].encode().translate(_TO_BASE_32), 32).to_bytes(16, "big")
 
 
 def _message_id(data: bytes) -> str:

@@ -1,8 +1,8 @@
 """The places of a text, filled together for one copy after the other.
 
 places.py says what is in each place. For what most copies hold there is a shorter way to the same: the tokens of a copy
-are made together, its values are searched together for what could be a link or a tag, and a link whose values mean
-nothing in a URL has its target's form made once.
+are made together, its values are searched together for what could be a link or a tag, and of a link whose values mean
+nothing in a URL all else is made once. In a copy where such a link has another value, the places are filled one by one.
 """
 
 import re
@@ -17,10 +17,10 @@ from actors.compose.tracking.places import FilledLink, FilledText, TokenPlace
 from actors.compose.tracking.recipient import TokensOfRecipients
 from actors.compose.tracking.tags import Marks
 from actors.compose.tracking.targets import has_host, names_in, with_analytics
-from actors.compose.transform import Addressee, Hole, Place
-from cluster.joining import joined
-from cluster.message.forms import Values
-from cluster.tracking.tokens import LONGEST_TARGET, Suffix, Target, click_beginning, rest_suffix
+from actors.compose.transform import Addressee, Hole
+from cluster.joining import getter, joined
+from cluster.message.forms import Values, is_words
+from cluster.tracking.tokens import LONGEST_TARGET, Suffix, Target, click_beginning, suffix_of
 
 _are_plain = re.compile(r"[A-Za-z0-9._~@-]*").fullmatch
 """Values that mean nothing in ``href`` and nothing in a URL: they are parts of a path, or of a query's values."""
@@ -30,21 +30,11 @@ _OPEN_REFERENCE = re.compile(r"&[#A-Za-z0-9]*\Z")
 class PlainLink(Struct, frozen=True):
     """A link whose values are plain."""
 
-    beginning: bytes
-    """Of the suffix of its token."""
-    literals: tuple[str, ...]
-    """Of its target behind the scheme."""
+    form: bytes
+    """The second part of its token, with ``%b`` for each value."""
     keys: tuple[Key, ...]
-
-    @property
-    def room(self) -> int:
-        """How many characters its values may have, each of them counted once."""
-        left = LONGEST_TARGET - len(f"https://{''.join(self.literals)}".encode())
-        return left // max(Counter(self.keys).values())
-
-    def suffix(self, values: Values) -> Suffix:
-        """The second part of its token."""
-        return rest_suffix(self.beginning, joined(self.literals, [values[key] for key in self.keys]))
+    room: int
+    """How many characters its values may have, each of them counted once."""
 
 
 class Copies:
@@ -54,69 +44,73 @@ class Copies:
     def __init__(self, holes: Sequence[Hole], tokens: TokensOfRecipients, marks: Marks, tags: Marks) -> None:
         self._tokens = tokens
         self._marks, self._tags = marks, tags
-        self._holes = len(holes)
-        self._keys = [(at, hole) for at, hole in enumerate(holes) if isinstance(hole, Key)]
-        texts = [(at, hole) for at, hole in enumerate(holes) if isinstance(hole, FilledText)]
-        self._texts = texts
-        self._text_holes = [at for at, _ in texts]
-        self._text_keys = [text.key for _, text in texts]
-        links = [(at, hole, plain_link(hole)) for at, hole in enumerate(holes) if isinstance(hole, FilledLink)]
-        self._others = [(at, hole) for at, hole, plain in links if plain is None]
-        self._links = [(at, hole) for at, hole, plain in links if plain is not None]
-        self._plain = [plain for _, _, plain in links if plain is not None]
-        self._link_keys = list(dict.fromkeys([key for plain in self._plain for key in plain.keys]))
-        self._room = min(
-            [LONGEST_TARGET - len("https://".join(one.literals).encode()) for one in self._plain], default=0
-        )
+        plain = {at: one for at, hole in enumerate(holes) if isinstance(hole, FilledLink) and (one := plain_link(hole))}
+        keys = {at: hole for at, hole in enumerate(holes) if isinstance(hole, Key)}
+        texts = {at: hole for at, hole in enumerate(holes) if isinstance(hole, FilledText)}
+        urls = {at: hole for at, hole in enumerate(holes) if isinstance(hole, TokenPlace)}
+        links = {at: hole for at, hole in enumerate(holes) if isinstance(hole, FilledLink) and at in plain}
+        others = {at: hole for at, hole in enumerate(holes) if isinstance(hole, FilledLink) and at not in plain}
+        made = [*keys, *texts, *others, *urls, *links]
+        self._in_order = getter([made.index(at) for at in range(len(holes))])
+        """Gives the texts of the holes from those of one kind after the other."""
+        self._values_of_keys = getter(list(keys.values()))
+        self._texts = list(texts.values())
+        self._values_of_texts = getter([text.key for text in self._texts])
+        self._others = list(others.values())
+        self._suffixes = [url.suffix for url in urls.values()]
+        self._around = [(url.beginning, url.ending) for url in urls.values()]
+        self._around += [(link.maker.beginning, "") for link in links.values()]
+        """What is before each token, and behind it."""
+        around = zip([*urls, *links], self._around, strict=True)
+        self.words = frozenset([at for at, (before, after) in around if is_words(f"{before}token{after}")])
+        """The holes, by their index, whose texts need no examination, since no token changes what they are."""
+        self._links = list(links.values())
+        keys_of_links = list(dict.fromkeys([key for one in plain.values() for key in one.keys]))
+        self._values_of_links = getter(keys_of_links)
+        self._forms = [(one.form, getter([keys_of_links.index(key) for key in one.keys])) for one in plain.values()]
+        self._room = min([one.room for one in plain.values()], default=0)
         """How many characters the values of the links may have together."""
-        literals = "".join([literal for _, link in self._links for literal in link.literals])
+        literals = "".join([literal for link in self._links for literal in link.literals])
         self._may_have_tags = any(one in literals for one in tags.characters)
         self._of_tags = [one for one in tags.characters if _are_plain(one)]
         """Of the characters of tags, those that plain values may have."""
-        urls = [(at, hole) for at, hole in enumerate(holes) if isinstance(hole, TokenPlace)]
-        self._urls = [(at, url.beginning, url.ending) for at, url in urls]
-        self._urls += [(at, link.maker.beginning, "") for at, link in self._links]
-        self._suffixes = [url.suffix for _, url in urls]
 
-    def fill(self, addressee: Addressee, values: Values) -> list[str]:
-        """The texts of the holes."""
-        filled = [""] * self._holes
-        for at, key in self._keys:
-            filled[at] = values[key]
-        one_by_one: Sequence[tuple[int, Place]] = self._others
-        texts = [values[key] for key in self._text_keys]
-        if self._marks.may_be_in("\n".join(texts)):
-            one_by_one = [*one_by_one, *self._texts]
-        else:
-            for at, text in zip(self._text_holes, texts, strict=True):
-                filled[at] = text
+    def fill(self, addressee: Addressee, values: Values) -> list[str] | None:
+        """The texts of the holes; None where the value of a link is not plain."""
         suffixes = self._suffixes
         if self._links:
             if (of_links := self._suffixes_of_links(values)) is None:
-                one_by_one = [*one_by_one, *self._links]
-            else:
-                suffixes = [*suffixes, *of_links]
-        for at, place in one_by_one:
-            filled[at] = place.fill(addressee, values)
-        if suffixes:
-            tokens = self._tokens.of(addressee)
-            beginning = tokens.text
-            macs = tokens.macs([suffix.data for suffix in suffixes])
-            for (at, before, after), suffix, mac in zip(self._urls, suffixes, macs, strict=False):
-                filled[at] = f"{before}{beginning}{suffix.text}{mac}{after}"
-        return filled
+                return None
+            suffixes = [*suffixes, *of_links]
+        texts: Sequence[str] = self._values_of_texts(values)
+        if self._marks.may_be_in("\n".join(texts)):
+            texts = [text.fill(addressee, values) for text in self._texts]
+        others = [link.fill(addressee, values) for link in self._others]
+        urls = self._urls(addressee, suffixes) if suffixes else ()
+        return list(self._in_order([*self._values_of_keys(values), *texts, *others, *urls]))
+
+    def _urls(self, addressee: Addressee, suffixes: Sequence[Suffix]) -> list[str]:
+        tokens = self._tokens.of(addressee)
+        begun = tokens.text
+        macs = tokens.macs([suffix.data for suffix in suffixes])
+        return [
+            f"{before}{begun}{suffix.text}{mac}{after}"
+            for (before, after), suffix, mac in zip(self._around, suffixes, macs, strict=True)
+        ]
 
     def _suffixes_of_links(self, values: Values) -> list[Suffix] | None:
         """The second parts of their tokens; None if they must be looked at as a whole."""
-        own = "".join([values[key] for key in self._link_keys])
-        if len(own) > self._room or not _are_plain(own):
+        own = self._values_of_links(values)
+        together = "".join(own)
+        if len(together) > self._room or not _are_plain(together):
             return None
-        may_have_tags = self._may_have_tags or any(one in own for one in self._of_tags)
+        may_have_tags = self._may_have_tags or any(one in together for one in self._of_tags)
         if may_have_tags and self._tags.may_be_in(
-            "\n".join([joined(link.literals, [values[key] for key in link.keys]) for _, link in self._links])
+            "\n".join([joined(link.literals, [values[key] for key in link.keys]) for link in self._links])
         ):
             return None
-        return [plain.suffix(values) for plain in self._plain]
+        encoded = [one.encode() for one in own]
+        return [suffix_of(form % of(encoded)) for form, of in self._forms]
 
 
 def plain_link(link: FilledLink) -> PlainLink | None:
@@ -140,4 +134,9 @@ def plain_link(link: FilledLink) -> PlainLink | None:
             return None
         whole = with_analytics(whole, tracking.analytics)
     beginning, rest = click_beginning(Target(whole, link.number))
-    return PlainLink(beginning, tuple(rest.split(HOLE)), link.keys)
+    form = b"%b".join([piece.replace(b"%", b"%%") for piece in rest.encode().split(HOLE.encode())])
+    return PlainLink(
+        beginning.replace(b"%", b"%%") + form,
+        link.keys,
+        (LONGEST_TARGET - len(whole.encode())) // max(Counter(link.keys).values()),
+    )

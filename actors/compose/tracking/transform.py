@@ -107,7 +107,8 @@ class TrackingTransform:
         changed = _applied(text, whole, keys, edits)
         if len(changed.keys) == len(changed.holes):
             return changed
-        return replace(changed, fill=Copies(changed.holes, self._tokens, self._marks, self._tags).fill)
+        copies = Copies(changed.holes, self._tokens, self._marks, self._tags)
+        return replace(changed, fill=copies.fill, words=copies.words)
 
     # Edits of a text
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from actors.compose.relaxed import relaxed_lines, single_spaces
 from cluster.message import forms
-from cluster.message.forms import Filled, Form, PassingForm, QuotedForm, form_of
+from cluster.message.forms import Filled, Form, PassingForm, QuotedForm, form_of, is_words
 from cluster.message.transfer_encoding import crlf, passes_as_it_is
 
 PIECES = [
@@ -123,6 +123,26 @@ def test_values_that_decide_how_a_text_is_sent(literals: list[str], values: list
     form = form_of(literals, range(len(values)))
     assert isinstance(form, PassingForm)
     assert form.fill(values) is None
+
+
+@given(LITERALS, st.lists(VALUES, min_size=5, max_size=5), st.sets(st.integers(0, 4)))
+def test_words_need_no_examination(literals: list[str], values: list[str], words: set[int]) -> None:
+    """The form that knows them makes the same of them."""
+    holes = range(len(literals) - 1)
+    words = {hole for hole in words if is_words(values[hole])}
+    values = values[: len(holes)]
+    form, knowing = form_of(literals, holes), form_of(literals, holes, words)
+    assert type(form) is type(knowing)
+    if form is not None and knowing is not None:
+        assert form.fill(values) == knowing.fill(values)
+        assert form.size(values) == knowing.size(values)
+
+
+def test_a_line_of_known_words_may_be_too_long() -> None:
+    form = form_of(["a", "b", "\n"], range(2), words=(1,))
+    assert form is not None
+    assert form.fill(["x", "y" * 900]) is not None
+    assert form.fill(["x" * 100, "y" * 900]) is None
 
 
 def test_texts_without_a_form() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from actors.compose.tracking.transform import TrackingTransform
 from actors.compose.transform import Addressee, Text
 from cluster.ids import new_id
+from cluster.message.forms import is_words
 from cluster.tracking.choices import Tracking
 from cluster.tracking.tokens import Kind, TokenKey, read
 
@@ -32,6 +33,8 @@ def changed(
     pieces = [text_of_copy.literals[0]]
     filled = text_of_copy.filled(ADA, values or {})
     assert filled == Text(kind, text_of_copy.literals, text_of_copy.holes).filled(ADA, values or {}), "one by one"
+    if text_of_copy.fill is not None and text_of_copy.fill(ADA, values or {}) is not None:
+        assert all(is_words(filled[hole]) for hole in text_of_copy.words), "no examination is needed"
     for value, literal in zip(filled, text_of_copy.literals[1:], strict=True):
         pieces += (value, literal)
     return "".join(pieces)

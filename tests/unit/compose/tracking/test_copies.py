@@ -6,13 +6,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from actors.compose.mime import compile_content
 from actors.compose.tracking.copies import plain_link
 from actors.compose.tracking.places import FilledLink
 from actors.compose.tracking.transform import TrackingTransform
 from actors.compose.transform import Text
 from cluster.ids import new_id
+from cluster.journal.records import BodyPart
 from cluster.tracking.choices import Analytics, Tracking, UnsubscribeText
 from cluster.tracking.tokens import LONGEST_TARGET
+from tests.unit.compose.reading import DATE, MESSAGE_ID, content, personalization
 from tests.unit.compose.tracking.reading import ADA, BASE, KEY, changed, tracked
 
 PIECES = [
@@ -105,6 +108,36 @@ def test_a_target_that_becomes_too_long_is_not_tracked(length: int) -> None:
     made = tracked('<a href="https://x.example/\0">one</a>', ["0"], {"0": value}, clicks=True)
     fits = len("https://x.example/") + length <= LONGEST_TARGET
     assert made == f'<a href="{"<0:" if fits else ""}https://x.example/{value}{">" if fits else ""}">one</a>'
+
+
+def test_a_value_that_a_link_has_twice_counts_twice() -> None:
+    value = "a" * (LONGEST_TARGET // 2)
+    made = tracked('<a href="https://x.example/\0/\0">one</a>', ["0", "0"], {"0": value}, clicks=True)
+    assert made == f'<a href="https://x.example/{value}/{value}">one</a>', "too long to be tracked"
+
+
+def test_a_copy_with_an_odd_value_is_examined_and_leaves_the_others_as_they_are() -> None:
+    tracking = Tracking(base_url=BASE, tenant_number=1, clicks=True)
+    shared = content(BodyPart("text/html", '<a href="https://x.example/-n-">one</a>\n'), tracking=tracking)
+    skeleton = compile_content(shared, {}, transform=TrackingTransform(tracking, KEY))
+    usual, odd, again = (
+        skeleton.compose(personalization(substitutions={"-n-": value}), message_id=MESSAGE_ID, date=DATE, addressee=ADA)
+        for value in ("7", "é" * LONGEST_TARGET, "7")
+    )
+    assert usual == again
+    assert (b"Content-Transfer-Encoding", b"7bit") in usual.header_fields
+    assert b'<a href="https://t.example/t/c/' in usual.body
+    assert (b"Content-Transfer-Encoding", b"base64") in odd.header_fields, "it is too long for a token"
+
+
+@pytest.mark.parametrize(("base", "known"), [(BASE, 2), ("https://t.example/--=_", 0), ("https://t.example/ü", 0)])
+def test_urls_need_no_examination_unless_the_installations_own_url_is_odd(base: str, known: int) -> None:
+    transform = TrackingTransform(Tracking(base_url=base, tenant_number=1, clicks=True), KEY)
+    text = transform.change(
+        Text("text/html", ('<a href="https://x.example/1"><a href="https://x.example/', '">'), (0,))
+    )
+    assert text is not None
+    assert len(text.words) == known
 
 
 def test_values_for_two_recipients_are_apart() -> None:
