@@ -11,8 +11,9 @@ from itertools import count
 from types import SimpleNamespace
 
 import aiohttp
-from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector, TraceConfig
+from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TraceConfig
 
+from actors.webhooks.bounded import BoundedConnector
 from actors.webhooks.guarded import GuardedSockets, OwnResolver
 from cluster.lookup.resolver import Resolver
 from cluster.policy.routes.networks import Networks
@@ -146,7 +147,7 @@ class Client:
         return Answer(result=result, headers=storable(lines)[:MOST_ANSWER_BYTES], body=storable(text))
 
     def _open(self, pool: str) -> ClientSession:
-        connector = TCPConnector(
+        connector = BoundedConnector(
             resolver=self._resolver,
             use_dns_cache=False,  # the resolver has one, for the lifetimes of the answers
             socket_factory=self._sockets,

@@ -16,6 +16,8 @@ from cluster.policy.routes import mx
 from cluster.policy.routes.networks import Networks
 
 LOOPBACK = ("127.0.0.1", "::1")
+RECEIVED_BYTES = 16 * 1024
+"""What the kernel holds of an answer. It is read at once, so this bounds what a stranger has parsed in one turn."""
 
 
 class RefusedAddress(OSError):
@@ -39,7 +41,9 @@ class GuardedSockets:
             refusal = f"{address[0]!r} is no IP address"
         if refusal is not None:
             raise RefusedAddress(errno.EACCES, refusal)
-        return socket.socket(family, kind, protocol)
+        made = socket.socket(family, kind, protocol)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVED_BYTES)
+        return made
 
 
 class OwnResolver(AbstractResolver):

@@ -2,10 +2,12 @@
 
 import asyncio
 import random
+import socket
 import ssl
+import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -100,6 +102,36 @@ async def raw(handle: Handler, host: str = "127.0.0.1", port: int = 0) -> AsyncI
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
+
+
+@contextmanager
+def flooding(data: bytes) -> Iterator[int]:
+    """A server in a thread, which sends the data again and again to its only client; yields its port."""
+
+    def flood() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            try:
+                connection.recv(65536)
+                while True:
+                    connection.sendall(data)
+            except OSError:
+                pass  # the client closed the connection
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=flood)
+        thread.start()
+        yield listener.getsockname()[1]
+        thread.join()
+
+
+async def longest_turn(ended: asyncio.Event) -> float:
+    """The longest turn of the event loop until the end, in seconds."""
+    longest, last = 0.0, time.monotonic()
+    while not ended.is_set():
+        await asyncio.sleep(0)
+        longest, last = max(longest, time.monotonic() - last), time.monotonic()
+    return longest
 
 
 async def request_of(reader: asyncio.StreamReader) -> bytes:
@@ -293,7 +325,7 @@ async def test_a_head_that_does_not_come_in_time_is_a_failure(first: bytes, agai
         while True:
             writer.write(again)
             await writer.drain()
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.1)
 
     async with raw(slow) as port, a_client("127.0.0.0/8") as world:
         began = time.monotonic()
@@ -311,6 +343,33 @@ async def test_an_endless_head_is_a_failure() -> None:
 
     async with raw(heads) as port, a_client("127.0.0.0/8") as world:
         assert "not HTTP" in await world.error(f"http://127.0.0.1:{port}/")
+
+
+@pytest.mark.parametrize(
+    "interim", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\n"]
+)
+async def test_interim_answers_without_end_cost_others_no_time(interim: bytes) -> None:
+    """The endpoint floods from a thread of its own, as a stranger's machine does."""
+    with flooding(interim * 5000) as port:
+        async with a_client("127.0.0.0/8") as world:
+            ended = asyncio.Event()
+            longest = asyncio.create_task(longest_turn(ended))
+            error = await world.error(f"http://127.0.0.1:{port}/")
+            ended.set()
+            assert error == "the answer is not HTTP: more than 16 interim answers"
+            assert await longest < 0.3
+
+
+async def test_a_few_interim_answers_are_passed_over() -> None:
+    async def early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(3):
+            await request_of(reader)
+            writer.write(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 16 + b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    async with raw(early) as port, a_client("127.0.0.0/8") as world:
+        for _ in range(3):
+            answer = await world.post(f"http://127.0.0.1:{port}/")
+            assert answer.result.is_taken, answer.result.error
 
 
 async def test_what_is_not_http_is_a_failure() -> None:
