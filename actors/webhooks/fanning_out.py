@@ -8,11 +8,11 @@ While there are no endpoints, the cursor follows the end of the log and no event
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from cluster.event_consumer import EventConsumer, Pacing
 from cluster.events import Event, Logged, WebhookAttempt, WebhookDisabled, decode_row, numbered
@@ -20,7 +20,7 @@ from cluster.journal.journal import Journal
 from cluster.journal.records import LogRow
 from cluster.journal.webhook_owing import NewBundle
 from cluster.metrics import Counter
-from cluster.webhooks.bundles import OwedEvent, bundled
+from cluster.webhooks.bundles import bundled_stored, encode_event
 from cluster.webhooks.known import KnownEndpoints
 from cluster.webhooks.owing import owed
 
@@ -30,8 +30,10 @@ CONSUMER = "webhooks"
 POLL_S = 0.2
 PACING = Pacing(page_bytes=512 * 1024, page_interval_s=POLL_S, busy_interval_s=POLL_S)
 """Small pages: posting shares the event loop."""
-AT_ONCE = 500
-"""Events between two turns of the event loop."""
+AT_ONCE = 2000
+"""Events that become owed between two turns of the event loop, for each endpoint."""
+MOST_REMEMBERED = 16
+"""Rows of bundles that endpoints may share."""
 
 
 class _Tenant(Struct, frozen=True, gc=False):
@@ -87,20 +89,23 @@ class FanningOut:
     async def _handle(self, rows: list[LogRow]) -> None:
         wanted = [one for row in rows for one in self._wanted(row)]
         messages = await self._journal.webhook_owing.messages(event for _, event in wanted)
-        of_endpoints: defaultdict[str, list[OwedEvent]] = defaultdict(list)
-        for count, (sequence, event) in enumerate(wanted, 1):
-            for webhook_id, one in owed(sequence, event, messages, self._known.of_tenant(event.tenant_id)):
-                of_endpoints[webhook_id].append(one)
-            if count % AT_ONCE == 0:
+        of_endpoints: defaultdict[str, list[Raw]] = defaultdict(list)
+        count = 0
+        for sequence, event in wanted:
+            found = owed(sequence, event, messages, self._known.of_tenant(event.tenant_id))
+            if not found:
+                continue
+            stored = encode_event(found[0][1])
+            for webhook_id, _ in found:
+                of_endpoints[webhook_id].append(stored)
+            count += len(found)
+            if count >= AT_ONCE:
+                count = 0
                 await asyncio.sleep(0)
-        bundles = [
-            NewBundle(webhook_id, count, encoded)
-            for webhook_id, some in of_endpoints.items()
-            for count, encoded in bundled(some)
-        ]
-        await self._journal.webhook_owing.owe(bundles, CONSUMER, rows[-1].tx, rows[-1].id)
-        self.owed += sum([bundle.count for bundle in bundles])
-        self._on_owed({webhook_id: len(some) for webhook_id, some in of_endpoints.items()})
+        await self._journal.webhook_owing.owe(bundles_of(of_endpoints), CONSUMER, rows[-1].tx, rows[-1].id)
+        owed_events = {webhook_id: len(some) for webhook_id, some in of_endpoints.items()}
+        self.owed += sum(owed_events.values())
+        self._on_owed(owed_events)
 
     def _wanted(self, row: LogRow) -> Iterable[tuple[int, Event | WebhookDisabled]]:
         """The events of tenants with endpoints, numbered. A row that cannot be read is put aside."""
@@ -117,3 +122,18 @@ class FanningOut:
             for sequence, one in found
             if not isinstance(one, WebhookAttempt) and self._known.of_tenant(one.tenant_id)
         ]
+
+
+def bundles_of(events: Mapping[str, Sequence[Raw]]) -> Iterator[NewBundle]:
+    """The bundles of what endpoints are owed, by their ids, in the order of these. Endpoints that are owed the same
+    have bundles in common, made once: a tenant may have hundreds that want everything."""
+    made: dict[tuple[int, ...], list[tuple[int, bytes]]] = {}
+    for webhook_id in sorted(events):
+        some = events[webhook_id]
+        key = tuple(map(id, some))
+        if key not in made:
+            if len(made) >= MOST_REMEMBERED:
+                made.clear()
+            made[key] = list(bundled_stored(some))
+        for count, stored in made[key]:
+            yield NewBundle(webhook_id, count, stored)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import msgspec
+from msgspec.structs import replace
 
 from actors.webhooks.halving import not_taken, posted_in_parts
 from actors.webhooks.lines import HeldBundle, Line, Parcel
@@ -170,7 +171,7 @@ class Posting:
                 self._fill(line)
 
     async def _lease(self, now: float) -> None:
-        is_short = self._held_bytes() >= MOST_LEASED_BYTES
+        room = MOST_LEASED_BYTES - self._held_bytes()
         asked: dict[str, Ask] = {}
         for webhook_id in [id for id, at in self._look_at.items() if at <= now]:
             del self._look_at[webhook_id]
@@ -184,11 +185,13 @@ class Posting:
             if line.is_idle:
                 line.is_array = endpoint.is_array
             line.has_more = True
-            ask = line.ask(is_short=is_short)
+            ask = line.ask(is_short=room <= 0)
             if ask is not None:
                 asked[webhook_id] = ask
         if not asked:
             return
+        share = max(room // len(asked), 1)
+        asked = {webhook_id: replace(ask, bytes=min(ask.bytes, share)) for webhook_id, ask in asked.items()}
         try:
             leased = await self._journal.webhook_posting.lease(self._life, asked, self._lease_s)
         except Unavailable:

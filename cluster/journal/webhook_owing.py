@@ -10,6 +10,9 @@ from cluster.events import Event, WebhookDisabled
 from cluster.journal.database import JournalPart, Row, execute, rows
 from cluster.webhooks.told import custom_args_of, smtp_id_of
 
+MOST_INSERTED_BYTES = 8 * 1024 * 1024
+"""Of bundles, in one statement; the last of them may exceed it."""
+
 
 class OwedMessage(Struct, frozen=True):
     """What events say of their message."""
@@ -45,12 +48,11 @@ class WebhookOwing(JournalPart):
             for id, from_email, key_id, group_id, shared, own in found
         }
 
-    async def owe(self, bundles: Sequence[NewBundle], consumer: str, tx: int, id: int) -> None:
+    async def owe(self, bundles: Iterable[NewBundle], consumer: str, tx: int, id: int) -> None:
         """Add bundles, and move the consumer's cursor to (tx, id): both or neither, so what was fanned out once is not
-        again. Endpoints that were removed are left out."""
+        again. Endpoints that were removed are left out. The bundles are in the order of their endpoints' ids."""
         async with self._database.transaction() as connection:
-            if bundles:
-                await insert_bundles(connection, bundles)
+            await insert_bundles(connection, bundles)
             await execute(connection, "move_cursor", consumer=consumer, tx=tx, id=id)
 
     async def skip(self, consumer: str) -> None:
@@ -71,12 +73,34 @@ class WebhookOwing(JournalPart):
             return dict(await rows(connection, "drop_surplus_bundles", keep_bytes=keep_bytes))
 
 
-async def insert_bundles(connection: AsyncConnection[Row], bundles: Sequence[NewBundle]) -> None:
-    """Add bundles in the transaction of what makes them. Those of endpoints that were removed are left out."""
+async def insert_bundles(connection: AsyncConnection[Row], bundles: Iterable[NewBundle]) -> None:
+    """Add bundles, in the order of their endpoints' ids, in the transaction of what makes them. Those of endpoints that
+    were removed are left out."""
+    part: list[NewBundle] = []
+    size = 0
+    for bundle in bundles:
+        part.append(bundle)
+        size += len(bundle.events)
+        if size >= MOST_INSERTED_BYTES:
+            await _insert(connection, part)
+            part, size = [], 0
+    if part:
+        await _insert(connection, part)
+
+
+async def _insert(connection: AsyncConnection[Row], bundles: Sequence[NewBundle]) -> None:
+    """What bundles have in common is sent once."""
+    places: dict[int, int] = {}
+    contents: list[bytes] = []
+    for bundle in bundles:
+        if id(bundle.events) not in places:
+            contents.append(bundle.events)
+            places[id(bundle.events)] = len(contents)
     await execute(
         connection,
         "owe",
         webhook_ids=[one.webhook_id for one in bundles],
-        bundles=[one.events for one in bundles],
+        contents=contents,
+        places=[places[id(one.events)] for one in bundles],
         counts=[one.count for one in bundles],
     )

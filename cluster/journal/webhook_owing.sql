@@ -13,9 +13,10 @@ WITH kept AS (
     SELECT w.id FROM webhooks w WHERE w.id = ANY (%(webhook_ids)s::text[]) ORDER BY w.id FOR KEY SHARE
 )
 INSERT INTO webhook_bundles (webhook_id, events, count)
-SELECT b.webhook_id, b.events, b.count
-FROM unnest(%(webhook_ids)s::text[], %(bundles)s::bytea[], %(counts)s::int[])
-    WITH ORDINALITY AS b (webhook_id, events, count, no)
+SELECT b.webhook_id, c.events, b.count
+FROM unnest(%(webhook_ids)s::text[], %(places)s::int[], %(counts)s::int[])
+        WITH ORDINALITY AS b (webhook_id, place, count, no)
+    JOIN unnest(%(contents)s::bytea[]) WITH ORDINALITY AS c (events, place) USING (place)
 WHERE b.webhook_id IN (SELECT id FROM kept)
 ORDER BY b.no
 

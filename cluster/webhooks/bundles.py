@@ -52,13 +52,23 @@ def joined(stored: Sequence[msgspec.Raw]) -> bytes:
     return _encoder.encode(stored)
 
 
+def encode_event(event: OwedEvent) -> msgspec.Raw:
+    """The stored form of an event."""
+    return msgspec.Raw(_encoder.encode(event))
+
+
 def bundled(events: Sequence[OwedEvent]) -> Iterator[tuple[int, bytes]]:
     """The events in bundles within the bounds, in order: of each, the number of its events and its stored form."""
+    return bundled_stored([encode_event(event) for event in events])
+
+
+def bundled_stored(events: Sequence[msgspec.Raw]) -> Iterator[tuple[int, bytes]]:
+    """Like ``bundled``, of events in their stored form."""
     some: list[msgspec.Raw] = []
     size = 0
     for event in events:
-        some.append(msgspec.Raw(encoded := _encoder.encode(event)))
-        size += len(encoded)
+        some.append(event)
+        size += len(event)
         if len(some) >= MOST_EVENTS or size >= MOST_BYTES:
             yield len(some), joined(some)
             some, size = [], 0

@@ -209,3 +209,19 @@ async def test_a_row_that_cannot_be_read_is_put_aside(
     await caught_up(fanning_out)
     assert len(await owed(journal_dsn, webhook_id)) == 1
     assert len(await asyncio.to_thread(list, (tmp_path / "rejected" / CONSUMER).iterdir())) == 1
+
+
+async def test_many_endpoints_that_want_the_same_get_it_in_several_statements(
+    journal: Journal, journal_dsn: str, fanning_out: FanningOut, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cluster.journal.webhook_owing.MOST_INSERTED_BYTES", 2000)
+    tenant_id = await a_tenant(journal)
+    everything = [await an_endpoint(journal, tenant_id) for _ in range(20)]
+    delivered = await an_endpoint(journal, tenant_id, events=frozenset({"delivered"}))
+    request = a_request(tenant_id)
+    await journal.intake.accept([request])
+    await logged(journal_dsn, ended(request))
+    await caught_up(fanning_out)
+    for webhook_id in everything:
+        assert [name_of(one.event) for one in await owed(journal_dsn, webhook_id)] == ["processed", "delivered"]
+    assert [name_of(one.event) for one in await owed(journal_dsn, delivered)] == ["delivered"]

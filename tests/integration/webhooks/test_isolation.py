@@ -4,13 +4,24 @@ import asyncio
 import time
 
 import psutil
+import pytest
 from aiohttp import web
 
 from cluster.journal.journal import Journal
 from cluster.settings import WebhookSettings
 from cluster.webhooks.endpoints import Endpoint
 from tests.integration.journal.builders import a_tenant
-from tests.integration.webhooks.world import Hook, PostingWorld, an_endpoint, answering, posting, served, some_events
+from tests.integration.webhooks.world import (
+    Hook,
+    PostingWorld,
+    an_endpoint,
+    answering,
+    owe,
+    posting,
+    query,
+    served,
+    some_events,
+)
 
 ENDPOINTS = 200
 ROUNDS = 12
@@ -82,3 +93,26 @@ async def test_of_200_endpoints_four_misbehave_and_the_others_do_not_notice(jour
     assert all(one.waiting >= 20_000 for one in (shown[0], shown[2], shown[3]))
     assert len(hooks[2].posts) < 100, "one that fails is probed, not flooded"
     assert all(one.posted == ROUNDS * EVENTS and one.failures == 0 for one in shown[4:])
+
+
+async def test_what_endpoints_lease_together_is_bounded(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many become due at the same time: beyond the bound each has one bundle."""
+    most, count = 400_000, 20
+    monkeypatch.setattr("actors.webhooks.posting.MOST_LEASED_BYTES", most)
+    hooks = [Hook() for _ in range(count)]
+    async with served(*hooks):
+        tenant = await a_tenant(journal)
+        endpoints = [an_endpoint(tenant, hook.url, is_batch=True) for hook in hooks]
+        for hook, endpoint in zip(hooks, endpoints, strict=True):
+            hook.answer = hanging
+            await journal.webhooks.add(endpoint, count)
+            for _ in range(10):
+                await owe(journal, endpoint, some_events(tenant, 50))
+        async with posting(journal, WebhookSettings(timeout_s=3.0)) as world:
+            async with asyncio.timeout(10):
+                while not all(hook.posts for hook in hooks):
+                    await asyncio.sleep(0.01)
+            ((size,),) = await query(journal, "SELECT max(octet_length(events)) FROM webhook_bundles")
+            held = sum([line.held_bytes for line in world.posting._lines.values()])
+    assert size > 10_000
+    assert held < most + count * size
