@@ -42,6 +42,7 @@ EXPECTED = {
     "dropped": "rejected",
     "open": "opened",
     "click": "clicked",
+    "spam_report": "complained",
     "unsubscribe": "unsubscribed",
     "group_unsubscribe": "unsubscribed",
     "group_resubscribe": "subscribed",

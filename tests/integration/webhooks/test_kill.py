@@ -90,8 +90,8 @@ async def test_every_event_is_owed_once_however_often_the_process_is_killed_as_i
 
     for _ in range(KILLS):
         before = len(ids)
-        for _ in range(20):
-            # Rows of 100 KB: a page has a few of them.
+        for _ in range(60):
+            # Rows of 100 KB: a page has a few of them, and all of them take longer than a life.
             events = [one.event for one in some_events(tenant, 300)]
             ids += [event.id for event in events]
             await query(journal, "INSERT INTO event_log (events) VALUES (%s)", encode_batch(events))
@@ -99,7 +99,7 @@ async def test_every_event_is_owed_once_however_often_the_process_is_killed_as_i
             while await count(webhook_ids[0]) <= before:
                 await asyncio.sleep(0.005)
             # Of a page, and of the pause after it.
-            await asyncio.sleep(chance.random() * 0.2)
+            await asyncio.sleep(chance.random() * 0.1)
         killed_within += await count(webhook_ids[0]) < len(ids)
     assert killed_within, "some were killed before they had done all"
     async with a_life("owing", journal_dsn, str(tmp_path)), asyncio.timeout(LONGEST_S):
