@@ -25,6 +25,7 @@ from rich.text import Text
 from cluster.commands.doctor import doctor
 from cluster.commands.domains import domains
 from cluster.commands.greeting import greet, greet_without_demo
+from cluster.commands.inbound import inbound
 from cluster.commands.inspection import explain, route, sources, trace
 from cluster.commands.instance import DEFAULT_FILE, settings_of
 from cluster.commands.keys import keys
@@ -103,6 +104,7 @@ for command in (
     explain,
     route,
     sources,
+    inbound,
     shaping,
     keys,
     tenants,

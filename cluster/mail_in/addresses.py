@@ -6,7 +6,10 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 LONGEST = 320
-_ADDRESS = re.compile(r"[^\s<>()\[\]{}\"'`,;:=@\\|]{1,64}@[^\s<>()\[\]{}\"'`,;:=@\\|!?&*/]{1,255}")
+_ADDRESS = re.compile(
+    r"[^\s<>()\[\]{}\"'`,;:=@\\|\uff1a\uff0c\uff1b\uff08\uff09\u300c\u300d]{1,64}@[^\s<>()\[\]{}\"'`,;:=@\\|!?&*/\uff1a\uff0c\uff1b\uff08\uff09\u300c\u300d\u3002]{1,255}"
+)
+"""Words that stand beside an address without a space, as in Chinese and Japanese, end at their punctuation."""
 _XTEXT = re.compile(r"\+(2B|3D|20)")
 """RFC 3461 §4. Only what must be encoded is decoded: many hosts write addresses such as user+AB@ as they are."""
 _UNITEXT = re.compile(r"\\x\{([0-9A-F]{2,6})\}")

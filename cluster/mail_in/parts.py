@@ -68,13 +68,14 @@ class Part(Struct, frozen=True):
     @property
     def text(self) -> str:
         """The decoded text, of html without its markup; lines end with "\\n"."""
-        text = _decoded(self._data(), self.parameter("charset"))[: 2 * MAX_TEXT_CHARS]
+        text = _decoded(self.octets(), self.parameter("charset"))[: 2 * MAX_TEXT_CHARS]
         text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
         if self.media_type == "text/html":
             text = plain(text)
         return text[:MAX_TEXT_CHARS]
 
-    def _data(self) -> bytes:
+    def octets(self) -> bytes:
+        """The body, with its transfer encoding decoded."""
         message: Message = Message()
         encoding = self.header.get("content-transfer-encoding")
         if encoding is not None:
@@ -92,9 +93,7 @@ class Part(Struct, frozen=True):
 
 def read_parts(message: bytes, max_bytes: int = MAX_BYTES) -> Part:
     """The message as a tree of parts. It never fails: what cannot be read is text."""
-    text = message[:max_bytes].decode("ascii", "surrogateescape")
-    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "").lstrip("\n")
-    return _Reader().part(text, 0)
+    return _Reader().part(_undecoded(message[:max_bytes]), 0)
 
 
 class _Reader:
@@ -113,8 +112,7 @@ class _Reader:
             boundary = _boundary(whole)
             return Part(header, body, tuple(self._between(body, boundary, depth))) if boundary else whole
         if kind in RETURNED and self._left > 0:
-            inner = body if header.get("content-transfer-encoding") is None else whole.text
-            return Part(header, body, (self.part(inner.lstrip("\n"), depth + 1),))
+            return Part(header, body, (self.part(_undecoded(whole.octets()), depth + 1),))
         return whole
 
     def _between(self, body: str, boundary: str, depth: int) -> Iterator[Part]:
@@ -160,11 +158,11 @@ def words(value: str) -> str:
     """A field's value on one line, with encoded words (RFC 2047) decoded."""
     value = " ".join(value[:MAX_FIELD_CHARS].split())
     if "=?" not in value:
-        return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        return value
     try:
         pieces = decode_header(value)
     except (HeaderParseError, ValueError):
-        return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        return value
     return "".join(
         piece if isinstance(piece, str) else _decoded(piece, charset or "") for piece, charset in pieces
     ).replace("\0", "")
@@ -190,6 +188,12 @@ def plain(html: str) -> str:
     return unescape("".join(pieces)).replace("\u00a0", " ")
 
 
+def _undecoded(octets: bytes) -> str:
+    """The text of octets, those that are not ASCII as surrogates, with "\n" as line end and without NUL."""
+    text = octets.decode("ascii", "surrogateescape")
+    return text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "").lstrip("\n")
+
+
 def _divided(text: str) -> tuple[str, str]:
     """Header and body. A text without an empty line is all header where it begins like one."""
     found = _BLANK_LINE.search(text, 0, MAX_HEADER_BYTES)
@@ -213,7 +217,9 @@ def _header(text: str) -> Message:
                 break
             kept.append(line[:MAX_FIELD_CHARS])
             chars = len(line)
-    return Parser().parsestr("\n".join(kept) + "\n\n", headersonly=True)
+    octets = "\n".join(kept).encode("ascii", "surrogateescape")
+    # Decoded, as the library would lose what is not ASCII (RFC 6532).
+    return Parser().parsestr(_decoded(octets, "") + "\n\n", headersonly=True)
 
 
 def _boundary(part: Part) -> str:

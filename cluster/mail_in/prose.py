@@ -4,6 +4,7 @@ flufl.bounce knows the formats of many programs, and tells whom they mean. It do
 knows few languages, so replies and the remaining formats are read here.
 """
 
+import re
 from email.message import Message
 
 from flufl.bounce import all_failures
@@ -56,7 +57,9 @@ def read_prose(whole: Part) -> Found | None:
     recipient without an address."""
     text, subject = text_of(whole), whole.field("subject")
     is_system = is_from_a_mail_system(whole)
-    action, why = _action_in(subject, text)
+    # People say that something was not delivered, too, but they quote no reply.
+    is_technical = is_system or reply_in_prose(text) is not None
+    action, why = _action_in(subject, text if is_technical else "")
     if action is None and not is_system:
         return None
     failed, delayed, by = _addresses(whole, text, is_system)
@@ -192,12 +195,16 @@ def _recipient(address: str, text: str, action: Action, others: list[str]) -> Re
 
 def _about(address: str, text: str, others: list[str]) -> str:
     """The text from an address to the next recipient."""
-    lower = text.lower()
-    begin = lower.find(address.lower()) if address else -1
+    begin = _position(address, text, 0) if address else -1
     if begin < 0:
         return text
-    ends = (lower.find(other.lower(), begin + len(address)) for other in others[:20] if other != address)
+    ends = (_position(other, text, begin + len(address)) for other in others[:20] if other and other != address)
     return text[begin : min((end for end in ends if end > 0), default=len(text))]
+
+
+def _position(address: str, text: str, begin: int) -> int:
+    found = re.compile(re.escape(address), re.IGNORECASE).search(text, begin)  # the lower case may have another length
+    return found.start() if found else -1
 
 
 def _reply_why(recipients: tuple[RecipientReport, ...]) -> tuple[str, ...]:

@@ -10,20 +10,19 @@ _STATUS = r"[245]\.\d{1,3}\.\d{1,3}(?![\d.])"
 _WITH_STATUS = re.compile(rf"(?<![\w.#/])([45]\d\d)[ -]+['\"(<]{{0,2}}#?({_STATUS})[')>:;]?")
 """A code and a status, as almost every host writes them."""
 _LED = re.compile(
-    r"(?:^|[;'\"«“:>]|<<<|\b(?:said|says|error|code|status|reply|response|returned|with|réponse|antwort|respuesta))"
+    r"(?:^|[;'\"«“:\uff1a>]|<<<|<--|\b(?:said|says|error|code|status|reply|response|returned|with|réponse|antwort|respuesta))"
     r"[ \t:=#(-]{0,4}([45]\d\d)(?=[ \t\n-]+[^\s\d]|[:,;]? |['\")]|$)",
     re.MULTILINE | re.IGNORECASE,
 )
 """A code alone, where the words before it say that it is one: numbers are common in prose."""
 _STATUS_ALONE = re.compile(rf"(?<![\w.]){_STATUS}")
 _STATUS_IN_PROSE = re.compile(
-    rf"(?:#|\(|\bstatus[: ]{{1,2}}|\bcode[: ]{{1,2}}|^\s*){_STATUS}", re.MULTILINE | re.IGNORECASE
+    rf"(?:#|\(|\bstatus[: ]{{1,2}}|\bcode[: ]{{1,2}}|^[ \t]{{0,20}}){_STATUS}", re.MULTILINE | re.IGNORECASE
 )
 _END = re.compile(r"\n[ \t]*\n|\n[ \t]*[-=_*]{3,}|\n(?=[ \t]*<?[^\s<>@]{1,64}@[^\s<>@]{1,255}>?:?[ \t]*(?:\n|$))")
 """Where a reply in prose ends: at an empty line, a line that divides, or the next recipient."""
 _TAIL = re.compile(
-    r"\s*(?:\((?:in|while) [^()\n]{1,80}\)|giving up on [\w.:\[\] -]{1,260}|i'm not going to try again[^\n]*"
-    r"|remote host said:?)\.?\s*$",
+    r"\s*(?:\((?:in|while) [^()\n]{1,80}\)|giving up on [\w.:\[\] -]{1,260}|remote host said:?)\.?\s*$",
     re.IGNORECASE,
 )
 """What hosts add to the reply that they pass on."""
@@ -80,7 +79,7 @@ def _lines(code: str, status: str, said: str) -> str:
     """The reply, as a host sends it: a report joins the lines of one that has several."""
     lead = rf"{code}[ -]" + (rf"(?:{re.escape(status)}[ -]?)?" if status else "")
     parts = [part.strip() for part in re.split(rf"(?:^|\s){lead}", said)]
-    parts = [part for part in parts if part] or [""]
+    parts = list(dict.fromkeys(part for part in parts if part)) or [""]
     begin = f"{code}{{}}{status} " if status else f"{code}{{}}"
     last = len(parts) - 1
     return "\n".join((begin.format("-" if i < last else " ") + part).rstrip() for i, part in enumerate(parts))
@@ -88,8 +87,11 @@ def _lines(code: str, status: str, said: str) -> str:
 
 def _tidy(said: str) -> str:
     said = " ".join(said[:LONGEST_DIAGNOSTIC].split()).lstrip(" -:;,)")
-    while (shorter := _TAIL.sub("", said)) != said:
+    while (shorter := _TAIL.sub("", said)) not in ("", said):
         said = shorter
-    if said.endswith(("'", '"')) and said.count(said[-1]) % 2:
-        said = said[:-1]
-    return said.rstrip(" >")
+    if said[:1] in ("'", '"') and said.count(said[0]) == 2 and said.endswith(said[0]):
+        said = said[1:-1]
+    is_open = said.count(said[-1]) % 2 if said.endswith(("'", '"')) else False
+    for opening, closing in ("()", "<>"):
+        is_open = is_open or (said.endswith(closing) and said.count(opening) < said.count(closing))
+    return (said[:-1] if is_open else said).strip()

@@ -24,6 +24,7 @@ NOT_RUN = {
     ("python", "-m", "benchmarks"): "measures for minutes",
     ("clickhouse-client",): "needs a server of ClickHouse",
     ("postray", "domains", "verify"): "asks the internet",
+    ("postray", "inbound", "explain"): "reads a report that the reader has",
     ("dig",): "asks the internet",
     ("nc",): "asks the internet",
     ("git",): "changes the code",

@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 
 from cluster.mail_in.classification import classified
+from cluster.mail_in.parts import read_parts
+from cluster.mail_in.phrases import REASONS, RULES, Place
+from cluster.mail_in.prose import text_of
 from cluster.mail_in.reading import read_report
 from cluster.mail_in.report import RecipientReport, Report
 
@@ -57,3 +60,15 @@ def test_a_report_is_what_it_is(expected: dict[str, Any]) -> None:
 
 def test_every_file_is_in_the_table_once() -> None:
     assert sorted(report["file"] for report in REPORTS) == sorted(FILES)
+
+
+def test_every_rule_and_reason_of_prose_is_met() -> None:
+    wholes = [read_parts(data) for data in FILES.values()]
+    places = {
+        Place.SUBJECT: [whole.field("subject").lower() for whole in wholes],
+        Place.TEXT: [" ".join(text_of(whole).lower().split()) for whole in wholes],
+    }
+    for rule in RULES:
+        assert any(phrase.lstrip("^") in text for phrase in rule.says for text in places[rule.where]), rule.name
+    for reason in REASONS:
+        assert any(phrase in text for phrase in reason.says for text in places[Place.TEXT]), reason.status

@@ -1,0 +1,94 @@
+"""What came back by mail: how a report is understood."""
+
+from typing import BinaryIO
+
+import click
+import msgspec
+from msgspec import Struct
+
+from cluster.commands.output import console, json_option, moment, plain, print_json, table
+from cluster.mail_in.classification import classified
+from cluster.mail_in.parts import MAX_BYTES
+from cluster.mail_in.reading import read_report
+from cluster.mail_in.report import RecipientReport, Report
+
+
+class _Judged(Struct, frozen=True, kw_only=True):
+    """A recipient's report, and what it means here."""
+
+    report: RecipientReport
+    judgement: str
+    bounce_class: str
+    bounce_type: str
+    rule: str
+
+    @classmethod
+    def of(cls, recipient: RecipientReport) -> "_Judged":
+        verdict = classified(recipient)
+        return cls(
+            report=recipient,
+            judgement=verdict.judgement,
+            bounce_class=verdict.bounce_class or "",
+            bounce_type=verdict.bounce_type or "",
+            rule=verdict.rule,
+        )
+
+
+@click.group()
+def inbound() -> None:
+    """Reports on mail, complaints, and how they are understood."""
+
+
+@inbound.command("explain")
+@click.argument("file", type=click.File("rb"))
+@json_option
+def explain_report(file: BinaryIO, as_json: bool) -> None:
+    """Read the report in FILE ("-": standard input), and say what it is and why. Nothing needs to run, and nothing
+    changes."""
+    report = read_report(file.read(MAX_BYTES + 1))
+    judged = [_Judged.of(recipient) for recipient in report.recipients]
+    if as_json:
+        print_json(_for_programs(report, judged))
+        return
+    said = f"{report.kind} ({report.feedback_type})" if report.feedback_type else str(report.kind)
+    console.print(plain(said.replace("_", " ")), style="bold")
+    for line in report.why:
+        console.print(plain(f"  {line}"))
+    if judged:
+        console.print()
+        _show_recipients(judged)
+    console.print()
+    _show_names(report)
+
+
+def _for_programs(report: Report, judged: list[_Judged]) -> dict[str, object]:
+    recipients = []
+    for one in judged:
+        verdict = msgspec.to_builtins(one)
+        recipients.append({**verdict.pop("report"), **verdict})
+    return {**msgspec.to_builtins(report), "recipients": recipients}
+
+
+def _show_recipients(judged: list[_Judged]) -> None:
+    shown = table("recipient", "=action", "=status", "=class", "=type", "reply")
+    for one in judged:
+        report = one.report
+        named = report.final_recipient or report.original_recipient or "the only recipient"
+        if report.original_recipient not in ("", named):
+            named += f" (sent to {report.original_recipient})"
+        cells = (named, report.action, report.status, one.bounce_class, one.bounce_type, report.diagnostic)
+        shown.add_row(*(plain(cell) for cell in cells))
+    console.print(shown)
+
+
+def _show_names(report: Report) -> None:
+    returned = msgspec.to_builtins(report.returned_ids)
+    shown = table("=what it says of our message", "value")
+    for name, values in returned.items():
+        for value in values:
+            shown.add_row(name.replace("_", " "), plain(value))
+    if report.reporting_mta:
+        shown.add_row("reporting mta", plain(report.reporting_mta))
+    if report.reported_at is not None:
+        shown.add_row("reported at", moment(report.reported_at.isoformat()))
+    console.print(shown if shown.row_count else "It names no message of ours.", soft_wrap=True)
