@@ -12,7 +12,8 @@ import msgspec
 from msgspec import Struct
 
 from actors.compose.message import draft_message
-from actors.compose.mime import Skeleton, compile_content
+from actors.compose.mime import compile_content
+from actors.compose.skeleton import Skeleton
 from actors.compose.templated import Version
 from actors.compose.tracking.transform import TrackingTransform
 from actors.compose.transform import Addressee

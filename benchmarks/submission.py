@@ -14,7 +14,8 @@ from typing import cast
 import msgspec
 from msgspec import Struct
 
-from actors.compose.mime import Skeleton, compile_content
+from actors.compose.mime import compile_content
+from actors.compose.skeleton import Skeleton
 from api.send.conversion import new_request
 from api.send.request import MailSend
 from api.send.validation import check

@@ -4,14 +4,14 @@ The delivery actor drafts each message that it has claimed and finishes several 
 dot-stuff (only DATA needs that; BDAT sends the octets as they are), store or send.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 from msgspec import Struct
 
 from actors.compose import dkim
 from actors.compose.dkim import Signer, Unsigned
-from actors.compose.mime import Skeleton
+from actors.compose.skeleton import Skeleton
 from actors.compose.transform import Addressee
 from cluster.journal.records import PreparedPersonalization
 from cluster.templates.compiled import Filled
@@ -65,7 +65,16 @@ def draft_message(
     downgraded = None
     if composed.downgraded is not None:
         downgraded = _draft(composed.downgraded, composed.body, False, signer, body_hash, at)
-    return _draft(composed.header_fields, composed.body, composed.smtputf8, signer, body_hash, at, downgraded)
+    return _draft(
+        composed.header_fields,
+        composed.body,
+        composed.smtputf8,
+        signer,
+        body_hash,
+        at,
+        downgraded=downgraded,
+        header=composed.header,
+    )
 
 
 def _draft(
@@ -75,15 +84,22 @@ def _draft(
     signer: Signer | None,
     body_hash: bytes,
     signed_at: int,
+    *,
     downgraded: Draft | None = None,
+    header: bytes | None = None,
 ) -> Draft:
+    pieces = _lines(header_fields) if header is None else [header]
+    pieces += (b"\r\n", body)
+    unsigned = signer.unsigned(header_fields, body_hash, signed_at) if signer is not None else ()
+    return Draft(pieces, smtputf8, unsigned, downgraded)
+
+
+def _lines(header_fields: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
     pieces: list[bytes] = []
     for name, value in header_fields:
         # An empty value has no space before it: some relays trim that space, and no signature should depend on it.
         pieces += (name, b": ", value, b"\r\n") if value else (name, b":\r\n")
-    pieces += (b"\r\n", body)
-    unsigned = signer.unsigned(header_fields, body_hash, signed_at) if signer is not None else ()
-    return Draft(pieces, smtputf8, unsigned, downgraded)
+    return pieces
 
 
 def finish(drafts: Sequence[Draft]) -> Iterator[WireMessage]:

@@ -20,6 +20,8 @@ from actors.compose import dkim, parts
 from actors.compose.holed import Filling, Undecided
 from actors.compose.parts import Entity, Form, text_form
 from actors.compose.render import Rendered, Renderer
+from actors.compose.skeleton import Composed, Skeleton, half_pair
+from actors.compose.submitted import SubmittedSkeleton
 from actors.compose.templated import Version, most_octets
 from actors.compose.transform import Addressee, Transform, Transformer
 from cluster.journal.records import BodyPart, Content, PreparedPersonalization, encode
@@ -58,21 +60,8 @@ class _Once(Generic[T]):
         return made
 
 
-class Composed(Struct, frozen=True):
-    """A message in parts: header fields (name, folded value without the last CRLF) and the body, empty or ending in
-    CRLF. ``smtputf8``: an address in the header has a non-ASCII local part (RFC 6531)."""
-
-    header_fields: tuple[tuple[bytes, bytes], ...]
-    body: bytes
-    smtputf8: bool
-    downgraded: tuple[tuple[bytes, bytes], ...] | None = None
-    """The header fields for a host without SMTPUTF8, if they differ and can be made."""
-    relaxed: bytes | None = None
-    """The body as DKIM hashes it, if that is known."""
-
-
-class Skeleton:
-    """A request's content, encoded as far as its messages share it. Made by ``compile_content``."""
+class MimeSkeleton(Skeleton):
+    """A content of texts and files."""
 
     def __init__(
         self,
@@ -109,13 +98,6 @@ class Skeleton:
         filled: Filled | None = None,
         feedback_id: bytes = b"",
     ) -> Composed:
-        """The message of one personalization. ``message_id``: with angle brackets, used if the sender names none.
-        ``date``: timezone-aware. ``addressee``: the recipient of a copy, if each recipient gets one. ``filled``: the
-        result of ``fill`` for this message, if it is at hand. ``feedback_id``: used if the sender names none.
-
-        Raises NotComposable for this message alone; if it would be too large, before it is made. The skeleton remains
-        usable for the others.
-        """
         try:
             said = self._renderer.render(personalization, filled)
             if self._transformer is not None:
@@ -139,20 +121,16 @@ class Skeleton:
                 header.append((b"Feedback-ID", feedback_id))
             header += custom.fields
         except UnicodeEncodeError as error:
-            raise _half_pair() from error
+            raise half_pair() from error
         downgraded = _downgraded(header, personalization) if smtputf8 else None
         return Composed(tuple(header), entity.content, smtputf8, downgraded, entity.relaxed)
 
     def fill(self, data: bytes, **bounds: int) -> Filled | None:
-        """The template with a message's data: see ``Renderer.fill``. Raises TooMuch."""
         return self._renderer.fill(data, **bounds)
 
     def growth(
         self, personalization: PreparedPersonalization, values_bytes: int, filled: Filled | None = None
     ) -> int | None:
-        """The most octets that a message's values and a transform add to the shared content; None if finding out would
-        block an event loop for too long. ``values_bytes``: octets of the substitutions' values. ``filled``: the result
-        of ``fill``."""
         if filled is None:
             grown = self._renderer.growth(personalization.substitutions, values_bytes)
         else:
@@ -163,8 +141,6 @@ class Skeleton:
         return None if more is None else grown + more
 
     def body_hash(self, body: bytes, relaxed: bytes | None = None) -> bytes:
-        """The DKIM hash of a body made here; that of the shared body is computed once. ``relaxed``: as in
-        ``Composed``."""
         shared: Entity | None = vars(self).get("_shared")  # not made if every message has its own body
         if shared is not None and body is shared.content:
             return self._shared_hash
@@ -291,9 +267,11 @@ def compile_content(
     Raises NotComposable when no message of the request can be composed.
     """
     try:
-        return Skeleton(content, files, limits, transform, version)
+        if content.original:
+            return SubmittedSkeleton(content, limits, transform)
+        return MimeSkeleton(content, files, limits, transform, version)
     except UnicodeEncodeError as error:
-        raise _half_pair() from error
+        raise half_pair() from error
 
 
 def _with_line_end(entity: Entity) -> Entity:
@@ -317,10 +295,6 @@ def _least_size(filling: Filling) -> int:
     """A lower bound, close to exact, of the part's octets on the wire."""
     form = _form(filling)
     return filling.cut.size(filling.values) if form is None else form.size(filling.values)
-
-
-def _half_pair() -> NotComposable:
-    return NotComposable("a text holds half of a surrogate pair, which no encoding can write")
 
 
 def _rank(entity: Entity) -> int:

@@ -15,8 +15,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from actors.compose.message import Draft, WireMessage, draft_message, finish
-from actors.compose.mime import Skeleton
 from actors.compose.multibuffer import why_one_at_a_time
+from actors.compose.skeleton import Skeleton
 from actors.compose.templated import Version
 from actors.compose.tracking.fields import feedback_id
 from actors.compose.transform import Addressee, SharedBy

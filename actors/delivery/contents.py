@@ -17,7 +17,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from actors.compose.mime import Skeleton, compile_content
+from actors.compose.mime import compile_content
+from actors.compose.skeleton import Skeleton
 from actors.compose.templated import Version
 from actors.compose.transform import SharedBy, Transform
 from cluster.journal.records import Content, decode_content

@@ -20,7 +20,8 @@ from msgspec import Meta, Struct
 
 from actors.compose.dkim import Signer
 from actors.compose.message import draft_message, finish
-from actors.compose.mime import Skeleton, compile_content
+from actors.compose.mime import compile_content
+from actors.compose.skeleton import Skeleton
 from actors.delivery.committer import accepted_of
 from actors.delivery.composing import SLICE
 from actors.delivery.job import Hop, Job, hop_of

@@ -91,6 +91,25 @@ def quoted_printable(value: str) -> bytes:
     return b"".join(pieces)
 
 
+def quoted_octets(data: bytes) -> bytes:
+    """Octets in quoted-printable. If CR and LF stand in nothing but CRLF, these are its line ends; otherwise they are
+    encoded like other octets."""
+    is_text = data.count(b"\r") == data.count(b"\n") == data.count(b"\r\n")
+    if len(data) <= SLICE:
+        return _quoted_lines(data, is_text=is_text)
+    pieces: list[bytes] = []
+    begin = 0
+    while begin < len(data):
+        end = begin + SLICE
+        line_end = data.rfind(b"\r\n", begin, end) + 2 if is_text and end < len(data) else 0
+        end = line_end if line_end > begin + 1 else end - (data[end - 1 : end] == b"\r")
+        if pieces and not pieces[-1].endswith(b"\r\n"):
+            pieces[-1] = with_soft_break(pieces[-1])
+        pieces.append(_quoted_lines(data[begin:end], is_text=is_text))
+        begin = end
+    return b"".join(pieces)
+
+
 def base64_lines(data: bytes) -> bytes:
     """``data`` in base64, on lines of 76 (RFC 2045 §6.8), without a final line end."""
     pieces = []
@@ -122,13 +141,19 @@ def _slice_passes(value: str) -> bool:
 
 
 def _quoted(value: str) -> bytes:
-    if _PLAIN_LINES.fullmatch(value):
-        return value.replace("\n", "\r\n").encode()
+    data = value.replace("\n", "\r\n").encode()
+    return data if _PLAIN_LINES.fullmatch(value) else _quoted_lines(data)
+
+
+def _quoted_lines(data: bytes, *, is_text: bool = True) -> bytes:
     # binascii puts its soft line breaks after the first line end of its input, so there must be one. It encodes white
     # space at the end of a line and a lone dot, but neither a dot behind its own soft break nor the "From " that mbox
     # files quote. The break in the middle of that word keeps the line within 76.
-    data = value.replace("\n", "\r\n").encode()
-    encoded = b2a_qp(data + b"\r\n").replace(b"=\r\n.\r\n", b"=\r\n=2E\r\n")[:-2]
+    if is_text:
+        encoded = b2a_qp(data + b"\r\n")
+    else:
+        encoded = b2a_qp(data, istext=False).replace(b"\r\n", b"\n").replace(b"\n", b"\r\n") + b"\r\n"
+    encoded = encoded.replace(b"=\r\n.\r\n", b"=\r\n=2E\r\n")[:-2]
     encoded = encoded.replace(b"\nFrom ", b"\n=46rom=\r\n ")
     lines = encoded.split(b"\r\n")
     if max(map(len, lines)) > LINE:

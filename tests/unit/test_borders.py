@@ -49,6 +49,7 @@ PURE = (
     "cluster/message/custom_fields.py",
     "cluster/message/header_fields.py",
     "cluster/message/mime_fields.py",
+    "cluster/message/submitted",
     "cluster/message/texts.py",
     "cluster/http/connections.py",
     "cluster/tenancy/limits.py",

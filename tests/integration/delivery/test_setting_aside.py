@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from actors.compose.mime import Composed, Skeleton, compile_content
+from actors.compose.mime import MimeSkeleton, compile_content
+from actors.compose.skeleton import Composed, Skeleton
 from actors.delivery import contents, reporting
 from actors.delivery.deliverer import Deliverer
 from actors.delivery.job import Job, Report
@@ -33,15 +34,15 @@ class Killed(BaseException):
 @contextmanager
 def killing() -> Iterator[None]:
     """Composing mail to ``POISON`` ends the life of the actor that does it."""
-    compose = Skeleton.compose
+    compose = MimeSkeleton.compose
 
-    def ends(skeleton: Skeleton, personalization: PreparedPersonalization, **known: Any) -> Composed:
+    def ends(skeleton: MimeSkeleton, personalization: PreparedPersonalization, **known: Any) -> Composed:
         if personalization.to[0].email == POISON:
             raise Killed
         return compose(skeleton, personalization, **known)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Skeleton, "compose", ends)
+        patch.setattr(MimeSkeleton, "compose", ends)
         yield
 
 

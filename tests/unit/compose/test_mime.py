@@ -3,7 +3,8 @@ from typing import Any
 import pytest
 
 from actors.compose import dkim
-from actors.compose.mime import Composed, Skeleton, compile_content
+from actors.compose.mime import compile_content
+from actors.compose.skeleton import Composed, Skeleton
 from cluster.journal.records import Address, PreparedPersonalization
 from cluster.message.header_fields import NotComposable
 from tests.unit.compose.reading import DATE, JANE, MESSAGE_ID, attachment, content, html, personalization, plain, sent

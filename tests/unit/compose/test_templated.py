@@ -10,8 +10,9 @@ from msgspec import Struct
 
 from actors.compose import dkim, mime, parts
 from actors.compose.holed import Filling
-from actors.compose.mime import Skeleton, compile_content
+from actors.compose.mime import compile_content
 from actors.compose.render import Renderer
+from actors.compose.skeleton import Skeleton
 from actors.compose.transform import Addressee, Growth, Hole, SharedBy, Text
 from cluster.journal.records import BodyPart, Footer, PreparedPersonalization
 from cluster.message.header_fields import NotComposable

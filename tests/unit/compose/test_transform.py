@@ -9,7 +9,8 @@ from msgspec import Struct
 
 from actors.compose import dkim, parts
 from actors.compose.message import WireMessage, draft_message, finish
-from actors.compose.mime import Composed, Skeleton, compile_content
+from actors.compose.mime import compile_content
+from actors.compose.skeleton import Composed, Skeleton
 from actors.compose.transform import Addressee, Growth, Hole, SharedBy, Text, Transform
 from cluster.journal.records import Content, Footer, PreparedPersonalization
 from cluster.message import forms, transfer_encoding

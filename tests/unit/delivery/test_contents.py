@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from actors.compose.mime import Skeleton
+from actors.compose.skeleton import Skeleton
 from actors.compose.templated import Version
 from actors.delivery import contents
 from actors.delivery.contents import Compiled, Contents, measured
