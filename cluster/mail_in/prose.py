@@ -23,6 +23,8 @@ _SYSTEMS = frozenset(
     ("mailer-daemon", "mailerdaemon", "mail-daemon", "maildaemon", "mdaemon", "mmdf", "postmaster", "postoffice")
 )
 _SYSTEM_NAMES = ("mail delivery", "mailer-daemon", "mailer daemon", "postmaster", "mail administrator")
+_ANSWER = re.compile(r"\s*(?:re|aw|sv|antw|odp|rif|ynt)\s*:", re.IGNORECASE)
+"""How subjects of people's answers begin."""
 _EXCHANGE = "microsoftexchange"
 """Its reports come from this word with a number."""
 
@@ -57,6 +59,8 @@ def read_prose(whole: Part) -> Found | None:
     recipient without an address."""
     text, subject = text_of(whole), whole.field("subject")
     is_system = is_from_a_mail_system(whole)
+    if not is_system and _ANSWER.match(subject):
+        return None
     # People say that something was not delivered, too, but they quote no reply.
     is_technical = is_system or reply_in_prose(text) is not None
     action, why = _action_in(subject, text if is_technical else "")

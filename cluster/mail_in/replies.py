@@ -22,7 +22,8 @@ _STATUS_IN_PROSE = re.compile(
 _END = re.compile(r"\n[ \t]*\n|\n[ \t]*[-=_*]{3,}|\n(?=[ \t]*<?[^\s<>@]{1,64}@[^\s<>@]{1,255}>?:?[ \t]*(?:\n|$))")
 """Where a reply in prose ends: at an empty line, a line that divides, or the next recipient."""
 _TAIL = re.compile(
-    r"\s*(?:\((?:in|while) [^()\n]{1,80}\)|giving up on [\w.:\[\] -]{1,260}|remote host said:?)\.?\s*$",
+    r"\s*(?:\((?:in|while) [^()\n]{1,80}\)|giving up on [\w.:\[\] -]{1,260}|i'm not going to try again[^\n]{1,100}"
+    r"|remote host said:?)\.?\s*$",
     re.IGNORECASE,
 )
 """What hosts add to the reply that they pass on."""
@@ -57,10 +58,10 @@ def code_of(diagnostic: str) -> int:
 def _found(text: str, alone: re.Pattern[str]) -> Reply | None:
     found, led = _WITH_STATUS.search(text), _LED.search(text)
     if found is not None and (led is None or found.start() <= led.start(1)):
-        said = _tidy(text[found.end() : _end_of(text, found.end())])
+        said = _without_tail(_tidy(text[found.end() : _end_of(text, found.end())]))
         return Reply(int(found[1]), found[2], _lines(found[1], found[2], said))
     if led is not None:
-        said = _tidy(text[led.end(1) : _end_of(text, led.end(1))])
+        said = _without_tail(_tidy(text[led.end(1) : _end_of(text, led.end(1))]))
         status = _STATUS_ALONE.search(said)
         return Reply(int(led[1]), status[0] if status else "", _lines(led[1], "", said))
     if (bare := alone.search(text)) is not None:
@@ -85,10 +86,14 @@ def _lines(code: str, status: str, said: str) -> str:
     return "\n".join((begin.format("-" if i < last else " ") + part).rstrip() for i, part in enumerate(parts))
 
 
+def _without_tail(said: str) -> str:
+    while (shorter := _TAIL.sub("", said)) != said:
+        said = shorter
+    return said
+
+
 def _tidy(said: str) -> str:
     said = " ".join(said[:LONGEST_DIAGNOSTIC].split()).lstrip(" -:;,)")
-    while (shorter := _TAIL.sub("", said)) not in ("", said):
-        said = shorter
     if said[:1] in ("'", '"') and said.count(said[0]) == 2 and said.endswith(said[0]):
         said = said[1:-1]
     is_open = said.count(said[-1]) % 2 if said.endswith(("'", '"')) else False
