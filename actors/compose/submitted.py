@@ -18,8 +18,7 @@ from actors.compose.transform import Addressee, Transform, Transformer
 from cluster.journal.records import Address, BodyPart, Content, PreparedPersonalization
 from cluster.message import header_fields as fields
 from cluster.message.header_fields import NotComposable
-from cluster.message.submitted.filling import FilledHeader
-from cluster.message.submitted.header import header_at
+from cluster.message.submitted.filling import FilledHeader, readable_header
 from cluster.message.submitted.structure import Part, structure_of
 from cluster.message.submitted.texts import (
     SubmittedText,
@@ -70,9 +69,7 @@ class SubmittedSkeleton(Skeleton):
         original = content.original
         # A last line without its end gets it: DKIM hashes it so, and so does every host store it.
         data = self._data = original if original.endswith(b"\r\n") else original + b"\r\n"
-        self._header = header_at(data)
-        if self._header.is_odd:
-            raise NotComposable("the header of the message has a line that is no field")
+        self._header = readable_header(data)
         self._names = frozenset([field.name for field in self._header.fields])
         self._fields = FilledHeader(data, self._header, limits.max_subject_bytes)
         self._body = data[self._header.body :]

@@ -17,6 +17,7 @@ from cluster.journal.records import (
 )
 from cluster.message.custom_fields import FieldKind, kind_of, merged
 from cluster.message.header_fields import NotComposable, one_line
+from cluster.message.submitted.reading import opened
 from cluster.message.substitution import substitute, substituted_size
 from cluster.message.texts import texts_of
 from cluster.policy.lifecycle import Status
@@ -119,6 +120,8 @@ def detail(
     fields that only some keys may read. ``template`` is the version that the message is rendered from. ``bounds`` are
     smaller than the usual ones of ``CompiledTemplate.fill``: raises TooMuch when they do not suffice."""
     content, personalization = decode_content(row.content), decode_personalization(row.personalization)
+    if not withheld:
+        content = opened(content)
     shown = _shown(row, content, personalization, template, limits, bounds, withheld=withheld)
     return MessageDetail(
         **structs.asdict(_summary(row, content, personalization, shown["subject"].text or "")),

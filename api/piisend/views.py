@@ -9,6 +9,7 @@ from api.messages.views import MessageDetail, MessageSummary
 from api.piisend.attempts import Attempt, attempts_of
 from api.piisend.statuses import EmailStatus, status_of
 from cluster.journal.records import Address, Content, MessageRow, decode_content, decode_personalization
+from cluster.message.submitted.reading import opened
 from cluster.policy.lifecycle import Status
 
 
@@ -146,7 +147,7 @@ def detailed(row: MessageRow, shown: MessageDetail, now: datetime) -> EmailDetai
         html=shown.html_content,
         text=shown.plain_content,
         template_id=shown.template_id,
-        attachments=_files(content),
+        attachments=_files(opened(content)),
         track_opens=tracking.open_tracking,
         track_clicks=tracking.click_tracking,
         enable_unsubscribe=tracking.subscription_tracking,

@@ -17,7 +17,12 @@ from cluster.journal.records import (
     decode_personalization,
 )
 from cluster.message.custom_fields import FieldKind, kind_of, merged, sender_of
+from cluster.message.submitted.header import without_fields
+from cluster.message.submitted.reading import headers_of
 from cluster.policy.routes.domains import domain_of
+
+_NEW = (b"message-id", b"date")
+"""Fields of a submitted message that it gets anew."""
 
 
 class Former(Struct, frozen=True):
@@ -37,7 +42,7 @@ class Former(Struct, frozen=True):
         """The domains of its From and Sender."""
         own, shared = self.personalization, self.content
         emails = [(own.from_ or shared.from_).email]
-        for name, value in merged(shared.headers, own.headers).items():
+        for name, value in merged(shared.headers | headers_of(shared.original), own.headers).items():
             if kind_of(name.lower()) is FieldKind.SENDER:
                 emails.append(sender_of(value))
         return {domain_of(email) for email in emails}
@@ -50,7 +55,11 @@ def former(row: MessageRow) -> Former:
 def resent(first: Former, *, pool: str, key_id: str, sandbox: bool, now: datetime, lifetime: timedelta) -> NewRequest:
     """A request that sends the message again, now. It belongs to no batch, and has a Message-ID of its own: receivers
     may drop a second message with the same one. Its attachments are stored already."""
-    content = replace(first.content, headers=_without_message_id(first.content.headers))
+    content = replace(
+        first.content,
+        headers=_without_message_id(first.content.headers),
+        original=without_fields(first.content.original, _NEW),
+    )
     own = replace(
         first.personalization,
         headers=_without_message_id(first.personalization.headers),

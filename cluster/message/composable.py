@@ -10,8 +10,12 @@ from cluster.journal.records import Content, PreparedPersonalization
 from cluster.message import custom_fields, header_fields, mime_fields
 from cluster.message.custom_fields import merged
 from cluster.message.header_fields import NotComposable
+from cluster.message.submitted.filling import FilledHeader, readable_header
+from cluster.message.submitted.structure import structure_of
+from cluster.message.submitted.texts import texts_of as submitted_texts
 from cluster.message.substitution import CutText, keys_of, substituted_size
 from cluster.message.texts import Texts, not_composable, texts_of
+from cluster.message.transfer_encoding import octets
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
 from cluster.templates.compiled import CompiledTemplate
 from cluster.templates.handlebars.errors import TooMuch
@@ -28,6 +32,8 @@ def why_not(
 ) -> str | None:
     """Why no message can be composed of this; None when no reason is found. ``template`` is the version that
     ``content`` names."""
+    if content.original:
+        return _why_not_submitted(content, personalization, limits)
     try:
         _require_fields(content, personalization, limits)
         texts = texts_of(content, personalization, template)
@@ -36,6 +42,24 @@ def why_not(
     except TooMuch as error:
         return not_composable(error).reason
     return _too_large(content, texts, personalization.substitutions, limits)
+
+
+def _why_not_submitted(
+    content: Content, personalization: PreparedPersonalization, limits: MessageSettings
+) -> str | None:
+    data, values = content.original, personalization.substitutions
+    try:
+        _require_a_recipient([one.email for one in personalization.to])
+        header = readable_header(data)
+        filled = FilledHeader(data, header, limits.max_subject_bytes)
+        filled.filled(values)
+        if content.readdressed:
+            filled.addressed(personalization.to)
+    except NotComposable as fault:
+        return fault.reason
+    texts = submitted_texts(data, structure_of(data, header)) if values else []
+    said = [text.value for text in texts]
+    return _too_long(len(data) - sum(map(octets, said)), said, values, limits)
 
 
 def _require_fields(content: Content, personalization: PreparedPersonalization, limits: MessageSettings) -> None:
@@ -68,9 +92,15 @@ def _too_large(content: Content, texts: Texts, values: Mapping[str, str], limits
     subject = substituted_size(texts.subject.strip(" \t"), values)
     if subject > limits.max_subject_bytes:
         return f"the subject has {subject} bytes, more than {limits.max_subject_bytes}"
+    files = sum([attachment.size for attachment in content.attachments])
+    return _too_long(files, [part.value for part in texts.parts], values, limits)
+
+
+def _too_long(others: int, texts: list[str], values: Mapping[str, str], limits: MessageSettings) -> str | None:
+    """``others``: octets besides the texts."""
     keys = keys_of(values)
-    sizes = [CutText(part.value, keys).size(values) for part in texts.parts]
+    sizes = [CutText(text, keys).size(values) for text in texts]
     if max(sizes, default=0) > limits.max_part_bytes:
         return f"a text has {max(sizes)} bytes, more than {limits.max_part_bytes}"
-    whole = sum(sizes) + sum([attachment.size for attachment in content.attachments])
+    whole = sum(sizes) + others
     return f"the message has {whole} bytes, more than {limits.max_bytes}" if whole > limits.max_bytes else None

@@ -15,7 +15,7 @@ from cluster.journal.records import Address
 from cluster.message import custom_fields, header_fields
 from cluster.message.custom_fields import FieldKind
 from cluster.message.header_fields import NotComposable
-from cluster.message.submitted.header import Field, Header
+from cluster.message.submitted.header import Field, Header, header_at
 from cluster.message.substitution import Keys, keys_of, substituted_size
 
 _MOST_CHARACTERS = 8192
@@ -132,6 +132,15 @@ class FilledHeader:
                 mailbox = replace(mailbox, email=keys.substitute(mailbox.email, values))
             filled.append(mailbox)
         return header_fields.addresses(name, filled)[0]
+
+
+def readable_header(data: bytes) -> Header:
+    """The header of a message. Raises NotComposable when it has a line that is no field: readers differ in where such a
+    header ends."""
+    header = header_at(data)
+    if header.is_odd:
+        raise NotComposable("the header of the message has a line that is no field")
+    return header
 
 
 def is_free(name: bytes) -> bool:

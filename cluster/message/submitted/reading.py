@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from cluster.journal.records import Attachment, BodyPart, Content
 from cluster.message.custom_fields import FieldKind, kind_of
 from cluster.message.submitted.filling import decoded
-from cluster.message.submitted.header import header_at, without_fields
+from cluster.message.submitted.header import header_at
 from cluster.message.submitted.structure import structure_of
 from cluster.message.submitted.texts import KINDS, codec_of, leaves, octets_of
 from cluster.message.transfer_encoding import newlines
@@ -22,13 +22,6 @@ def opened(content: Content) -> Content:
         return content
     data = content.original
     header = header_at(data)
-    headers: dict[str, str] = {}
-    for field in header.fields[:MOST_FIELDS]:
-        name = data[field.start : field.value].rstrip(b" \t:").decode()
-        if kind_of(field.name.decode()) is not FieldKind.OURS:
-            text = field.text(data)
-            said = decoded(text)
-            headers[name] = text.encode("utf-8", "replace").decode() if said is None else said
     texts: dict[str, str] = {}
     attachments: list[Attachment] = []
     for part in leaves(structure_of(data, header)):
@@ -48,9 +41,17 @@ def opened(content: Content) -> Content:
                 )
             )
     parts = tuple([BodyPart(kind, text) for kind, text in texts.items()])
-    return replace(content, original=b"", parts=parts, attachments=tuple(attachments), headers=headers)
+    return replace(content, original=b"", parts=parts, attachments=tuple(attachments), headers=headers_of(data))
 
 
-def without_message_id(content: Content) -> Content:
-    """The content of a message that is sent again: it gets another Message-ID, and the date of its new sending."""
-    return replace(content, original=without_fields(content.original, (b"message-id", b"date")))
+def headers_of(data: bytes) -> dict[str, str]:
+    """The first fields of a message that others have in ``headers``, decoded. Of fields with the same name, the last
+    one."""
+    headers: dict[str, str] = {}
+    for field in header_at(data).fields[:MOST_FIELDS]:
+        if kind_of(field.name.decode()) is not FieldKind.OURS:
+            text = field.text(data)
+            said = decoded(text)
+            name = data[field.start : field.value].rstrip(b" \t:").decode()
+            headers[name] = text.encode("utf-8", "replace").decode() if said is None else said
+    return headers
