@@ -176,7 +176,13 @@ async def mail_in(context: Context, links: Links) -> "MailInServer":
     feedback = frozenset(map(str.lower, settings.complaint_addresses))
     taking = Taking(journal, lambda: keys.by_id, forwarding, feedback, now=now)
     folder = context.data_path / "mail_in" / context.name
-    return MailInServer(settings, host, taking, keys, partial(certificate.server_context, host, folder))
+    return MailInServer(
+        settings,
+        host,
+        taking,
+        keys,
+        partial(certificate.server_context, host, folder, settings.certificate, settings.key),
+    )
 
 
 async def webhooks(context: Context, links: Links) -> "WebhooksActor":

@@ -1,5 +1,7 @@
 """The HTTP application: its routes, error responses and OpenAPI document. Creating it does no I/O."""
 
+from collections.abc import Callable
+
 from litestar import Litestar
 from litestar.datastructures import State
 from litestar.openapi.config import OpenAPIConfig
@@ -43,6 +45,7 @@ from api.send.handler import MailSending
 from api.send.large.requests import Large
 from api.send.sending import Sending
 from api.settings.calls import SettingCalls
+from api.submission.server import Submission
 from api.suppressions.classifications import BounceClassifications
 from api.suppressions.groups import GroupCalls
 from api.suppressions.importing import ListImports
@@ -78,6 +81,13 @@ COMMAND_BYTES = 1024 * 1024
 """The largest body of all routes except those that send: some milliseconds of decoding."""
 
 
+MakeSubmission = Callable[[Authenticator, Sending], Submission | None]
+
+
+def no_submission(_authenticator: Authenticator, _sending: Sending) -> None:
+    """There is no submission server."""
+
+
 def create_app(
     settings: HttpSettings,
     *,
@@ -99,6 +109,7 @@ def create_app(
     readiness: Readiness,
     lifetime_s: float,
     limits: MessageSettings = DEFAULT_LIMITS,
+    make_submission: MakeSubmission = no_submission,
     helo_name: str = "",
     admin: Admin | None = None,
     tokens: Tokens | None = None,
@@ -109,6 +120,7 @@ def create_app(
     looks up CNAME records. ``images`` has the images to serve. ``token_keys`` reads the tokens of tracked mail,
     ``engagements`` notes opens and clicks.
     ``webhooks`` has what the routes of webhooks work with.
+    ``make_submission`` makes the submission server, which its lifespan starts and stops too.
     ``lifetime_s`` is the lifetime of a retried message. ``limits`` apply to the composed messages. ``helo_name`` is the
     setting smtp.helo_name. ``admin`` has the operators' routes; None without a cluster. ``tokens`` verifies JWTs;
     without it none is accepted."""
@@ -129,6 +141,7 @@ def create_app(
         public_url=settings.base_url,
         limits=limits,
     )
+    submission = make_submission(authenticator, steps)
     searches, showing = MessageSearches(journal), MessageShowing(journal, versions, timeline, limits)
     once = Idempotency(sending or journal)
     accepting = Accepting(authenticator, limiter, steps, once, intake, large, settings.max_body_bytes)
@@ -178,8 +191,15 @@ def create_app(
         request_max_body_size=min(settings.max_body_bytes, COMMAND_BYTES),
         exception_handlers={Exception: answer},
         before_send=[list_ignored, add_standing],
-        on_startup=[intake.start, uses.start, image_views.start, engagements.start],
+        on_startup=[
+            intake.start,
+            uses.start,
+            image_views.start,
+            engagements.start,
+            *((submission.start,) if submission is not None else ()),
+        ],
         on_shutdown=[
+            *((submission.stop,) if submission is not None else ()),
             large.stop,
             intake.stop,
             uses.stop,

@@ -18,6 +18,7 @@ from api.scheduled_sends import settle_abandoned
 from api.send.large.frames import Setup
 from api.send.large.requests import LargeRequests
 from api.server import ApiServer
+from api.submission.server import SubmissionParts
 from api.webhooks.parts import WebhookParts
 from cluster import metrics
 from cluster.context import Context, Links
@@ -33,11 +34,12 @@ from cluster.policy.backpressure import LoadBounds
 from cluster.policy.tls.level import TlsLevel
 from cluster.policy.tls.policy import DomainTls
 from cluster.routing.active_policy import ActivePolicy
-from cluster.routing.build import MailRouting, build_routing
+from cluster.routing.build import MailRouting, build_routing, helo_name
 from cluster.routing.describe import Describing
 from cluster.routing.direct_offers import DirectOffers
 from cluster.routing.dispatcher import Dispatcher
 from cluster.settings import Settings
+from cluster.smtpd.certificate import server_context
 from cluster.tasks import Tasks
 from cluster.tenancy.directory import TenantDirectory
 from cluster.tenancy.domains.managing import DomainManager
@@ -206,6 +208,7 @@ async def api(context: Context, links: Links) -> Api:
         tokens=tokens,
         token_keys=token_keys,
         tracking=settings.tracking,
+        submission=submission(context),
     )
     return Api(
         server,
@@ -220,6 +223,16 @@ async def api(context: Context, links: Links) -> Api:
         token_keys,
         tokens,
     )
+
+
+def submission(context: Context) -> SubmissionParts | None:
+    """What submission needs; None where the settings name no address for it."""
+    settings = context.settings.submission
+    if not (settings.bind or settings.tls_bind):
+        return None
+    host = helo_name(context.settings)
+    folder = context.data_path / "submission" / context.name
+    return SubmissionParts(settings, host, partial(server_context, host, folder, settings.certificate, settings.key))
 
 
 def signed_tokens(settings: Settings, directory: TenantDirectory) -> "SignedTokens | None":

@@ -10,12 +10,14 @@ from analytics.timeline import Timeline
 from api.admin.routes import Admin
 from api.app import create_app
 from api.health import Readiness
-from api.http.auth import Tokens
+from api.http.auth import Authenticator, Tokens
 from api.http.unread import UnreadBodies
 from api.images.cache import ImageCache
 from api.images.serving import PATH as IMAGES
 from api.links import Aliases
 from api.send.large.requests import Large
+from api.send.sending import Sending
+from api.submission.server import Submission, SubmissionParts
 from api.tracking.recording import Engagements
 from api.tracking.serving import PATH as TRACKING
 from api.webhooks.parts import WebhookParts
@@ -73,13 +75,15 @@ class ApiServer:
         admin: Admin | None = None,
         tokens: Tokens | None = None,
         tracking: TrackingSettings = DEFAULT_TRACKING,
+        submission: SubmissionParts | None = None,
     ) -> None:
         """``sending`` is the journal for send requests, with connections that only they use; by default the same.
         ``directory`` has the tenants and API keys, ``active_policy`` the routing, ``domains`` the sender domains.
         ``aliases`` looks up CNAME records. ``token_keys`` reads the tokens of tracked mail.
         ``lifetime_s`` is delivery.lifetime_s. ``offers`` is called with committed requests (see Intake). ``large``
         accepts large requests. ``why_full`` returns the reason while the system is full. ``helo_name`` is
-        smtp.helo_name. ``admin`` has the operators' routes. ``tokens`` verifies JWTs; without it none is accepted."""
+        smtp.helo_name. ``admin`` has the operators' routes. ``tokens`` verifies JWTs; without it none is accepted.
+        ``submission``: None without a submission server."""
         self._bind = settings.bind
         self._token_keys = token_keys
         self._intake = intake = Intake(  # kept so that its metrics are read
@@ -90,6 +94,13 @@ class ApiServer:
         )
         self._images = images = ImageCache(journal)  # kept so that its metrics are read
         self.engagements = engagements = Engagements(journal, tracking.ip)  # kept so that its metrics are read
+        self.submission: Submission | None = None
+
+        def make_submission(authenticator: Authenticator, sending: Sending) -> Submission | None:
+            if submission is not None:
+                self.submission = Submission(submission, limits.max_bytes, authenticator, limiter, intake, sending)
+            return self.submission
+
         app = create_app(
             settings,
             journal=journal,
@@ -110,6 +121,7 @@ class ApiServer:
             readiness=readiness,
             lifetime_s=lifetime_s,
             limits=limits,
+            make_submission=make_submission,
             helo_name=helo_name,
             admin=admin,
             tokens=tokens,

@@ -20,6 +20,7 @@ from cluster.settings_check import faults
 from cluster.settings_environment import overlay
 from cluster.settings_environment import variable_name as variable_name
 from cluster.settings_receiving import BounceSettings as BounceSettings
+from cluster.settings_receiving import SubmissionSettings as SubmissionSettings
 from cluster.settings_section import Section
 from cluster.settings_words import SettingsError as SettingsError
 from cluster.settings_words import in_words, keys_of
@@ -307,6 +308,7 @@ class Settings(Section, frozen=True, kw_only=True):
     dns: DnsSettings = DnsSettings()
     tls: TlsSettings = TlsSettings()
     bounce: BounceSettings = BounceSettings()
+    submission: SubmissionSettings = SubmissionSettings()
     domains: DomainSettings = DomainSettings()
     tracking: TrackingSettings = DEFAULT_TRACKING
     webhooks: WebhookSettings = WebhookSettings()

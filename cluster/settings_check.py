@@ -134,7 +134,12 @@ def _texts(settings: "Settings") -> Iterator[tuple[str, str]]:
         ("capture.smtp_bind", capture.smtp_bind, host_port),
         ("capture.http_bind", capture.http_bind, host_port),
     ]
-    for key, bind in (("tracking.bind", settings.tracking.bind), ("bounce.bind", settings.bounce.bind)):
+    for key, bind in (
+        ("tracking.bind", settings.tracking.bind),
+        ("bounce.bind", settings.bounce.bind),
+        ("submission.bind", settings.submission.bind),
+        ("submission.tls_bind", settings.submission.tls_bind),
+    ):
         if bind:
             checks.append((key, bind, host_port))
     if http.public_url:

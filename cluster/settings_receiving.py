@@ -22,3 +22,21 @@ class BounceSettings(Section, frozen=True, kw_only=True):
     forward_from: str = ""
     """The sender of reports that are sent on to tenants (mail settings forward_bounce and forward_spam): an address of
     a verified sender domain. "": none is sent on."""
+
+
+class SubmissionSettings(Section, frozen=True, kw_only=True):
+    bind: str = ""
+    """host:port where programs hand mail over by SMTP with STARTTLS, on each node; usually port 587. "" is none. Port 0
+    takes a free one."""
+    tls_bind: str = ""
+    """The same for clients that begin with TLS; usually port 465."""
+    certificate: str = ""
+    """PEM file of the certificate, and its chain; "" makes a self-signed one."""
+    key: str = ""
+    """PEM file of the certificate's key."""
+    max_connections: int = 2000
+    """Connections at the same time, on each node."""
+    max_connections_per_address: int = 200
+    """Connections of one client."""
+    max_connections_per_key: int = 200
+    """Connections of one API key, on each node."""

@@ -34,6 +34,17 @@ Progress = Callable[[str], None]
 """Called with the name of each part as soon as it runs."""
 
 REACHABLE_S = 10.0
+HELD = (
+    ("http", "bind"),
+    ("tracking", "bind"),
+    ("submission", "bind"),
+    ("submission", "tls_bind"),
+    ("bounce", "bind"),
+)
+"""The settings with addresses that processes listen on, by section and key."""
+HELD_OF_SINK = (("capture", "smtp_bind"), ("capture", "http_bind"))
+DEMO_SUBMISSION = "127.0.0.1:2587"
+"""Where the demo takes mail by SMTP; a free port if another has it."""
 READY_S = 30.0
 SEALED_LOOKED_AT = 10
 RECORDER = "recorder"
@@ -158,28 +169,26 @@ class Postray:
     def _hold_ports(self) -> None:
         """Hold the ports until ``stop``, so that a restarted actor gets its own port again: other processes open ports,
         too. Port 0 becomes a free port."""
-
-        def held(key: str, bind: str) -> str:
+        for section, key in (*HELD, *(HELD_OF_SINK if has_sink(self._settings.delivery) else ())):
+            bind = getattr(getattr(self._settings, section), key)
+            if bind:
+                self._hold(section, key, bind)
+        if self._settings.demo and not self._settings.submission.bind:
             try:
-                port = HeldPort(bind)
-            except PortTaken as error:
-                raise DidNotStart(f"{key}: cannot listen on {error}") from error
-            self._ports.append(port)
-            return port.bind
+                self._hold("submission", "bind", DEMO_SUBMISSION)
+            except DidNotStart:  # another demo has it
+                self._hold("submission", "bind", "127.0.0.1:0")
 
-        replace, settings = msgspec.structs.replace, self._settings
-        self._settings = replace(settings, http=replace(settings.http, bind=held("http.bind", settings.http.bind)))
-        if settings.tracking.bind:
-            tracking = replace(settings.tracking, bind=held("tracking.bind", settings.tracking.bind))
-            self._settings = replace(self._settings, tracking=tracking)
-        if settings.bounce.bind:
-            bounce = replace(settings.bounce, bind=held("bounce.bind", settings.bounce.bind))
-            self._settings = replace(self._settings, bounce=bounce)
-        if has_sink(settings.delivery):
-            smtp = held("capture.smtp_bind", settings.capture.smtp_bind)
-            page = held("capture.http_bind", settings.capture.http_bind)
-            capture = replace(settings.capture, smtp_bind=smtp, http_bind=page)
-            self._settings = replace(self._settings, capture=capture)
+    def _hold(self, section: str, key: str, bind: str) -> None:
+        """Hold one port, and have the settings say which. Raises DidNotStart."""
+        try:
+            port = HeldPort(bind)
+        except PortTaken as error:
+            raise DidNotStart(f"{section}.{key}: cannot listen on {error}") from error
+        self._ports.append(port)
+        replace = msgspec.structs.replace
+        changed = replace(getattr(self._settings, section), **{key: port.bind})
+        self._settings = replace(self._settings, **{section: changed})
 
     def _start_journal(self, run_dir: Path) -> str:
         dsn = self._settings.postgres.dsn
@@ -269,6 +278,7 @@ class Postray:
             url=f"http://{self._settings.http.bind}",
             page=f"http://{self._settings.capture.http_bind}" if capture else "",
             tracking=f"http://{tracking}" if (tracking := self._settings.tracking.bind) else "",
+            submission=self._settings.submission.bind or self._settings.submission.tls_bind,
             processes=[running.own_mark(), *running.descendants()],
         )
         running.write_run(self._data_dir, run)

@@ -84,11 +84,16 @@ class Authenticator:
             raise Unauthenticated(INVALID)
         if not is_key(secret):
             return await self._granted(secret)
-        key = await self._directory.key(key_hash(secret))
+        return await self.of_secret(secret, access, lambda: self._client(scope))
+
+    async def of_secret(self, secret: str, access: Access, client: Callable[[], Address | str]) -> ApiKey:
+        """The API key with this secret, used from ``client``: an address, or the text in its place. Raises as
+        ``authenticate``."""
+        key = await self._directory.key(key_hash(secret)) if is_key(secret) else None
         if key is None:
             raise Unauthenticated(INVALID)
         if key.terms is not None:
-            self._check(key.terms, scope, access)
+            self._check(key.terms, client, access)
         self._used(key.id)
         return key
 
@@ -113,14 +118,14 @@ class Authenticator:
         except BadToken as error:
             raise Unauthenticated(INVALID, help=error.reason) from None
 
-    def _check(self, terms: KeyTerms, scope: Scope, access: Access) -> None:
+    def _check(self, terms: KeyTerms, from_client: Callable[[], Address | str], access: Access) -> None:
         """Raises Unauthenticated for an expired key, Forbidden for one that may not be used here."""
         if self._clock() >= terms.expires_at:
             raise Unauthenticated(INVALID, help=help_texts.EXPIRED_KEY)
         if terms.kind not in access.kinds:
             raise Forbidden(OTHER_API, help=help_texts.OTHER_API)
         if terms.networks:
-            client = self._client(scope)
+            client = from_client()
             if not terms.allows(client if not isinstance(client, str) else None):
                 seen = printable(client[:LONGEST_SHOWN]) if isinstance(client, str) else client
                 detail = f"This key may not be used from {seen or 'an unknown address'}"

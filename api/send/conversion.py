@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import msgspec
+from msgspec.structs import replace
 
 from api.send.request import AttachmentPart, Mailbox, MailSend, MailSettings, Personalization
 from cluster.intake.prepared import prepared_request, send_time
@@ -31,18 +32,22 @@ def new_request(
     template: TemplateUse | None = None,
     tracking: Tracking | None = None,
     subjects: Sequence[str] | None = None,
+    original: bytes = b"",
+    readdressed: bool = False,
 ) -> NewRequest:
     """The request with a message for each personalization, in order. ``files`` has the bytes of its attachments;
     ``lifetime`` is the default for messages that do not set one. ``template`` is what its template is now, ``subjects``
     are those that messages have from it. ``tracking`` is how its messages are tracked. ``key_id`` is the API key
-    that sends it."""
+    that sends it. ``original`` and ``readdressed``: as in ``drafts.Draft``."""
     assert mail.personalizations and mail.from_
     if mail.lifetime is not None:
         lifetime = timedelta(seconds=mail.lifetime)
     hashes = [hashlib.sha256(file).digest() for file in files]
     send_at = send_time(mail.send_at, now)
     return prepared_request(
-        _content(mail, files, hashes, template, tracking),
+        replace(_content(mail, files, hashes, template, tracking), original=original, readdressed=readdressed)
+        if original
+        else _content(mail, files, hashes, template, tracking),
         map(_personal, mail.personalizations),
         [send_at if one.send_at is None else send_time(one.send_at, now) for one in mail.personalizations],
         tenant_id=tenant_id,

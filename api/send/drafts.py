@@ -34,6 +34,10 @@ class Draft(Struct, kw_only=True, gc=False):
     faults: list[Fault] = field(default_factory=list)
     """Those of the dialect's own rules."""
     settle: Settle | None = None
+    original: bytes = b""
+    """The message as it was submitted (``records.Content.original``), in place of content; empty for none."""
+    readdressed: bool = False
+    """Whether each message's To names its own recipients."""
     path_in_body: Callable[[str], str] = same_path
     """From the path of a field of ``mail`` to that of the field in the body from which it comes."""
 

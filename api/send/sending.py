@@ -140,7 +140,7 @@ class Sending:
         template = await self._template(key.tenant_id, mail.template_id) if mail.template_id is not None else None
         if draft.settle is not None:
             draft.faults += await draft.settle(mail, self._journal, key, template, self._clock())
-        checked = check(mail, self._limits, notes, template)
+        checked = check(mail, self._limits, notes, template, is_submitted=bool(draft.original))
         if mail.batch_id is not None and not await self._has_batch(key.tenant_id, mail.batch_id):
             checked.faults.append(Fault("The batch does not exist", "batch_id", help_texts.BATCH))
         if mail.ip_pool_name and not self._has_pool(mail.ip_pool_name):
@@ -169,6 +169,8 @@ class Sending:
             lifetime=self._lifetime,
             template=template.use if template is not None else None,
             subjects=checked.subjects,
+            original=draft.original,
+            readdressed=draft.readdressed,
         )
         if tenant.settings.image_embed_mode == "cid" and not sandbox:
             request = await embed_images(self._journal, request, self._limits.max_bytes, self._public_url)

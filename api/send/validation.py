@@ -54,14 +54,17 @@ def check(
     limits: MessageSettings = DEFAULT_LIMITS,
     notes: Notes | None = None,
     template: ActiveTemplate | None = None,
+    *,
+    is_submitted: bool = False,
 ) -> Checked:
     """Check a request. It reports all faults, or the first ``MOST_FAULTS`` and an entry that there are more. ``limits``
     apply to the composed messages. ``notes`` are those of decoding, to which the check adds. ``template`` is the one
-    that the request names; None when the tenant does not have it."""
+    that the request names; None when the tenant does not have it. ``is_submitted``: the messages have a submitted
+    message in place of content."""
     faults, files, notes = Faults(), list[bytes](), Notes() if notes is None else notes
     subjects = None
     with contextlib.suppress(Enough):
-        _check(mail, limits, faults, files, notes, template)
+        _check(mail, limits, faults, files, notes, template, is_submitted=is_submitted)
         if template is not None:
             subjects = check_template(mail, template, limits.max_subject_bytes, faults, notes)
     return Checked(list(faults), files, notes, subjects)
@@ -74,6 +77,8 @@ def _check(
     files: list[bytes],
     notes: Notes,
     template: ActiveTemplate | None,
+    *,
+    is_submitted: bool,
 ) -> None:
     sizes = Sizes(mail, limits, faults)
     if mail.from_ is None or not has_address(mail.from_):
@@ -84,11 +89,12 @@ def _check(
     check_personalizations(mail, sizes, limits.max_subject_bytes, faults, notes, takes_data=takes_data)
     if mail.reply_to is not None or mail.reply_to_list:
         _check_reply_to(mail.reply_to, mail.reply_to_list, faults)
-    _check_subject(mail, template, limits.max_subject_bytes, faults)
-    if mail.template_id is None:
-        _check_content(mail.content, faults)
-    else:
-        _check_template_id(mail, template, faults)
+    if not is_submitted:
+        _check_subject(mail, template, limits.max_subject_bytes, faults)
+        if mail.template_id is None:
+            _check_content(mail.content, faults)
+        else:
+            _check_template_id(mail, template, faults)
     if mail.attachments:
         files += check_attachments(mail.attachments, faults)
     if mail.headers:

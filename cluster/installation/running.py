@@ -47,6 +47,8 @@ class Run(Struct, frozen=True, kw_only=True):
     """The URL of the page of captured mail; empty when there is none."""
     tracking: str = ""
     """The URL that answers only recipients (``tracking.bind``); empty when there is none."""
+    submission: str = ""
+    """host:port that takes mail by SMTP; empty when there is none."""
     processes: list[ProcessMark]
     waits_for: str = ""
     """While it stops: the hosts whose replies it waits for, as a sentence."""

@@ -1,4 +1,4 @@
-"""A self-signed certificate for servers on loopback, created once and kept.
+"""The certificate of an SMTP server: of files, or a self-signed one that is created once and kept.
 
 This module owns one PEM file (key and certificate together, so that they always match). No client verifies it against a
 public name: it makes opportunistic TLS (RFC 3207, RFC 7435) behave as on the internet.
@@ -22,12 +22,18 @@ _SKEW = timedelta(days=1)
 """The certificate is valid from this long ago, because clocks differ."""
 
 
-def server_context(host: str, directory: Path, now: datetime | None = None) -> ssl.SSLContext:
-    """A TLS ≥ 1.2 server context with the certificate in ``directory``, created or renewed if necessary. Blocks."""
-    path = ensure(host, directory, now or datetime.now(UTC))
+def server_context(
+    host: str, directory: Path, certificate: str = "", key: str = "", *, now: datetime | None = None
+) -> ssl.SSLContext:
+    """A TLS ≥ 1.2 server context with the certificate of the file ``certificate``, and the key of ``key`` unless the
+    first has both; without a file with a self-signed one in ``directory``, created or renewed if necessary. Blocks.
+    Raises OSError, ssl.SSLError for files that cannot be used."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(path)
+    if certificate:
+        context.load_cert_chain(certificate, key or None)
+    else:
+        context.load_cert_chain(ensure(host, directory, now or datetime.now(UTC)))
     return context
 
 

@@ -9,6 +9,7 @@ from analytics.bounces import BounceCount, Bounces
 from analytics.queries import MessageEvents
 from api.http.auth import Tokens
 from api.server import ApiServer
+from api.submission.server import SubmissionParts
 from cluster.intake.backpressure import WhyFull, never_full
 from cluster.journal.journal import Journal
 from cluster.journal.records import DueDelivery, NewRequest
@@ -55,6 +56,7 @@ class Site:
         trusted_proxies: tuple[str, ...] = (),
         tokens: Tokens | None = None,
         tracking: TrackingSettings = DEFAULT_TRACKING,
+        submission: SubmissionParts | None = None,
     ) -> ApiServer:
         """A server over the same journal."""
         directory = directory or TenantDirectory(self.journal)
@@ -80,6 +82,7 @@ class Site:
             why_full=why_full,
             tokens=tokens,
             tracking=tracking,
+            submission=submission,
         )
 
     @property

@@ -23,7 +23,7 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
 
 @pytest.fixture
 def tls(tmp_path: Path) -> ssl.SSLContext:
-    return certificate.server_context("localhost", tmp_path / "tls", datetime.now(UTC))
+    return certificate.server_context("localhost", tmp_path / "tls", now=datetime.now(UTC))
 
 
 @pytest.fixture

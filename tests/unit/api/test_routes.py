@@ -18,6 +18,7 @@ OTHERS = {
     "http": set[str](),
     "admin": {"http", "messages", "keys", "domains", "suppressions", "webhooks"},
     "piisend": {"http", "messages", "send"},  # another dialect of these two
+    "submission": {"http", "send"},  # another way to the latter
     "tracking": {"http", "unsubscribing"},  # a cut link is told by the same page
 }
 """Parts whose allowed imports are not just the plumbing."""

@@ -1,0 +1,112 @@
+"""From an envelope and a message to a draft of a request. Pure.
+
+The message stays as it came but for fields that are not for its readers: Bcc, X-SMTPAPI and Return-Path. Its From, and
+Sender, name who it is from; their domains are checked like those of a request.
+"""
+
+from collections.abc import Sequence
+
+from api.http.refusals import Fault, Invalid
+from api.send.drafts import Draft
+from api.send.notes import Notes
+from api.send.request import Mailbox, MailSend, Personalization
+from api.submission.smtpapi import BadSmtpApi, apply_smtpapi, read_smtpapi
+from cluster.journal.records import Address
+from cluster.message.custom_fields import mailboxes
+from cluster.message.header_fields import NotComposable
+from cluster.message.submitted.filling import decoded
+from cluster.message.submitted.header import Header, header_at, without_fields
+
+HIDDEN = (b"bcc", b"resent-bcc", b"x-smtpapi", b"return-path")
+"""Fields that recipients do not get."""
+MOST_RECEIVED = 100
+"""RFC 5321 §6.3: a message with more has gone in a circle."""
+MOST_HEADER_BYTES = 256 * 1024
+_ONCE = (
+    b"from",
+    b"sender",
+    b"reply-to",
+    b"to",
+    b"cc",
+    b"message-id",
+    b"in-reply-to",
+    b"references",
+    b"subject",
+    b"date",
+)
+"""RFC 5322 §3.6. Programs differ in which of two they read, so a message with two can say two things."""
+
+
+def read_submission(recipients: Sequence[str], message: bytes, notes: Notes) -> Draft:
+    """The draft of a submitted message. ``notes`` gets the senders beside From, whose domains are checked too. Raises
+    Invalid for a header that cannot be read."""
+    header = header_at(message)
+    _require_sound(message, header)
+    authors = _addresses(message, header, b"from")
+    if not authors:
+        raise _invalid("The message needs a From field", "from")
+    notes.senders += [(one.email, "from") for one in authors[1:]]
+    notes.senders += [(one.email, "sender") for one in _addresses(message, header, b"sender")]
+    subject = header.first(b"subject")
+    mail = MailSend(
+        from_=Mailbox(email=authors[0].email, name=authors[0].name),
+        subject=(decoded(subject.text(message)) or "") if subject is not None else "",
+        personalizations=[Personalization(to=[Mailbox(email=one) for one in dict.fromkeys(recipients)])],
+    )
+    reply_to = _addresses(message, header, b"reply-to")
+    if reply_to:
+        mail.reply_to_list = [Mailbox(email=one.email, name=one.name) for one in reply_to]
+    faults: list[Fault] = []
+    readdressed = False
+    fields = [field for field in header.fields if field.name == b"x-smtpapi"]
+    if fields:
+        if len(fields) > 1:
+            raise _invalid("The message has this field more than once", "x-smtpapi")
+        try:
+            said = read_smtpapi(fields[0].text(message))
+        except BadSmtpApi as error:
+            raise _invalid(f"X-SMTPAPI cannot be read: {error}", "x-smtpapi") from error
+        faults = apply_smtpapi(said, mail)
+        readdressed = said.to is not None
+    return Draft(mail=mail, faults=faults, original=without_fields(message, HIDDEN), readdressed=readdressed)
+
+
+def message_id_of(message: bytes) -> str:
+    """The value of Message-ID; "" when there is none."""
+    field = header_at(message).first(b"message-id")
+    return field.text(message) if field is not None else ""
+
+
+def _require_sound(message: bytes, header: Header) -> None:
+    """Raises Invalid for a header that programs could read in different ways."""
+    if header.is_odd:
+        raise _invalid("A line of the header is no field (RFC 5322 section 2.2)", None)
+    if header.end > MOST_HEADER_BYTES:
+        raise _invalid(f"The header has {header.end} bytes, more than {MOST_HEADER_BYTES}", None)
+    try:
+        lines = message[: header.end].decode()
+    except UnicodeDecodeError:
+        raise _invalid("The header is neither ASCII nor UTF-8 (RFC 6532)", None) from None
+    if "\0" in lines:
+        raise _invalid("The header has a NUL", None)
+    names = [field.name for field in header.fields]
+    for name in _ONCE:
+        if names.count(name) > 1:
+            raise _invalid("The message has this field more than once", name.decode())
+    if names.count(b"received") > MOST_RECEIVED:
+        raise _invalid(f"The message has more than {MOST_RECEIVED} Received fields: it goes in a circle", "received")
+
+
+def _addresses(message: bytes, header: Header, name: bytes) -> list[Address]:
+    field = header.first(name)
+    if field is None:
+        return []
+    try:
+        found = mailboxes(name.decode(), field.text(message))
+    except NotComposable:
+        raise _invalid("This is not a list of addresses", name.decode()) from None
+    return [Address(one.email, one.name and decoded(one.name)) for one in found]
+
+
+def _invalid(text: str, field: str | None) -> Invalid:
+    return Invalid([Fault(text, field)])

@@ -1,0 +1,187 @@
+"""The submission server: SMTP for programs (RFC 6409), over TLS, with an API key as the password.
+
+A message is answered with 250 and its id when it is committed; what the API answers with an error is a reply with the
+same words. While the system is full or the journal away, the reply is 451, at once.
+"""
+
+import asyncio
+import ipaddress
+import logging
+import ssl
+from collections.abc import Callable
+from functools import partial
+
+from msgspec import Struct
+
+from api.http.access import ROUTES, Access
+from api.http.auth import Authenticator
+from api.http.refusals import Forbidden, Invalid, Refusal, Unauthenticated
+from api.send.notes import Notes
+from api.send.sending import SENDGRID, Sending
+from api.submission.reading import read_submission
+from cluster.intake.backpressure import Overloaded
+from cluster.intake.intake import Intake
+from cluster.journal.journal import Rejected, Unavailable
+from cluster.metrics import Counter
+from cluster.policy.routes.networks import Address
+from cluster.settings import SubmissionSettings, host_port
+from cluster.smtpd.envelope import Answer, Extension, Login, ReceivedMessage, ServerOptions, ServerReply
+from cluster.smtpd.server import SmtpServer
+from cluster.tenancy.exceeded import LimitExceeded
+from cluster.tenancy.limiter import TenantLimiter
+
+log = logging.getLogger(__name__)
+
+ACCESS: Access = ROUTES["POST /v3/mail/send"]
+"""Who may submit: the same keys as for the API."""
+USER = "apikey"
+LARGE_FROM_BYTES = 256 * 1024
+"""A message of this size is read in a thread: it would hold up the event loop."""
+MOST_ERRORS = 10
+MOST_FAULTS_TOLD = 3
+_WRONG = ServerReply(535, f"5.7.8 the user is {USER}, and the password an API key with the scope mail.send")
+_AWAY = ServerReply(451, "4.3.0 the message cannot be stored now; try again")
+_NOT_STORED = ServerReply(550, "5.6.0 the message cannot be stored")
+_LONGEST_TEXT = 400
+"""Octets of a reply's text: RFC 5321 §4.5.3.1.5 allows a line of 512."""
+
+
+class SubmissionParts(Struct, frozen=True):
+    """What submission needs beside the parts of the API. ``hostname``: its name in greetings. ``make_tls`` reads or
+    makes the certificate, which blocks."""
+
+    settings: SubmissionSettings
+    hostname: str
+    make_tls: Callable[[], ssl.SSLContext]
+
+
+class Submission:
+    """Call ``start`` and ``stop`` once each."""
+
+    messages = Counter("postray_submission_messages_total", "Messages accepted over SMTP.")
+    refused = Counter("postray_submission_refused_total", "Messages that were refused, for good or for now.")
+
+    def __init__(
+        self,
+        parts: SubmissionParts,
+        most_bytes: int,
+        authenticator: Authenticator,
+        limiter: TenantLimiter,
+        intake: Intake,
+        sending: Sending,
+    ) -> None:
+        """``most_bytes``: of a message."""
+        self._parts = parts
+        self._most_bytes = most_bytes
+        self._authenticator = authenticator
+        self._limiter = limiter
+        self._intake = intake
+        self._sending = sending
+        self._server: SmtpServer | None = None
+        self.port = self.tls_port = 0
+        """The actual ports, once it listens; 0 where it does not."""
+
+    async def start(self) -> None:
+        """Listen. Raises OSError for an address that is taken, ssl.SSLError for a certificate."""
+        settings = self._parts.settings
+        options = ServerOptions(
+            hostname=self._parts.hostname,
+            extensions=frozenset(Extension),
+            max_message_bytes=self._most_bytes,
+            max_connections=settings.max_connections,
+            max_connections_per_address=settings.max_connections_per_address,
+            max_connections_per_login=settings.max_connections_per_key,
+            max_errors=MOST_ERRORS,
+        )
+        context = await asyncio.to_thread(self._parts.make_tls)
+        self._server = SmtpServer(self._take, options, tls=context, authenticate=self._authenticate)
+        try:
+            if settings.bind:
+                host, port = host_port(settings.bind)
+                _, self.port = await self._server.start(host, port, shared=True)
+                log.info("submission at %s:%d", host, self.port)
+            if settings.tls_bind:
+                host, port = host_port(settings.tls_bind)
+                _, self.tls_port = await self._server.start(host, port, tls_at_once=True, shared=True)
+                log.info("submission over TLS at %s:%d", host, self.tls_port)
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """End; messages that were received get their answer first."""
+        if self._server is not None:
+            await self._server.stop()
+            self._server = None
+
+    async def _authenticate(self, user: str, password: str, address: str) -> Login | ServerReply:
+        if user != USER:
+            return _WRONG
+        try:
+            key = await self._authenticator.of_secret(password, ACCESS, partial(_client, address))
+            ACCESS.admit(key)
+        except Unauthenticated:
+            return _WRONG
+        except Forbidden as refusal:
+            return _reply(535, "5.7.8", refusal.detail)
+        except (Overloaded, Unavailable):
+            return ServerReply(454, "4.7.0 the key cannot be looked up now; try again")
+        return Login(key.id, password)
+
+    async def _take(self, mail: ReceivedMessage) -> Answer:
+        try:
+            answer = await self._send(mail)
+        except Exception:
+            self.refused += 1
+            raise
+        if isinstance(answer, ServerReply) and answer.code >= 400:
+            self.refused += 1
+        else:
+            self.messages += 1
+        return answer
+
+    async def _send(self, mail: ReceivedMessage) -> ServerReply:
+        assert mail.login is not None and isinstance(mail.login.holder, str)
+        try:
+            # Asked for each message: a connection may outlive its key.
+            address = mail.peer.rpartition(":")[0].strip("[]")
+            key = await self._authenticator.of_secret(mail.login.holder, ACCESS, partial(_client, address))
+            ACCESS.admit(key)
+            allowance = self._limiter.find(key.tenant_id) or await self._limiter.load(key.tenant_id)
+            self._limiter.require_messages(allowance, uses_quota=not key.sandbox)
+            self._intake.require_room()
+            notes = Notes()
+            read = partial(read_submission, mail.rcpt_to, mail.content, notes)
+            draft = await asyncio.to_thread(read) if len(mail.content) > LARGE_FROM_BYTES else read()
+            sent = await self._sending.send(draft, notes, key, access=SENDGRID.access)
+        except Invalid as refusal:
+            told = [f"{one.field}: {one.message}" if one.field else one.message for one in refusal.faults]
+            return _reply(550, "5.6.0", "; ".join(told[:MOST_FAULTS_TOLD]))
+        except Refusal as refusal:
+            return _reply(550, "5.7.1", refusal.detail)
+        except LimitExceeded as exceeded:
+            return _reply(452, "4.7.1", str(exceeded))
+        except Overloaded as full:
+            return _reply(451, "4.3.2", full.detail)
+        except Unavailable as error:
+            log.warning("message not stored reason=%r", error.reason)
+            return _AWAY
+        except Rejected as error:
+            log.warning("message refused by the journal reason=%r", error.reason)
+            return _NOT_STORED
+        ids = sent.request.message_ids
+        more = f" and {len(ids) - 1} more" if len(ids) > 1 else ""
+        return ServerReply(250, f"2.0.0 {ids[0]}{more} accepted")
+
+
+def _client(address: str) -> Address | str:
+    try:
+        return ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+
+
+def _reply(code: int, enhanced: str, text: str) -> ServerReply:
+    """A reply in one line of printable ASCII."""
+    line = "".join([one if " " <= one <= "~" else "?" for one in " ".join(text.split())])
+    return ServerReply(code, f"{enhanced} {line[:_LONGEST_TEXT]}")

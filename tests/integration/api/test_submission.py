@@ -1,0 +1,256 @@
+"""Mail handed over by SMTP: the same promise, checks and limits as over HTTP, with the words in replies."""
+
+import asyncio
+import contextlib
+import json
+import smtplib
+import ssl
+from base64 import b64encode
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from email.message import EmailMessage
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import aiosmtplib
+import pytest
+from msgspec import Struct
+
+from api.submission.server import Submission, SubmissionParts
+from cluster.intake.backpressure import WhyFull, never_full
+from cluster.journal.journal import Unavailable
+from cluster.journal.records import Content, MessageRow, NewRequest, decode_content, decode_personalization
+from cluster.keys import new_key
+from cluster.settings import SubmissionSettings
+from cluster.smtpd.certificate import server_context
+from tests.integration.api.conftest import Site
+from tests.integration.capture.peers import RawClient
+
+FROM = "hello@mail.example.com"
+PLAIN = f"From: {FROM}\r\nTo: ada@example.com\r\nSubject: Hi\r\n\r\nHello\r\n".encode()
+
+
+class Submitting(Struct):
+    site: Site
+    submission: Submission
+
+    @contextlib.asynccontextmanager
+    async def client(self, password: str | None = None, user: str = "apikey") -> AsyncIterator[aiosmtplib.SMTP]:
+        client = aiosmtplib.SMTP(
+            hostname="127.0.0.1",
+            port=self.submission.port,
+            start_tls=True,
+            validate_certs=False,
+            username=user,
+            password=password or self.site.key,
+        )
+        async with client:
+            yield client
+
+    async def send(self, message: bytes, *to: str, **client: Any) -> str:
+        """The reply to a message. Raises aiosmtplib.SMTPResponseException."""
+        async with self.client(**client) as connection:
+            _, reply = await connection.sendmail(FROM, list(to) or ["ada@example.com"], message)
+        return reply
+
+    async def row(self, reply: str) -> MessageRow:
+        row = await self.site.journal.messages.find(self.site.tenant_id, reply.split()[1])
+        assert row is not None
+        return row
+
+    async def content(self, reply: str) -> Content:
+        return decode_content((await self.row(reply)).content)
+
+
+@contextlib.asynccontextmanager
+async def submitting(site: Site, folder: Path, why_full: WhyFull = never_full) -> AsyncIterator[Submitting]:
+    settings = SubmissionSettings(bind="127.0.0.1:0", tls_bind="127.0.0.1:0", max_connections_per_address=50)
+    parts = SubmissionParts(settings, "mx.postray.example", partial(server_context, "localhost", folder))
+    server = site.another(why_full, submission=parts)
+    await server.start()
+    try:
+        assert server.submission is not None
+        yield Submitting(site, server.submission)
+    finally:
+        await server.stop()
+
+
+@pytest.fixture
+async def world(site: Site, tmp_path: Path) -> AsyncIterator[Submitting]:
+    async with submitting(site, tmp_path) as found:
+        yield found
+
+
+def with_smtpapi(said: object) -> bytes:
+    return b"X-SMTPAPI: " + json.dumps(said).encode() + b"\r\n" + PLAIN
+
+
+async def test_a_message_is_committed_with_its_recipients(world: Submitting) -> None:
+    reply = await world.send(PLAIN, "ada@example.com", "bob@example.com", "ada@example.com")
+    assert reply.startswith("2.0.0 msg_") and reply.endswith(" accepted")
+    row = await world.row(reply)
+    assert row.subject == "Hi"
+    personalization = decode_personalization(row.personalization)
+    assert [one.email for one in personalization.to] == ["ada@example.com", "bob@example.com"]
+    content = decode_content(row.content)
+    assert content.original == PLAIN
+    assert content.from_.email == FROM and not content.parts and not content.readdressed
+    assert [request.message_ids for request in world.site.offered] == [[row.id]]
+
+
+async def test_hidden_fields_are_removed_and_all_else_stays(world: Submitting) -> None:
+    odd = b"X-Odd:  a\r\n\tb \r\nsubject : Hi \r\n"
+    hidden = b"Bcc: secret@example.com\r\nReturn-Path: <x@y.example>\r\n"
+    body = b"\r\n\r\n.dot\r\n\xff binary \r\n"
+    message = f"From: {FROM}\r\n".encode() + hidden + odd + body
+    reply = await world.send(message)
+    assert (await world.content(reply)).original == f"From: {FROM}\r\n".encode() + odd + body
+    assert (await world.row(reply)).subject == "Hi"
+
+
+async def test_smtplib_over_tls_from_the_start(world: Submitting) -> None:
+    message = EmailMessage()
+    message["From"], message["To"], message["Subject"] = FROM, "ada@example.com", "Grüße"
+    message.set_content("Hello")
+
+    def send() -> None:
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        with smtplib.SMTP_SSL("127.0.0.1", world.submission.tls_port, context=context) as client:
+            client.login("apikey", world.site.key)
+            client.send_message(message)
+
+    await asyncio.to_thread(send)
+    ((request,),) = (world.site.offered,)
+    assert request.messages[0].subject == "Grüße"
+
+
+@pytest.mark.parametrize(
+    ("message", "code", "said"),
+    [
+        (PLAIN.replace(b"hello@mail.example.com", b"a@elsewhere.example"), 550, "5.7.1 Sender domain not verified"),
+        (b"Sender: a@elsewhere.example\r\n" + PLAIN, 550, "5.7.1 Sender domain not verified"),
+        (b"To: ada@example.com\r\n\r\nHello\r\n", 550, "5.6.0 from: The message needs a From field"),
+        (PLAIN + b"", 250, "2.0.0"),
+        (b"From: a@mail.example.com\r\n" + PLAIN, 550, "5.6.0 from: The message has this field more than once"),
+        (b"Subject: again\r\n" + PLAIN, 550, "5.6.0 subject: The message has this field more than once"),
+        (b"From: nobody\r\n\r\n", 550, "5.6.0"),
+        (b"no field\r\n" + PLAIN, 550, "5.6.0 A line of the header is no field"),
+        (b"X: \xff\r\n" + PLAIN, 550, "5.6.0 The header is neither ASCII nor UTF-8"),
+        (b"Received: by a\r\n" * 101 + PLAIN, 550, "5.6.0 received: The message has more than 100 Received"),
+        (b"X: " + b"a" * 300_000 + b"\r\n" + PLAIN, 550, "5.6.0 The header has"),
+        (with_smtpapi({"category": ["a"] * 11}), 550, "5.6.0 categories"),
+        (with_smtpapi({"nothing": 1}), 550, "5.6.0 x-smtpapi: X-SMTPAPI cannot be read"),
+        (b"X-SMTPAPI: {\r\n" + PLAIN, 550, "5.6.0 x-smtpapi: X-SMTPAPI cannot be read"),
+        (with_smtpapi({"batch_id": "bat_x"}), 550, "5.6.0 batch_id: The batch does not exist"),
+        (with_smtpapi({"ip_pool": "nowhere"}), 550, "5.6.0 ip_pool_name: The pool does not exist"),
+        (with_smtpapi({"asm_group_id": 99}), 550, "5.6.0 asm.group_id"),
+        (with_smtpapi({"to": ["a@example.com"], "sub": {"-n-": ["a", "b"]}}), 550, "5.6.0 sub.-n-"),
+        (with_smtpapi({"to": ["nobody"]}), 550, "5.6.0"),
+        (with_smtpapi({"sub": {"-n-": ["a"]}}), 550, "5.6.0 to"),
+        (with_smtpapi({"filters": {"spamcheck": {"settings": {"enable": 1}}}}), 550, "5.6.0 filters.spamcheck"),
+    ],
+)
+async def test_each_fault_is_told(world: Submitting, message: bytes, code: int, said: str) -> None:
+    try:
+        reply, got = await world.send(message), 250
+    except aiosmtplib.SMTPResponseException as error:
+        reply, got = error.message, error.code
+    assert (got, reply[: len(said)]) == (code, said)
+    assert len(world.site.offered) == (1 if code == 250 else 0)
+
+
+async def test_smtpapi_acts_as_the_api_does(world: Submitting) -> None:
+    batch_id = await world.site.journal.batches.create(world.site.tenant_id)
+    at = int((datetime.now(UTC) + timedelta(hours=1)).timestamp())
+    said = {
+        "to": ["Ada <ada@example.com>", "bob@example.com"],
+        "sub": {"-name-": ["Ada", "Bob"], "-where-": ["-here-", "-there-"]},
+        "section": {"-here-": "in -town-", "-there-": "out"},
+        "category": "welcome",
+        "unique_args": {"order": "7"},
+        "send_each_at": [at, at + 60],
+        "batch_id": batch_id,
+        "filters": {
+            "clicktrack": {"settings": {"enable": 0}},
+            "opentrack": {"settings": {"enable": 1}},
+            "bypass_list_management": {"settings": {"enable": 1}},
+        },
+    }
+    reply = await world.send(with_smtpapi(said), "ignored@example.com")
+    assert reply.endswith("and 1 more accepted")
+    ((request,),) = (world.site.offered,)
+    assert request.batch_id == batch_id and request.categories == ("welcome",)
+    content = decode_content(request.content)
+    assert content.original == PLAIN and content.readdressed and content.custom_args == {"order": "7"}
+    assert content.tracking is not None and content.tracking.opens and not content.tracking.clicks
+    first, second = (decode_personalization(message.personalization) for message in request.messages)
+    assert (first.to[0].email, first.to[0].name) == ("ada@example.com", "Ada")
+    assert first.substitutions == {"-name-": "Ada", "-where-": "in -town-"}
+    assert second.substitutions == {"-name-": "Bob", "-where-": "out"}
+    sends = [message.send_at for message in request.messages]
+    assert sends == [datetime.fromtimestamp(at, UTC), datetime.fromtimestamp(at + 60, UTC)]
+
+
+async def a_key(site: Site, *scopes: str) -> str:
+    secret, prefix, hash = new_key(sandbox=False)
+    await site.journal.api_keys.create(
+        site.tenant_id, name="k", prefix=prefix, hash=hash, scopes=frozenset(scopes), sandbox=False
+    )
+    return secret
+
+
+async def test_only_keys_that_may_send_log_in(world: Submitting, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cluster.smtpd.authentication.FIRST_PAUSE_S", 0.01)
+    reading = await a_key(world.site, "messages.read")
+    for user, password, said in (
+        ("apikey", "sg_live_" + "0" * 32, "5.7.8 the user is apikey"),
+        ("apikey", "x", "5.7.8 the user is apikey"),
+        ("someone", world.site.key, "5.7.8 the user is apikey"),
+        ("apikey", reading, "5.7.8 Missing required scope: mail.send"),
+    ):
+        with pytest.raises(aiosmtplib.SMTPAuthenticationError) as refused:
+            await world.send(PLAIN, user=user, password=password)
+        assert (refused.value.code, refused.value.message[: len(said)]) == (535, said)
+    assert await world.send(PLAIN, password=await a_key(world.site, "mail.send"))
+
+
+async def test_a_schedule_needs_its_scope(world: Submitting) -> None:
+    key = await a_key(world.site, "mail.send")
+    with pytest.raises(aiosmtplib.SMTPDataError) as refused:
+        await world.send(with_smtpapi({"send_at": 4_000_000_000}), password=key)
+    assert (refused.value.code, refused.value.message) == (550, "5.7.1 Missing required scope: mail.schedule")
+
+
+async def test_a_full_system_is_a_451_at_once(site: Site, tmp_path: Path) -> None:
+    async with submitting(site, tmp_path, lambda: "The disk is full") as world:
+        with pytest.raises(aiosmtplib.SMTPDataError) as refused:
+            await world.send(PLAIN)
+        assert (refused.value.code, refused.value.message) == (451, "4.3.2 The disk is full")
+
+
+async def test_a_journal_that_is_away_is_a_451(world: Submitting, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(requests: list[NewRequest]) -> None:
+        raise Unavailable("for the test")
+
+    async with world.client() as client:
+        with monkeypatch.context() as patch:
+            patch.setattr("cluster.intake.intake._CommitQueue.commit", lambda *_: away([]))
+            with pytest.raises(aiosmtplib.SMTPDataError) as refused:
+                await client.sendmail(FROM, ["ada@example.com"], PLAIN)
+            assert refused.value.code == 451
+        assert await client.sendmail(FROM, ["ada@example.com"], PLAIN)
+
+
+async def test_a_bare_line_end_is_refused(world: Submitting) -> None:
+    async with await RawClient.greeted(world.submission.port) as client:
+        await client.start_tls()
+        await client.ask("EHLO client.example")
+        plain = b64encode(f"\0apikey\0{world.site.key}".encode()).decode()
+        assert (await client.ask(f"AUTH PLAIN {plain}")).startswith("235")
+        for command in (f"MAIL FROM:<{FROM}>", "RCPT TO:<ada@example.com>", "DATA"):
+            await client.ask(command)
+        client.send(PLAIN + b"a\nb\r\n.\r\n")
+        assert (await client.reply()).startswith("550 5.6.0")
+    assert not world.site.offered
