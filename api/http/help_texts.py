@@ -64,6 +64,7 @@ OWN_LIMIT = "GET /api/admin/tenants/{id}/limits shows the limits of the operator
 EMAIL = "GET /api/v1/emails lists the emails that this key may see"
 SCHEDULED_EMAILS = "GET /api/v1/emails with status=scheduled lists the emails that can be cancelled"
 NEW_EMAIL = "POST /api/v1/emails sends a new one"
+NO_BCC = "POST /v3/mail/send has bcc; or send these recipients an email of their own"
 MESSAGE = "GET /v3/messages lists the messages that this key may see"
 BATCH = "POST /v3/mail/batch makes a batch"
 SCHEDULED_SEND = "GET /v3/user/scheduled_sends lists the batches that are paused or cancelled"

@@ -76,6 +76,8 @@ def drafted(email: EmailRequest) -> Draft:
     if email.from_ is not None and email.sender is not None and email.from_ != email.sender:
         faults.append(Fault("Give from_ or from, not both", "from"))
     sender = email.sender if email.from_ is None else email.from_
+    if email.bcc:
+        faults.append(Fault("There is no bcc here", "bcc", help_texts.NO_BCC))
     to, cc = _recipients(email, faults)
     mail = MailSend(
         personalizations=[

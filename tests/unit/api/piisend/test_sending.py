@@ -143,14 +143,22 @@ async def test_what_is_no_email_is_refused(emails: Emails, body: bytes) -> None:
 
 
 async def test_unknown_fields_and_parameters_are_named(emails: Emails) -> None:
-    body = email(bcc=["eve@example.com"], attachments=[attachment(disposition="inline")])
+    body = email(importance="high", attachments=[attachment(disposition="inline")])
     response = await emails.post(body, f"{PATH}?dry_run=1")
     assert response.status_code == 202
     assert set(response.headers["X-Postray-Ignored"].split(",")) == {
         "dry_run",
-        "bcc",
+        "importance",
         "attachments[0].disposition",
     }
+
+
+async def test_nobody_is_left_out_without_a_word(emails: Emails) -> None:
+    response = await emails.post(email(bcc=["eve@example.com"]))
+    assert response.status_code == 400
+    assert [fault["field"] for fault in response.json()["errors"]] == ["bcc"]
+    assert (await emails.post(email(bcc=[]))).status_code == 202
+    assert len(emails.journal.requests) == 1
 
 
 async def test_what_is_not_asked_for_is_off_whatever_the_tenant_has(emails: Emails) -> None:
