@@ -24,7 +24,7 @@ from actors.compose.skeleton import Composed, Skeleton, half_pair
 from actors.compose.submitted import SubmittedSkeleton
 from actors.compose.templated import Version, most_octets
 from actors.compose.transform import Addressee, Transform, Transformer
-from cluster.journal.records import BodyPart, Content, PreparedPersonalization, encode
+from cluster.journal.records import BodyPart, Content, PreparedPersonalization, encode_stably
 from cluster.message import custom_fields
 from cluster.message import header_fields as fields
 from cluster.message.header_fields import NotComposable
@@ -76,7 +76,7 @@ class MimeSkeleton(Skeleton):
         self._content = self._renderer.content
         self._transform = transform
         self._transformer = Transformer(transform, self._renderer) if transform is not None else None
-        seed = sha256(encode(content)).hexdigest()[:32]
+        seed = sha256(encode_stably(content)).hexdigest()[:32]
         self._boundary = f"{BOUNDARY_MARK}{seed}"
         self._shared_texts: list[Entity | None] = [None] * self._renderer.number_of_parts
         self._inline: list[Entity] = []
