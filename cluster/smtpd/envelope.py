@@ -62,6 +62,8 @@ class ServerOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     idle_timeout_s: float = 300.0
     """RFC 5321 §4.5.3.2.7: at least 5 minutes."""
     tls_handshake_timeout_s: float = 30.0
+    proxy_header_timeout_s: float = 5.0
+    """The PROXY protocol asks for at least 3 s: a packet may be sent again."""
 
 
 class Login(Struct, frozen=True):

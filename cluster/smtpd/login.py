@@ -6,12 +6,14 @@ the next answer slower, by client and by user, and is logged in one line.
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from cluster.printable import printable
 from cluster.smtpd import syntax
 from cluster.smtpd.authentication import Credentials, Exchange
 from cluster.smtpd.envelope import Extension, Login, ServerReply, Then
 from cluster.smtpd.protocol import RECEIVING, ServerProtocol, ServerState, Service, count_down
+from cluster.smtpd.proxy_protocol import Client
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +33,10 @@ _LONGEST_USER = 64
 class LoginSession(ServerProtocol):
     """A connection on which a client may authenticate. Subclasses know the other commands."""
 
-    def __init__(self, service: Service) -> None:
-        super().__init__(service)
+    def __init__(
+        self, service: Service, client: Client | None = None, counted: Callable[[], None] = lambda: None
+    ) -> None:
+        super().__init__(service, client, counted)
         self.exchange: Exchange | None = None
         """The attempt under way, which gets the next line."""
         self._errors = 0

@@ -10,6 +10,7 @@ import logging
 import ssl
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import cast
@@ -26,6 +27,7 @@ from cluster.smtpd.envelope import (
     ServerReply,
     Then,
 )
+from cluster.smtpd.proxy_protocol import Client
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +44,7 @@ class Service:
     authenticate: Authenticate | None = None
     addresses: Counter[str] = field(default_factory=Counter)
     """Connections by the address of the client."""
-    handshaking: int = 0
+    arriving: int = 0
     """Clients that begin with TLS and have not finished its handshake."""
     logins: Counter[str] = field(default_factory=Counter)
     """Connections by the name of who has authenticated."""
@@ -83,8 +85,13 @@ _TOO_SLOW = ServerReply(421, "4.4.2 no message for too long", then=Then.CLOSE)
 class ServerProtocol(asyncio.Protocol):
     """One connection. A subclass processes ``input`` from ``position`` in ``work`` and answers with ``say``."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(
+        self, service: Service, client: Client | None = None, counted: Callable[[], None] = lambda: None
+    ) -> None:
+        """``client``: who it is, if not the socket's peer. ``counted`` is called when the session counts itself."""
         self.service = service
+        self._client = client
+        self._counted = counted
         self.options = service.options
         self.behaviour = service.behaviour
         self.state = self._resume = ServerState.COMMAND
@@ -116,9 +123,12 @@ class ServerProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         host, port = (transport.get_extra_info("peername") or ("unknown", 0))[:2]
+        if self._client is not None:
+            host, port = self._client.address, self._client.port
         self.peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self.address = host
         service = self.service
+        self._counted()
         service.addresses[host] += 1
         service.connected += 1
         self.number = service.connected

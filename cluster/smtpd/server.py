@@ -8,11 +8,14 @@ whose answer is the reply, and a login to ``authenticate``. Runs on asyncio and 
 
 import asyncio
 import ssl
+from collections.abc import Sequence
 from functools import partial
 
 from msgspec import Struct
 
 from cluster.metrics import Counter, Gauge
+from cluster.policy.routes.networks import Network
+from cluster.smtpd.accepting import Acceptor
 from cluster.smtpd.envelope import (
     Answer,
     Authenticate,
@@ -28,7 +31,6 @@ from cluster.smtpd.envelope import (
 )
 from cluster.smtpd.protocol import Service
 from cluster.smtpd.session import ServerSession
-from cluster.smtpd.tls_listener import TlsListener
 
 __all__ = [
     "Answer",
@@ -88,8 +90,10 @@ class SmtpServer:
         tls: ssl.SSLContext | None = None,
         behaviour: Behaviour | None = None,
         authenticate: Authenticate | None = None,
+        trusted_proxies: Sequence[Network] = (),
     ) -> None:
-        """``authenticate``: with it, who has not authenticated may not send."""
+        """``authenticate``: with it, who has not authenticated may not send. ``trusted_proxies``: connections from them
+        begin with a header of the PROXY protocol, version 2; the client is the one that it names."""
         self._service = Service(
             options=options,
             on_message=on_message,
@@ -97,7 +101,8 @@ class SmtpServer:
             behaviour=behaviour or Behaviour(),
             authenticate=authenticate,
         )
-        self._servers: list[asyncio.Server | TlsListener] = []
+        self._trusted = trusted_proxies
+        self._servers: list[asyncio.Server | Acceptor] = []
 
     async def start(
         self, host: str = "127.0.0.1", port: int = 0, *, tls_at_once: bool = False, shared: bool = False
@@ -105,13 +110,14 @@ class SmtpServer:
         """Listens, at another address with each call; returns the host and the actual port. ``tls_at_once``: clients
         begin with the handshake (RFC 8314 §3.3). ``shared``: several processes of this machine may listen there, and
         the kernel spreads the connections. Raises OSError when the address is taken."""
-        make = partial(ServerSession, self._service)
-        if tls_at_once:
-            if self._service.tls is None:
-                raise ValueError("TLS at once needs a TLS context")
-            listener = TlsListener(self._service, self._service.tls, make)
-            port = await listener.start(host, port, shared=shared)
-            self._servers.append(listener)
+        service = self._service
+        if tls_at_once and service.tls is None:
+            raise ValueError("TLS at once needs a TLS context")
+        make = partial(ServerSession, service)
+        if tls_at_once or self._trusted:
+            acceptor = Acceptor(service, make, tls=service.tls if tls_at_once else None, trusted=self._trusted)
+            port = await acceptor.start(host, port, shared=shared)
+            self._servers.append(acceptor)
             return host, port
         server = await asyncio.get_running_loop().create_server(make, host, port, backlog=512, reuse_port=shared)
         self._servers.append(server)
@@ -140,7 +146,7 @@ class SmtpServer:
     def totals(self) -> Totals:
         service = self._service
         return Totals(
-            len(service.wires) + service.handshaking,
+            len(service.wires) + service.arriving,
             service.connected,
             service.handshakes,
             service.accepted,

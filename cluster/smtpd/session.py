@@ -15,6 +15,7 @@ from cluster.smtpd.content import ContentReader, Problem
 from cluster.smtpd.envelope import Answer, Extension, ReceivedMessage, ServerReply, Then
 from cluster.smtpd.login import LOCAL_ERROR, NOT_IMPLEMENTED, OUT_OF_ORDER, TOO_MANY_ERRORS, LoginSession
 from cluster.smtpd.protocol import RECEIVING, ServerState, Service
+from cluster.smtpd.proxy_protocol import Client
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +47,10 @@ _PROBLEMS = {
 class ServerSession(LoginSession):
     """The commands of one connection, and their transaction."""
 
-    def __init__(self, service: Service) -> None:
-        super().__init__(service)
+    def __init__(
+        self, service: Service, client: Client | None = None, counted: Callable[[], None] = lambda: None
+    ) -> None:
+        super().__init__(service, client, counted)
         self._overlong = False
         self._refusals = 0
         self._transactions = 0
