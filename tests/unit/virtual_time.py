@@ -27,7 +27,7 @@ class _Selector(selectors.DefaultSelector):
         return super().select(0)
 
 
-class _Loop(asyncio.SelectorEventLoop):
+class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._jumping = _Selector()
         super().__init__(self._jumping)
@@ -41,7 +41,7 @@ def in_virtual_time(test: Callable[..., Awaitable[None]]) -> Callable[..., None]
 
     @wraps(test)
     def run(*args: Any, **kwargs: Any) -> None:
-        with asyncio.Runner(loop_factory=_Loop) as runner:
+        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
             runner.run(_until_done(test(*args, **kwargs)))
 
     return run
