@@ -169,10 +169,9 @@ class ServerProtocol(asyncio.Protocol):
         if self.state is ServerState.DEAF:
             return
         self.input += data
-        if self.state in RECEIVING:
+        if self.state in RECEIVING and self._writable:
             self.advance()
-        elif self.state is ServerState.WAITING and len(self.input) > self.options.max_backlog_bytes:
-            assert self._transport is not None
+        elif len(self.input) > self.options.max_backlog_bytes and self._transport is not None:
             self._transport.pause_reading()
 
     def pause_writing(self) -> None:
@@ -314,6 +313,7 @@ class ServerProtocol(asyncio.Protocol):
         if upgraded is None or self.state is not ServerState.UPGRADING:  # the connection was lost meanwhile
             return
         self._transport = upgraded
+        self._writable = True  # its buffers are new ones; the old ones no longer tell this session of their room
         self._secured(upgraded.get_extra_info("ssl_object"))
         self.forget()
         self.state = ServerState.COMMAND
