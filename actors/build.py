@@ -159,7 +159,7 @@ async def mail_in(context: Context, links: Links) -> "MailInServer":
     from actors.mail_in.server import MailInServer
     from actors.mail_in.taking import Taking
     from cluster.intake.notices import Notices
-    from cluster.smtpd import certificate
+    from cluster.smtpd.certificate import certificate_of
     from cluster.tenancy.domains.publishing import bounce_host
     from cluster.tracking.keys import TokenKeys
 
@@ -181,7 +181,7 @@ async def mail_in(context: Context, links: Links) -> "MailInServer":
         host,
         taking,
         keys,
-        partial(certificate.server_context, host, folder, settings.certificate, settings.key),
+        partial(certificate_of, host, folder, settings.certificate, settings.key),
     )
 
 

@@ -39,7 +39,7 @@ from cluster.routing.describe import Describing
 from cluster.routing.direct_offers import DirectOffers
 from cluster.routing.dispatcher import Dispatcher
 from cluster.settings import Settings
-from cluster.smtpd.certificate import server_context
+from cluster.smtpd.certificate import certificate_of
 from cluster.tasks import Tasks
 from cluster.tenancy.directory import TenantDirectory
 from cluster.tenancy.domains.managing import DomainManager
@@ -232,7 +232,7 @@ def submission(context: Context) -> SubmissionParts | None:
         return None
     host = helo_name(context.settings)
     folder = context.data_path / "submission" / context.name
-    return SubmissionParts(settings, host, partial(server_context, host, folder, settings.certificate, settings.key))
+    return SubmissionParts(settings, host, partial(certificate_of, host, folder, settings.certificate, settings.key))
 
 
 def signed_tokens(settings: Settings, directory: TenantDirectory) -> "SignedTokens | None":

@@ -70,11 +70,16 @@ def faults(settings: "Settings") -> Iterator[tuple[str, str]]:
         yield "delivery.relay", 'mode "relay" needs the smarthost here, as host:port'
     if settings.tls.dane and not settings.dns.nameservers:
         yield "tls.dane", "needs resolvers that validate DNSSEC: name them in dns.nameservers, as ip:port"
-    for i, text in enumerate(settings.http.trusted_proxies):
-        try:
-            network(text)
-        except ValueError as error:
-            yield f"http.trusted_proxies[{i}]", str(error)
+    for section, proxies in (
+        ("http", settings.http.trusted_proxies),
+        ("submission", settings.submission.trusted_proxies),
+        ("bounce", settings.bounce.trusted_proxies),
+    ):
+        for i, text in enumerate(proxies):
+            try:
+                network(text)
+            except ValueError as error:
+                yield f"{section}.trusted_proxies[{i}]", str(error)
     yield from _auth(settings.auth)
     if settings.ray.address and not settings.postgres.dsn:
         yield "postgres.dsn", "a cluster at ray.address needs a Postgres that every node can reach"

@@ -10,13 +10,15 @@ class BounceSettings(Section, frozen=True, kw_only=True):
     """host:port of the SMTP server that takes bounces, complaints and unsubscribes by mail, on each node; usually port
     25. "" takes none. Port 0 takes a free one."""
     certificate: str = ""
-    """PEM file of its certificate, for STARTTLS; "" makes a self-signed one. A changed file is read again."""
+    """PEM file of its certificate and chain, for STARTTLS; "" makes a self-signed one. A changed file is read again."""
     key: str = ""
     """PEM file of the certificate's key."""
     max_connections: int = 500
     """Connections at the same time, on each node."""
     max_connections_per_address: int = 20
     """Connections of one client."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Networks of proxies: connections from them begin with a header of the PROXY protocol, version 2."""
     complaint_addresses: tuple[str, ...] = ()
     """Addresses to which mailbox providers send complaints (feedback loops), such as fbl@bounces.example.com."""
     forward_from: str = ""
@@ -31,7 +33,7 @@ class SubmissionSettings(Section, frozen=True, kw_only=True):
     tls_bind: str = ""
     """The same for clients that begin with TLS; usually port 465."""
     certificate: str = ""
-    """PEM file of the certificate, and its chain; "" makes a self-signed one."""
+    """PEM file of the certificate, and its chain; "" makes a self-signed one. A changed file is read again."""
     key: str = ""
     """PEM file of the certificate's key."""
     max_connections: int = 2000
@@ -40,3 +42,5 @@ class SubmissionSettings(Section, frozen=True, kw_only=True):
     """Connections of one client."""
     max_connections_per_key: int = 200
     """Connections of one API key, on each node."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Networks of proxies: connections from them begin with a header of the PROXY protocol, version 2."""

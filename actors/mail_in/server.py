@@ -2,14 +2,15 @@
 
 import asyncio
 import logging
-import ssl
 from collections.abc import Callable, Sequence
 
 from actors.mail_in.taking import Taking
 from cluster import metrics
+from cluster.access.terms import network
 from cluster.context import DEGRADED
 from cluster.metrics import Reading
 from cluster.settings import BounceSettings, host_port
+from cluster.smtpd.certificate import Certificate
 from cluster.smtpd.envelope import Answer, Behaviour, ServerOptions, ServerReply
 from cluster.smtpd.server import SmtpServer
 from cluster.tasks import Tasks
@@ -19,6 +20,7 @@ log = logging.getLogger(__name__)
 
 MOST_MESSAGE_BYTES = 10 * 1024 * 1024
 """A report may return all of a message."""
+MOST_ERRORS = 10
 _NOT_OURS = ServerReply(550, "5.1.1 no such address here")
 
 
@@ -31,30 +33,40 @@ class MailInServer:
         hostname: str,
         taking: Taking,
         keys: TokenKeys,
-        make_tls: Callable[[], ssl.SSLContext],
+        find_certificate: Callable[[], Certificate],
     ) -> None:
-        """``make_tls`` reads or makes the certificate, which blocks."""
+        """``find_certificate`` reads or makes the certificate, which blocks."""
         self._settings = settings
         self._hostname = hostname
         self.taking = taking
         self.keys = keys
-        self._make_tls = make_tls
+        self._find_certificate = find_certificate
         self._tasks = Tasks()
         self._server: SmtpServer | None = None
         self.port = 0
         """The actual port, once it listens."""
 
     async def start(self) -> None:
-        """Listen. Raises OSError when the address is taken, Unavailable, ssl.SSLError for a bad certificate."""
+        """Listen. Raises OSError when the address is taken, Unavailable, UnusablePair."""
         await self.keys.load()
         self._tasks.spawn("token keys", self.keys.run())
-        context = await asyncio.to_thread(self._make_tls)
+        certificate = await asyncio.to_thread(self._find_certificate)
+        self._tasks.spawn("certificate", certificate.watch())
         options = ServerOptions(
             hostname=self._hostname,
             max_message_bytes=MOST_MESSAGE_BYTES,
             max_connections=self._settings.max_connections,
+            max_connections_per_address=self._settings.max_connections_per_address,
+            max_errors=MOST_ERRORS,
+            max_refused_recipients=MOST_ERRORS,
         )
-        self._server = SmtpServer(self.taking.take, options, tls=context, behaviour=Behaviour(rcpt=self._rcpt))
+        self._server = SmtpServer(
+            self.taking.take,
+            options,
+            tls=certificate.context,
+            behaviour=Behaviour(rcpt=self._rcpt),
+            trusted_proxies=tuple(map(network, self._settings.trusted_proxies)),
+        )
         host, self.port = await self._server.start(*host_port(self._settings.bind))
         log.info("mail in at %s:%d", host, self.port)
 

@@ -7,7 +7,6 @@ same words. While the system is full or the journal away, the reply is 451, at o
 import asyncio
 import ipaddress
 import logging
-import ssl
 from collections.abc import Callable
 from functools import partial
 
@@ -19,14 +18,17 @@ from api.http.refusals import Forbidden, Invalid, Refusal, Unauthenticated
 from api.send.notes import Notes
 from api.send.sending import SENDGRID, Sending
 from api.submission.reading import read_submission
+from cluster.access.terms import network
 from cluster.intake.backpressure import Overloaded
 from cluster.intake.intake import Intake
 from cluster.journal.journal import Rejected, Unavailable
 from cluster.metrics import Counter
 from cluster.policy.routes.networks import Address
 from cluster.settings import SubmissionSettings, host_port
+from cluster.smtpd.certificate import Certificate
 from cluster.smtpd.envelope import Answer, Extension, Login, ReceivedMessage, ServerOptions, ServerReply
 from cluster.smtpd.server import SmtpServer
+from cluster.tasks import Tasks
 from cluster.tenancy.exceeded import LimitExceeded
 from cluster.tenancy.limiter import TenantLimiter
 
@@ -47,12 +49,12 @@ _LONGEST_TEXT = 400
 
 
 class SubmissionParts(Struct, frozen=True):
-    """What submission needs beside the parts of the API. ``hostname``: its name in greetings. ``make_tls`` reads or
-    makes the certificate, which blocks."""
+    """What submission needs beside the parts of the API. ``hostname``: its name in greetings. ``find_certificate``
+    reads or makes the certificate, which blocks."""
 
     settings: SubmissionSettings
     hostname: str
-    make_tls: Callable[[], ssl.SSLContext]
+    find_certificate: Callable[[], Certificate]
 
 
 class Submission:
@@ -78,11 +80,12 @@ class Submission:
         self._intake = intake
         self._sending = sending
         self._server: SmtpServer | None = None
+        self._tasks = Tasks()
         self.port = self.tls_port = 0
         """The actual ports, once it listens; 0 where it does not."""
 
     async def start(self) -> None:
-        """Listen. Raises OSError for an address that is taken, ssl.SSLError for a certificate."""
+        """Listen. Raises OSError for an address that is taken, UnusablePair."""
         settings = self._parts.settings
         options = ServerOptions(
             hostname=self._parts.hostname,
@@ -93,8 +96,15 @@ class Submission:
             max_connections_per_login=settings.max_connections_per_key,
             max_errors=MOST_ERRORS,
         )
-        context = await asyncio.to_thread(self._parts.make_tls)
-        self._server = SmtpServer(self._take, options, tls=context, authenticate=self._authenticate)
+        certificate = await asyncio.to_thread(self._parts.find_certificate)
+        self._tasks.spawn("certificate", certificate.watch())
+        self._server = SmtpServer(
+            self._take,
+            options,
+            tls=certificate.context,
+            authenticate=self._authenticate,
+            trusted_proxies=tuple(map(network, settings.trusted_proxies)),
+        )
         try:
             if settings.bind:
                 host, port = host_port(settings.bind)
@@ -113,6 +123,7 @@ class Submission:
         if self._server is not None:
             await self._server.stop()
             self._server = None
+        await self._tasks.stop()
 
     async def _authenticate(self, user: str, password: str, address: str) -> Login | ServerReply:
         if user != USER:

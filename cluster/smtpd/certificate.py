@@ -13,8 +13,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from msgspec import Struct
 
 from cluster.installation.private_files import make_folder, write_whole
+from cluster.smtpd.reloading import ReloadedCertificate
 
 _LIFETIME = timedelta(days=365)
 _RENEW_BEFORE = timedelta(days=30)
@@ -22,18 +24,34 @@ _SKEW = timedelta(days=1)
 """The certificate is valid from this long ago, because clocks differ."""
 
 
-def server_context(
-    host: str, directory: Path, certificate: str = "", key: str = "", *, now: datetime | None = None
-) -> ssl.SSLContext:
-    """A TLS ≥ 1.2 server context with the certificate of the file ``certificate``, and the key of ``key`` unless the
-    first has both; without a file with a self-signed one in ``directory``, created or renewed if necessary. Blocks.
-    Raises OSError, ssl.SSLError for files that cannot be used."""
+class OwnCertificate(Struct, frozen=True):
+    """A self-signed certificate, which stays as long as the server runs."""
+
+    context: ssl.SSLContext
+
+    async def watch(self) -> None:
+        """There is nothing to watch."""
+
+
+Certificate = OwnCertificate | ReloadedCertificate
+"""``context`` is for the server; ``watch`` runs beside it."""
+
+
+def certificate_of(host: str, directory: Path, certificate: str = "", key: str = "") -> Certificate:
+    """The certificate of the file ``certificate``, and the key of ``key`` unless the first has both; without a file a
+    self-signed one in ``directory``. Blocks. Raises UnusablePair."""
+    if certificate:
+        return ReloadedCertificate(Path(certificate), Path(key or certificate))
+    return OwnCertificate(server_context(host, directory))
+
+
+def server_context(host: str, directory: Path, now: datetime | None = None) -> ssl.SSLContext:
+    """A TLS ≥ 1.2 server context with a self-signed certificate in ``directory``, created or renewed if necessary.
+    Blocks."""
+    path = ensure(host, directory, now or datetime.now(UTC))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if certificate:
-        context.load_cert_chain(certificate, key or None)
-    else:
-        context.load_cert_chain(ensure(host, directory, now or datetime.now(UTC)))
+    context.load_cert_chain(path)
     return context
 
 

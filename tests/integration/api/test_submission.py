@@ -23,7 +23,7 @@ from cluster.journal.journal import Unavailable
 from cluster.journal.records import Content, MessageRow, NewRequest, decode_content, decode_personalization
 from cluster.keys import new_key
 from cluster.settings import SubmissionSettings
-from cluster.smtpd.certificate import server_context
+from cluster.smtpd.certificate import certificate_of
 from tests.integration.api.conftest import Site
 from tests.integration.capture.peers import RawClient
 
@@ -66,7 +66,7 @@ class Submitting(Struct):
 @contextlib.asynccontextmanager
 async def submitting(site: Site, folder: Path, why_full: WhyFull = never_full) -> AsyncIterator[Submitting]:
     settings = SubmissionSettings(bind="127.0.0.1:0", tls_bind="127.0.0.1:0", max_connections_per_address=50)
-    parts = SubmissionParts(settings, "mx.postray.example", partial(server_context, "localhost", folder))
+    parts = SubmissionParts(settings, "mx.postray.example", partial(certificate_of, "localhost", folder))
     server = site.another(why_full, submission=parts)
     await server.start()
     try:

@@ -54,7 +54,7 @@ async def a_world(journal: Journal, folder: Path, notices_from: str = "") -> Asy
     if notices_from:
         forwarding = Forwarding(Notices(journal, notices_from, now=now), clock=lambda: 0.0)
     taking = Taking(journal, lambda: keys.by_id, forwarding, {FEEDBACK}, now=now)
-    server = MailInServer(settings, HOST, taking, keys, lambda: certificate.server_context(HOST, folder))
+    server = MailInServer(settings, HOST, taking, keys, lambda: certificate.certificate_of(HOST, folder))
     await server.start()
     try:
         yield MailInWorld(journal, server, taking, server.port)
