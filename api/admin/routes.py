@@ -8,6 +8,7 @@ from api.admin.bouncing import Bouncing
 from api.admin.deliverers import Deliverers
 from api.admin.domains import DomainAdministration
 from api.admin.explaining import Explaining, TriedUntil
+from api.admin.inbound import InboundListing
 from api.admin.keys import TenantsKeyCalls
 from api.admin.naming import FindSite, NamedSites, NameFinder
 from api.admin.operator_tokens import OperatorTokenCalls
@@ -77,6 +78,7 @@ class Admin:
             SendingNow(journal, deliverers, search),
             Suppressing(journal, names),
             Unlisting(journal),
+            InboundListing(journal),
             Tracing(deliverers, names),
             Explaining(
                 journal,

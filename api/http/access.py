@@ -309,6 +309,7 @@ ROUTES: Mapping[str, Access] = {
     "POST /api/admin/webhooks/{id}/resume": _OPERATOR,
     "GET /api/admin/sites": _OPERATOR,
     "GET /api/admin/actions": _OPERATOR,
+    "GET /api/admin/inbound": _OPERATOR,
     "GET /api/admin/suspensions": _OPERATOR,
     "POST /api/admin/suspensions": _OPERATOR,
     "DELETE /api/admin/suspensions": _OPERATOR,

@@ -1,12 +1,15 @@
 """What came back by mail: how a report is understood."""
 
-from typing import BinaryIO
+from base64 import b64decode
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import click
 import msgspec
 from msgspec import Struct
 
-from cluster.commands.output import console, json_option, moment, plain, print_json, table
+from cluster.commands.instance import Instance
+from cluster.commands.output import NAME, console, json_option, moment, plain, print_json, table
 from cluster.mail_in.classification import classified
 from cluster.mail_in.parts import MAX_BYTES
 from cluster.mail_in.reading import read_report
@@ -37,6 +40,51 @@ class _Judged(Struct, frozen=True, kw_only=True):
 @click.group()
 def inbound() -> None:
     """Reports on mail, complaints, and how they are understood."""
+
+
+@inbound.command("list")
+@click.option("--kind", type=NAME, help="Only what was taken for this, such as not_understood.")
+@click.option("--message", type=NAME, help="Only about this message.")
+@click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True, help="The newest so many.")
+@click.option(
+    "--save", type=click.Path(file_okay=False, writable=True), help="A folder for what nothing followed from."
+)
+@json_option
+@click.pass_obj
+def list_arrived(
+    config: str | None, kind: str | None, message: str | None, limit: int, save: str | None, as_json: bool
+) -> None:
+    """The mail that came in, the newest first: what it was taken for, what followed, and why. What nothing followed
+    from is kept for 30 days; with --save, "postray inbound explain" can read it."""
+    instance, mails, before = Instance.of(config), list[dict[str, Any]](), None
+    while len(mails) < limit:
+        page = instance.get(
+            "inbound",
+            kind=kind,
+            message_id=message,
+            originals=True if save else None,
+            limit=limit - len(mails),
+            before=before,
+        )
+        mails += page["mails"]
+        if (before := page["next"]) is None:
+            break
+    if save:
+        folder = Path(save)
+        folder.mkdir(parents=True, exist_ok=True)
+        for mail in mails:
+            if mail["original"] is not None:
+                (folder / f"{mail['id']}.eml").write_bytes(b64decode(mail["original"]))
+    if as_json:
+        print_json(mails)
+        return
+    shown = table("=at", "=taken for", "what followed", "message", "why")
+    for mail in mails:
+        cells = (mail["kind"], mail["effect"] or "nothing", mail["message_id"] or "", "; ".join(mail["why"]))
+        shown.add_row(
+            moment(mail["at"]), *(plain(cell.replace("_", " ", 1)) for cell in cells[:1]), *map(plain, cells[1:])
+        )
+    console.print(shown if mails else "No mail came in.")
 
 
 @inbound.command("explain")

@@ -20,6 +20,7 @@ from tests.unit.api.operating import TOKEN, Operating, queued
 ROUTES = [
     ("GET", "/api/admin/sites"),
     ("GET", "/api/admin/actions"),
+    ("GET", "/api/admin/inbound"),
     ("GET", "/api/admin/suspensions"),
     ("POST", "/api/admin/suspensions"),
     ("DELETE", "/api/admin/suspensions"),

@@ -42,6 +42,7 @@ async def test_every_route_is_documented_with_its_answers(operating: Operating) 
         ("post", "/api/admin/webhooks/{id}/resume"): {"200", "400", "401", "404", "500", "503"},
         ("get", "/api/admin/sites"): {"200", "400", "401", "500", "503"},
         ("get", "/api/admin/actions"): {"200", "400", "401", "500", "503"},
+        ("get", "/api/admin/inbound"): {"200", "400", "401", "500", "503"},
         ("get", "/api/admin/suspensions"): {"200", "400", "401", "500", "503"},
         ("post", "/api/admin/suspensions"): {"201", *with_body},
         ("delete", "/api/admin/suspensions"): {"200", "400", "401", "500", "503"},
