@@ -200,6 +200,12 @@ def test_each_kind_tells_what_it_knows(clickhouse: ClickHouse) -> None:
                 ("group_resubscribe", "2026-04-23T10:00:13.120Z"),
             )
         ),
+        {
+            "event_type": "spam_report",
+            "recipient_email": "ada@example.com",
+            "timestamp": "2026-04-23T10:00:14.120Z",
+            "metadata": {"reason": "abuse"},
+        },
     ]
 
 
@@ -265,6 +271,7 @@ def test_a_batch_is_counted_by_event(clickhouse: ClickHouse) -> None:
         "unsubscribe": 1,
         "group_unsubscribe": 1,
         "group_resubscribe": 1,
+        "spam_report": 1,
     }
     assert event_counts(clickhouse, "tnt_1", "bat_0") == {}
 

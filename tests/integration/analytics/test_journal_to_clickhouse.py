@@ -45,5 +45,6 @@ async def test_the_log_empties_into_clickhouse(journal: Journal, journal_dsn: st
         "unsubscribe": 1,
         "group_unsubscribe": 1,
         "group_resubscribe": 1,
+        "spam_report": 1,
     }
     client.close()

@@ -85,8 +85,8 @@ def by_name() -> dict[str, Event]:
         "click": Clicked(**_common(8, CLIENT | {"url": "https://example.com/a", "link_index": 2})),
         "unsubscribe": Unsubscribed(**_common(9, CLIENT)),
         "group_unsubscribe": GroupUnsubscribed(**_common(10, CLIENT | {"asm_group_id": 5})),
-        "spam_report": SpamReported(**_common(12, {"reason": "abuse"})),
         "group_resubscribe": GroupResubscribed(**_common(11, CLIENT | {"asm_group_id": 5})),
+        "spam_report": SpamReported(**_common(12, {"reason": "abuse"})),
     }
 
 
