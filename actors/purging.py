@@ -13,7 +13,8 @@ PAGE = 1000
 EVERY_S = 60.0
 STEP_S = 0.1
 """Pause between two full pages."""
-WINDOWS_EVERY_S = 1.0
+WINDOWS_EVERY_S = 10.0
+"""Windows last for hours."""
 MAIL_IN_KEPT = timedelta(days=30)
 MOST_MAIL_IN = 100_000
 """Mails that came in; the oldest beyond them are forgotten."""

@@ -195,6 +195,7 @@ class Composer:
         drafts = [self._draft(order, now) if order else None for order in orders]
         # Signing takes only a digest of each message, so no message can end the process there.
         wires = finish([draft for draft in drafts if isinstance(draft, Draft)])
+        key = self._newest_key()
         made: list[Made] = []
         for order, draft in zip(orders, drafts, strict=True):
             if order is None:
@@ -206,7 +207,7 @@ class Composer:
             else:
                 slot = self._marker.name(order.deliveries[0])
                 assert isinstance(order.sending, SendingDomain)
-                made.append(_held_to(self._limits.max_bytes, order, next(wires), order.sending, self._newest_key()))
+                made.append(_held_to(self._limits.max_bytes, order, next(wires), order.sending, key))
                 self._marker.done(slot)
         return made
 

@@ -12,7 +12,7 @@ part. A local part has 60 characters; RFC 5321 §4.5.3.1.1 allows 64.
 """
 
 import re
-from base64 import b32decode, b32encode
+from base64 import b32decode
 from collections.abc import Mapping
 from enum import StrEnum
 from hashlib import blake2b
@@ -28,6 +28,11 @@ MAC_BYTES = 13
 _REST = Packed(">BIH")
 _ADDRESS = re.compile(r"([bu])\+([0-9a-z]{26})([a-z2-7]{32})@([^@]+)", re.ASCII | re.IGNORECASE).fullmatch
 _BEGINNING = re.compile(r"b\+([0-9a-z]{26})", re.ASCII | re.IGNORECASE).match
+_MESSAGE = 26
+_DIGITS = "abcdefghijklmnopqrstuvwxyz234567"
+_PAIRS = [first + second for first in _DIGITS for second in _DIGITS]
+"""Base32 of ten bits. Each delivery has an address, and b32encode makes several calls in Python."""
+_SHIFTS = range(150, -1, -10)
 _LAST_TENANT, _LAST_RECIPIENT = 2**32 - 1, 2**16 - 2
 
 
@@ -38,6 +43,9 @@ class Purpose(StrEnum):
     """Reports on a message: it is its envelope sender."""
     UNSUBSCRIBING = "u"
     """Mail to it unsubscribes its recipient."""
+
+
+_LETTERS = {purpose: purpose.value for purpose in Purpose}
 
 
 class Named(Struct, frozen=True, kw_only=True):
@@ -52,15 +60,16 @@ class Named(Struct, frozen=True, kw_only=True):
 
 def return_address(key: TokenKey, named: Named, host: str) -> str:
     """The address at this host. Raises ValueError for a message id, a tenant or a recipient that it cannot name."""
-    if not is_id("msg_", named.message_id):
+    message = named.message_id[4:].lower()
+    if len(message) != _MESSAGE or not message.isalnum():
         raise ValueError(f"{named.message_id[:100]!r} is no message id")
     number = 0 if named.recipient_no is None else named.recipient_no + 1
     if not (0 <= named.tenant_number <= _LAST_TENANT and 0 <= number <= _LAST_RECIPIENT + 1):
         raise ValueError(f"no address names tenant {named.tenant_number}, recipient {named.recipient_no}")
-    message = named.message_id[4:].lower()
     rest = _REST.pack(key.id, named.tenant_number, number)
-    rest += _mac(key.key, named.purpose, message, rest)
-    return f"{named.purpose}+{message}{b32encode(rest).decode().lower()}@{host}"
+    letter = _LETTERS[named.purpose]
+    number = int.from_bytes(rest + _mac(key.key, letter, message, rest), "big")
+    return f"{letter}+{message}{''.join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])}@{host}"
 
 
 def read_return_address(address: str, keys: Mapping[int, bytes]) -> Named | None:
@@ -73,7 +82,7 @@ def read_return_address(address: str, keys: Mapping[int, bytes]) -> Named | None
     rest, mac = data[: _REST.size], data[_REST.size :]
     key_id, tenant_number, number = _REST.unpack(rest)
     key = keys.get(key_id)
-    if key is None or not compare_digest(_mac(key, purpose, message, rest), mac):
+    if key is None or not compare_digest(_mac(key, _LETTERS[purpose], message, rest), mac):
         return None
     return Named(
         purpose=purpose,
@@ -95,6 +104,6 @@ def message_of(sender: str) -> str:
     return message_id if is_id("msg_", message_id) else ""
 
 
-def _mac(key: bytes, purpose: str, message: str, rest: bytes) -> bytes:
-    said = purpose.encode() + message.encode() + rest
+def _mac(key: bytes, letter: str, message: str, rest: bytes) -> bytes:
+    said = letter.encode() + message.encode() + rest
     return blake2b(said, key=key, digest_size=MAC_BYTES, person=b"return address").digest()

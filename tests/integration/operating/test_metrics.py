@@ -18,7 +18,16 @@ from cluster.demo import ensure_demo
 from cluster.installation.ports import ANY_PORT, HeldPort
 from cluster.journal.journal import Journal
 from cluster.peers import PeerGone
-from cluster.settings import CaptureSettings, DeliverySettings, HttpSettings, Settings, SmtpSettings, WebhookSettings
+from cluster.settings import (
+    BounceSettings,
+    CaptureSettings,
+    DeliverySettings,
+    HttpSettings,
+    Settings,
+    SmtpSettings,
+    SubmissionSettings,
+    WebhookSettings,
+)
 from cluster.topology import ACTORS
 from cluster.vault import Vault, secret_key
 from tests.unit.api.bodies import mail, to
@@ -61,15 +70,17 @@ async def installation(
     monkeypatch.setattr(os, "nice", lambda more: more)  # it would hold for the tests that follow
     secret = secret_key("", tmp_path)
     key = await ensure_demo(journal, Vault(secret), tmp_path)
-    http, smtp, page = HeldPort(ANY_PORT), HeldPort(ANY_PORT), HeldPort(ANY_PORT)
-    smtp.release()
-    page.release()
+    http, smtp, page, inbound, submission = (HeldPort(ANY_PORT) for _ in range(5))
+    for port in (smtp, page, inbound, submission):
+        port.release()
     settings = Settings(
         http=HttpSettings(bind=http.bind),
         capture=CaptureSettings(smtp_bind=smtp.bind, http_bind=page.bind),
         smtp=SmtpSettings(helo_name="postray.test"),
         delivery=DeliverySettings(mode="capture", actors_per_node=1),
         webhooks=WebhookSettings(notices_from="postray@mail.example.com"),
+        bounce=BounceSettings(bind=inbound.bind),
+        submission=SubmissionSettings(bind=submission.bind),
     )
     names = [spec.kind if spec.per == "cluster" else f"{spec.kind}-0-0" for spec in ACTORS]
     context = partial(

@@ -47,6 +47,8 @@ NOT_SEALED = {
     "image_files.sha256",
     "images.file",
     "images.thumbnail",
+    "mail_in.digest",
+    "mail_in.original",
     "messages.personal",
     "operator_tokens.hash",
     "requests.content",
