@@ -125,14 +125,10 @@ def sign_all(unsigned: Sequence[Unsigned]) -> list[bytes]:
     return values
 
 
-def body_hash(body: bytes) -> bytes:
-    """The ``bh=`` value of a body with CRLF line ends: SHA-256 over its relaxed form (RFC 6376 §3.4.4), in base64."""
-    return hash_of_relaxed(relaxed_lines(body))
-
-
-def hash_of_relaxed(body: bytes) -> bytes:
-    """The same of a body whose lines are in relaxed form already."""
-    return b64encode(sha256(without_empty_end(body)).digest())
+def body_hash(body: bytes, relaxed: bytes | None = None) -> bytes:
+    """The ``bh=`` value of a body with CRLF line ends: SHA-256 over its relaxed form (RFC 6376 §3.4.4), in base64.
+    ``relaxed``: its lines in that form, if that is known."""
+    return b64encode(sha256(without_empty_end(relaxed_lines(body) if relaxed is None else relaxed)).digest())
 
 
 def _name_list(names: tuple[bytes, ...]) -> bytes:

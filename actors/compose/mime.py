@@ -144,7 +144,7 @@ class MimeSkeleton(Skeleton):
         shared: Entity | None = vars(self).get("_shared")  # not made if every message has its own body
         if shared is not None and body is shared.content:
             return self._shared_hash
-        return dkim.body_hash(body) if relaxed is None else dkim.hash_of_relaxed(relaxed)
+        return dkim.body_hash(body, relaxed)
 
     def _addressing(self, said: Rendered, personalization: PreparedPersonalization) -> tuple[_Fields, bool]:
         shared = self._content

@@ -25,7 +25,7 @@ from cluster.message.submitted.texts import (
     Written,
     field_changes,
     has_long_line,
-    open_leaves,
+    leaves,
     shortened,
     texts_of,
     written,
@@ -123,7 +123,7 @@ class SubmittedSkeleton(Skeleton):
 
     def body_hash(self, body: bytes, relaxed: bytes | None = None) -> bytes:
         if body is not self._body:
-            return dkim.body_hash(body) if relaxed is None else dkim.hash_of_relaxed(relaxed)
+            return dkim.body_hash(body, relaxed)
         if self._hash is None:
             self._hash = dkim.body_hash(body)
         return self._hash
@@ -165,7 +165,7 @@ class _Body:
         self._limits = limits
         texts = {text.part.start: text for text in texts_of(data, root)}
         self._slots: list[_Slot] = []
-        for part in open_leaves(root):
+        for part in leaves(root, of_sealed=False):
             text = texts.get(part.start)
             always = shortened(data, part) if has_long_line(data, part.content, part.end) else None
             if text is not None or always is not None:

@@ -14,7 +14,7 @@ from actors.smtp.transaction import TransactionResult
 from cluster.events import Bounced, Deferred, Delivered, Dropped
 from cluster.ids import new_id
 from cluster.journal.records import Claimed, ClaimSuppression, ListedOutcome, Outcome, OutcomeWithEvent
-from cluster.journal.suppressions import NewSuppression
+from cluster.journal.suppressions import entry_fed_by
 from cluster.policy.lifecycle import Status, Transition, after
 from cluster.policy.limits.retry import next_attempt, schedule_for, tried_until
 from cluster.policy.replies.stage import Stage
@@ -29,7 +29,6 @@ from cluster.policy.replies.verdict import (
     judge_parting,
     judge_silence,
 )
-from cluster.suppression.feeding import list_fed_by
 from cluster.suppression.lists import ALL_SUPPRESSED, SUPPRESSED
 
 
@@ -162,19 +161,17 @@ def _build(
 
 def _listing(outcome: Outcome, delivery: Claimed, judged: DeliveryVerdict, verdict: Verdict, now: datetime) -> Outcome:
     """The outcome, with the entry of the suppression list that it feeds. ``verdict`` is what ended the delivery."""
-    is_bad_domain = judged.bad_domain == delivery.domain
-    suppression_list = list_fed_by(verdict, judged.enhanced, is_bad_domain=is_bad_domain)
-    if suppression_list is None:
-        return outcome
-    entry = NewSuppression(
+    entry = entry_fed_by(
+        verdict,
+        judged.enhanced,
         tenant_id=delivery.tenant_id,
         email=delivery.recipient,
-        list=suppression_list,
-        created_at=now,
         reason=judged.reason,
-        status=judged.enhanced or "",
-        rule=verdict.rule,
+        at=now,
+        is_bad_domain=judged.bad_domain == delivery.domain,
     )
+    if entry is None:
+        return outcome
     return ListedOutcome(**msgspec.structs.asdict(outcome), listed=entry)
 
 

@@ -10,12 +10,10 @@ from datetime import datetime
 from msgspec import Struct
 
 from cluster.journal.mail_in import Complaint, Delay, Effect, Failure, ReportedMessage
-from cluster.journal.suppressions import NewSuppression
+from cluster.journal.suppressions import entry_fed_by
 from cluster.mail_in.classification import classified
 from cluster.mail_in.report import Action, Kind, RecipientReport, Report
-from cluster.policy.replies.verdict import Verdict
 from cluster.suppression.address import compared
-from cluster.suppression.feeding import list_fed_by
 
 _TOLD = (Action.FAILED, Action.DELAYED)
 
@@ -94,24 +92,14 @@ def _effect(one: RecipientReport, number: int, message: ReportedMessage, at: dat
         reason=reason,
         response=one.diagnostic,
         reporter=one.remote_mta,
-        listed=_listed_by(one, verdict, reason, message.tenant_id, message.recipients[number], at),
-    )
-
-
-def _listed_by(
-    one: RecipientReport, verdict: Verdict, reason: str, tenant_id: str, email: str, at: datetime
-) -> NewSuppression | None:
-    fed = list_fed_by(verdict, one.status or None)
-    if fed is None:
-        return None
-    return NewSuppression(
-        tenant_id=tenant_id,
-        email=email,
-        list=fed,
-        created_at=at,
-        reason=reason,
-        status=one.status,
-        rule=verdict.rule,
+        listed=entry_fed_by(
+            verdict,
+            one.status or None,
+            tenant_id=message.tenant_id,
+            email=message.recipients[number],
+            reason=reason,
+            at=at,
+        ),
     )
 
 

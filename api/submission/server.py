@@ -5,7 +5,6 @@ same words. While the system is full or the journal away, the reply is 451, at o
 """
 
 import asyncio
-import ipaddress
 import logging
 from collections.abc import Callable
 from functools import partial
@@ -18,6 +17,7 @@ from api.http.refusals import Forbidden, Invalid, Refusal, Unauthenticated
 from api.send.notes import Notes
 from api.send.sending import SENDGRID, Sending
 from api.submission.reading import read_submission
+from cluster.access.client_address import client_address
 from cluster.access.terms import network
 from cluster.intake.backpressure import Overloaded
 from cluster.intake.intake import Intake
@@ -155,8 +155,7 @@ class Submission:
         assert mail.login is not None and isinstance(mail.login.holder, str)
         try:
             # Asked for each message: a connection may outlive its key.
-            address = mail.peer.rpartition(":")[0].strip("[]")
-            key = await self._authenticator.of_secret(mail.login.holder, ACCESS, partial(_client, address))
+            key = await self._authenticator.of_secret(mail.login.holder, ACCESS, partial(_client, mail.address))
             ACCESS.admit(key)
             allowance = self._limiter.find(key.tenant_id) or await self._limiter.load(key.tenant_id)
             self._limiter.require_messages(allowance, uses_quota=not key.sandbox)
@@ -186,10 +185,8 @@ class Submission:
 
 
 def _client(address: str) -> Address | str:
-    try:
-        return ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
+    """The client, as for requests over HTTP."""
+    return client_address(address.partition("%")[0], (), ())
 
 
 def _reply(code: int, enhanced: str, text: str) -> ServerReply:

@@ -19,6 +19,7 @@ from cluster.http.accepting import Acceptor
 from cluster.http.connections import ConnectionBounds, Connections, Seat, affordable
 from cluster.http.protocol import HttpProtocol
 from cluster.http.turns import ConnectionTurns
+from cluster.listening import bound
 from cluster.metrics import Counter, Gauge
 
 log = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ class HttpServer:
         """Listen; returns the address and port. ``shared``: several processes of this machine may listen there, and the
         kernel distributes connections. Raises OSError when the address is not available, CannotStart when the
         application does not start."""
-        listener = _bound(host, port, shared)
+        listener = bound(host, port, shared=shared)
         config = uvicorn.Config(
             self._app,
             http="httptools",
@@ -185,19 +186,3 @@ class _Server(uvicorn.Server):
             turns=self._turns,
             health=self._health,
         )
-
-
-def _bound(host: str, port: int, shared: bool) -> socket.socket:
-    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    listener = socket.socket(family, kind, protocol)
-    try:
-        # A restart must not wait for the TIME_WAIT of old connections.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if shared:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        listener.bind(address)
-        listener.setblocking(False)
-    except OSError:
-        listener.close()
-        raise
-    return listener

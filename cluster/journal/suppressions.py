@@ -8,7 +8,9 @@ from msgspec import Meta, Struct
 from psycopg import AsyncConnection
 
 from cluster.journal.database import JournalPart, Row, rows
+from cluster.policy.replies.verdict import Verdict
 from cluster.suppression.address import compared
+from cluster.suppression.feeding import list_fed_by
 from cluster.suppression.lists import SuppressionList
 
 MOST_GROUP_ID = 2**31 - 1
@@ -41,6 +43,32 @@ def new_entries(
         NewSuppression(tenant_id=tenant_id, email=email, list=list, group_id=group_id, created_at=at)
         for email in emails
     ]
+
+
+def entry_fed_by(
+    verdict: Verdict,
+    enhanced: str | None,
+    *,
+    tenant_id: str,
+    email: str,
+    reason: str,
+    at: datetime,
+    is_bad_domain: bool = False,
+) -> NewSuppression | None:
+    """The entry that the end of a delivery makes; None for none. ``enhanced``, ``is_bad_domain``: see
+    ``list_fed_by``."""
+    fed = list_fed_by(verdict, enhanced, is_bad_domain=is_bad_domain)
+    if fed is None:
+        return None
+    return NewSuppression(
+        tenant_id=tenant_id,
+        email=email,
+        list=fed,
+        created_at=at,
+        reason=reason,
+        status=enhanced or "",
+        rule=verdict.rule,
+    )
 
 
 class Suppression(Struct, frozen=True):

@@ -13,6 +13,7 @@ import ssl
 from collections.abc import Callable, Sequence
 
 from cluster.access.terms import within
+from cluster.listening import bound
 from cluster.policy.routes.networks import Network, plain
 from cluster.smtpd import proxy_protocol
 from cluster.smtpd.protocol import ServerProtocol, Service, count_down
@@ -47,23 +48,10 @@ class Acceptor:
         self._accepting: asyncio.Task[None] | None = None
         self._opening: set[asyncio.Task[None]] = set()
 
-    async def start(self, host: str, port: int, *, shared: bool) -> int:
+    def start(self, host: str, port: int, *, shared: bool) -> int:
         """Returns the actual port. Raises OSError when the address is taken."""
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, kind, protocol, _, address = found[0]
-        listener = socket.socket(family, kind, protocol)
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if shared:
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            listener.setblocking(False)
-            listener.bind(address)
-            listener.listen(_BACKLOG)
-        except OSError:
-            listener.close()
-            raise
-        self._listener = listener
+        listener = self._listener = bound(host, port, shared=shared)
+        listener.listen(_BACKLOG)
         self._accepting = asyncio.create_task(self._accept(listener), name="smtpd-accept")
         return int(listener.getsockname()[1])
 

@@ -84,6 +84,8 @@ class ReceivedMessage(Struct, kw_only=True):
     helo: str
     peer: str
     """address:port of the client."""
+    address: str = ""
+    """Its address."""
     tls_version: str = ""
     """"TLSv1.3"; "" without TLS."""
     tls_cipher: str = ""

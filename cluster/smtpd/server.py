@@ -116,7 +116,7 @@ class SmtpServer:
         make = partial(ServerSession, service)
         if tls_at_once or self._trusted:
             acceptor = Acceptor(service, make, tls=service.tls if tls_at_once else None, trusted=self._trusted)
-            port = await acceptor.start(host, port, shared=shared)
+            port = acceptor.start(host, port, shared=shared)
             self._servers.append(acceptor)
             return host, port
         server = await asyncio.get_running_loop().create_server(make, host, port, backlog=512, reuse_port=shared)

@@ -294,6 +294,7 @@ class ServerSession(LoginSession):
             content=content.finish(),
             helo=self._helo,
             peer=self.peer,
+            address=self.address,
             tls_version=self.tls_version,
             tls_cipher=self.tls_cipher,
             body=self._mail.body,

@@ -24,7 +24,7 @@ def opened(content: Content) -> Content:
     header = header_at(data)
     texts: dict[str, str] = {}
     attachments: list[Attachment] = []
-    for part in leaves(structure_of(data, header)):
+    for part in leaves(structure_of(data, header), of_sealed=True):
         media = part.media
         octets = octets_of(data, part)
         if media.kind in KINDS and not media.is_attachment and not media.filename and media.kind not in texts:

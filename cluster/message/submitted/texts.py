@@ -68,24 +68,13 @@ def is_sealed(part: Part) -> bool:
     return part.media.kind in _SEALED
 
 
-def open_leaves(root: Part) -> Iterator[Part]:
-    """The parts without parts that are in no signed or encrypted part, in order."""
+def leaves(root: Part, *, of_sealed: bool) -> Iterator[Part]:
+    """The parts without parts, in order. ``of_sealed``: also those in signed and encrypted parts."""
     pending = [root]
     while pending:
         part = pending.pop()
-        if is_sealed(part):
+        if not of_sealed and is_sealed(part):
             continue
-        if part.parts:
-            pending += reversed(part.parts)
-        else:
-            yield part
-
-
-def leaves(root: Part) -> Iterator[Part]:
-    """The parts without parts, in order."""
-    pending = [root]
-    while pending:
-        part = pending.pop()
         if part.parts:
             pending += reversed(part.parts)
         else:

@@ -21,9 +21,9 @@ def test_a_body_that_messages_share_is_made_and_hashed_once(monkeypatch: pytest.
     hashed: list[bytes] = []
     real = dkim.body_hash
 
-    def counting(body: bytes) -> bytes:
+    def counting(body: bytes, relaxed: bytes | None = None) -> bytes:
         hashed.append(body)
-        return real(body)
+        return real(body, relaxed)
 
     monkeypatch.setattr(dkim, "body_hash", counting)
     assert {skeleton.body_hash(body) for body in bodies} == {real(bodies[0])}

@@ -44,7 +44,7 @@ def wire(data: bytes, *keys: Key, is_tracked: bool, own: PreparedPersonalization
 
 
 def contents(data: bytes) -> Iterator[tuple[Part, bytes]]:
-    for part in leaves(structure_of(data)):
+    for part in leaves(structure_of(data), of_sealed=True):
         yield part, data[part.content : part.end]
 
 
@@ -78,7 +78,11 @@ def test_what_stays(name: str, is_tracked: bool) -> None:
 def test_what_is_around_the_parts_stays(name: str, is_tracked: bool) -> None:
     def around(data: bytes) -> list[bytes]:
         root = structure_of(data)
-        places = [root.content, *(place for part in leaves(root) for place in (part.start, part.end)), len(data)]
+        places = [
+            root.content,
+            *(place for part in leaves(root, of_sealed=True) for place in (part.start, part.end)),
+            len(data),
+        ]
         return [data[start:end] for start, end in zip(places[::2], places[1::2], strict=True)] if root.parts else []
 
     data = CORPUS[name].data
