@@ -9,7 +9,7 @@ from hashlib import sha256
 from actors.mail_in.deciding import Decision, decide
 from actors.mail_in.forwarding import Forwarding
 from cluster.journal.journal import Journal, Unavailable
-from cluster.journal.mail_in import ArrivedMail, ReportedMessage
+from cluster.journal.mail_in import ArrivedMail, Effect, ReportedMessage
 from cluster.journal.unsubscribing import Action, By
 from cluster.mail_in.reading import read_report
 from cluster.mail_in.report import Kind, Report
@@ -79,19 +79,20 @@ class Taking:
         async with self._reading:
             report = await asyncio.to_thread(read_report, mail.content)
         if named is None:
-            named = self._named_in(report)
             if report.kind is not Kind.COMPLAINT:
-                await self._keep(mail, mailbox, report.kind, report, ("it is no complaint",), None)
+                await self._keep(mail, mailbox, report.kind, (*report.why, "it is no complaint"))
                 return
-        message = None
-        if named is not None:
-            message = await self._journal.mail_in.message(named.tenant_number, named.message_id)
-        if named is None or message is None:
-            reason = "no address of ours is in it" if named is None else f"{named.message_id} is gone"
-            await self._keep(mail, mailbox, report.kind, report, (reason,), None)
+            named = self._named_in(report)
+        if named is None:
+            await self._keep(mail, mailbox, report.kind, (*report.why, "no address of ours is in it"))
+            return
+        message = await self._journal.mail_in.message(named.tenant_number, named.message_id)
+        if message is None:
+            await self._keep(mail, mailbox, report.kind, (*report.why, f"{named.message_id} is gone"))
             return
         decision = self._decision(report, message, named)
-        changed = await self._keep(mail, mailbox, report.kind, report, decision.why, message, decision)
+        why = (*report.why, *decision.why)
+        changed = await self._keep(mail, mailbox, report.kind, why, message, decision.effects)
         if changed and self._forwarding is not None:
             await self._forwarding.forward(message, report, mail.content)
 
@@ -115,7 +116,7 @@ class Taking:
             action = Action.UNSUBSCRIBE_ALL if message.group_id is None else Action.UNSUBSCRIBE_GROUP
             await self._journal.unsubscribing.act(recipient, action, By(), message.group_id)
             told, why = f"{email} unsubscribed", "the address is of List-Unsubscribe"
-        await self._store(mail, mailbox, UNSUBSCRIBE, (why,), message, Decision(()), told)
+        await self._keep(mail, mailbox, UNSUBSCRIBE, (why,), message, told=told)
 
     def _named_in(self, report: Report) -> Named | None:
         """What a complaint that comes to an address of all complaints is about: the address in what it returns."""
@@ -127,37 +128,25 @@ class Taking:
         self,
         mail: ReceivedMessage,
         mailbox: str,
-        kind: Kind,
-        report: Report,
-        why: Sequence[str],
-        message: ReportedMessage | None,
-        decision: Decision = Decision(()),  # noqa: B008 (frozen)
-    ) -> str | None:
-        return await self._store(mail, mailbox, kind, (*report.why, *why), message, decision)
-
-    async def _store(
-        self,
-        mail: ReceivedMessage,
-        mailbox: str,
         kind: str,
         why: Sequence[str],
-        message: ReportedMessage | None,
-        decision: Decision,
+        message: ReportedMessage | None = None,
+        effects: Sequence[Effect] = (),
         told: str = "",
     ) -> str | None:
-        understood = bool(decision.effects) or bool(told)
+        """Keep a mail and do what follows. Arguments and result: see ``MailIn.take``."""
         arrived = ArrivedMail(
             at=self._now(),
             kind=kind,
             why="\n".join(map(printable, why))[:LONGEST_WHY],
             sender=printable(mail.mail_from),
             mailbox=printable(mailbox),
-            recipients=tuple([message.recipients[one.recipient_no] for one in decision.effects]) if message else (),
+            recipients=tuple([message.recipients[one.recipient_no] for one in effects]) if message else (),
             size=len(mail.content),
             digest=sha256(mailbox.lower().encode() + b"\0" + mail.content).digest(),
-            original=None if understood else mail.content[:MOST_ORIGINAL_BYTES],
+            original=None if effects or told else mail.content[:MOST_ORIGINAL_BYTES],
         )
-        changed = await self._journal.mail_in.take(arrived, message, decision.effects, told)
+        changed = await self._journal.mail_in.take(arrived, message, effects, told)
         self.taken[kind] += 1
         if not changed:
             self.without_effect += 1

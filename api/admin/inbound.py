@@ -8,10 +8,12 @@ from litestar import get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import QueryParameter
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from api.http.errors import answers
 from api.http.examples import Example
 from cluster.journal.journal import Journal
+from cluster.journal.mail_in import KeptMail
 
 MOST = 500
 USUAL = 50
@@ -76,23 +78,13 @@ class InboundListing:
     ) -> ArrivedPage:
         limit = min(limit, MOST_WITH_ORIGINALS) if originals else limit
         found = await self._journal.mail_in.page(limit + 1, before, kind, message_id)
-        mails = []
-        for one in found[:limit]:
-            data = await self._journal.mail_in.original(one.id) if originals and one.has_original else None
-            mails.append(
-                ArrivedView(
-                    id=one.id,
-                    at=one.at,
-                    kind=one.kind,
-                    effect=one.effect,
-                    why=one.why.split("\n"),
-                    sender=one.sender,
-                    mailbox=one.mailbox,
-                    tenant_id=one.tenant_id,
-                    message_id=one.message_id,
-                    recipients=one.recipients,
-                    size=one.size,
-                    original=None if data is None else b64encode(data).decode(),
-                )
-            )
-        return ArrivedPage(mails, mails[-1].id if len(found) > limit else None)
+        page = found[:limit]
+        kept = await self._journal.mail_in.originals([one.id for one in page if one.has_original]) if originals else {}
+        return ArrivedPage([_view(one, kept.get(one.id)) for one in page], page[-1].id if len(found) > limit else None)
+
+
+def _view(one: KeptMail, original: bytes | None) -> ArrivedView:
+    fields = asdict(one)
+    del fields["has_original"]
+    fields["why"] = one.why.split("\n")
+    return ArrivedView(**fields, original=None if original is None else b64encode(original).decode())

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import msgspec
-from msgspec.structs import replace
 
 from api.send.request import AttachmentPart, Mailbox, MailSend, MailSettings, Personalization
 from cluster.intake.prepared import prepared_request, send_time
@@ -45,9 +44,7 @@ def new_request(
     hashes = [hashlib.sha256(file).digest() for file in files]
     send_at = send_time(mail.send_at, now)
     return prepared_request(
-        replace(_content(mail, files, hashes, template, tracking), original=original, readdressed=readdressed)
-        if original
-        else _content(mail, files, hashes, template, tracking),
+        _content(mail, files, hashes, template, tracking, original, readdressed),
         map(_personal, mail.personalizations),
         [send_at if one.send_at is None else send_time(one.send_at, now) for one in mail.personalizations],
         tenant_id=tenant_id,
@@ -83,6 +80,8 @@ def _content(
     hashes: Sequence[bytes],
     template: TemplateUse | None,
     tracking: Tracking | None,
+    original: bytes,
+    readdressed: bool,
 ) -> Content:
     assert mail.from_
     footer = mail.mail_settings.footer if mail.mail_settings else None
@@ -105,6 +104,8 @@ def _content(
         footer=Footer(footer.text or "", footer.html or "") if footer and footer.enable else None,
         tracking_settings=msgspec.to_builtins(mail.tracking_settings) if mail.tracking_settings else {},
         tracking=tracking,
+        original=original,
+        readdressed=readdressed,
     )
 
 

@@ -71,12 +71,6 @@ def read_submission(recipients: Sequence[str], message: bytes, notes: Notes) -> 
     return Draft(mail=mail, faults=faults, original=without_fields(message, HIDDEN), readdressed=readdressed)
 
 
-def message_id_of(message: bytes) -> str:
-    """The value of Message-ID; "" when there is none."""
-    field = header_at(message).first(b"message-id")
-    return field.text(message) if field is not None else ""
-
-
 def _require_sound(message: bytes, header: Header) -> None:
     """Raises Invalid for a header that programs could read in different ways."""
     if header.is_odd:

@@ -34,6 +34,16 @@ _LONGEST_VALUE = 1024 * 1024
 """Characters of all values of a recipient, with sections in them."""
 
 
+_SWITCHES = (
+    "bypass_list_management",
+    "bypass_spam_management",
+    "bypass_bounce_management",
+    "bypass_unsubscribe_management",
+    "sandbox_mode",
+)
+"""Filters that are switches of ``mail_settings`` with the same name."""
+
+
 class Filter(Struct, forbid_unknown_fields=True):
     settings: dict[str, Any] = {}
 
@@ -167,14 +177,12 @@ def _filter(name: str, given: Mapping[str, Any], mail: MailSend, faults: list[Fa
             )
         case "footer":
             settings.footer = FooterSetting(enable=is_on, text=text("text/plain"), html=text("text/html"))
-        case "bypass_list_management" | "bypass_spam_management" | "bypass_bounce_management":
+        case _ if name in _SWITCHES:
             setattr(settings, name, Switch(enable=is_on))
-        case "bypass_unsubscribe_management":
-            settings.bypass_unsubscribe_management = Switch(enable=is_on)
-        case "sandbox_mode":
-            settings.sandbox_mode = Switch(enable=is_on)
-        case "dkim" | "domainkeys" | "spamcheck" | "bcc" | "gravatar" | "template" | "templates" | "forwardspam":
-            if is_on and name not in ("dkim", "domainkeys"):  # mail is signed anyway
+        case "dkim" | "domainkeys":
+            pass  # mail is signed in any case
+        case "spamcheck" | "bcc" | "gravatar" | "template" | "templates" | "forwardspam":
+            if is_on:
                 faults.append(Fault("This filter is not supported for mail over SMTP", f"filters.{name}"))
         case _:
             faults.append(Fault("There is no such filter", f"filters.{name[:60]}"))

@@ -196,10 +196,9 @@ class MailIn(JournalPart):
         names = KeptMail.__struct_fields__
         return [KeptMail(**dict(zip(names, row, strict=True))) for row in found]
 
-    async def original(self, id: int) -> bytes | None:
-        """What came, cut, if it was not understood and is still kept."""
-        row = await self._database.row("mail_in_original", id=id)
-        return None if row is None else row[0]
+    async def originals(self, ids: Sequence[int]) -> dict[int, bytes]:
+        """What came, cut, of those that were not understood and are still kept, by id."""
+        return dict(await self._database.rows("mail_in_originals", ids=list(ids)))
 
     async def forget(self, keep: timedelta, most: int, limit: int) -> int:
         """Forget at most ``limit`` of the mails that are older, or more than ``most``; returns how many."""

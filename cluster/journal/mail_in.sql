@@ -84,8 +84,8 @@ WHERE id < %(before)s AND (%(kind)s::text IS NULL OR kind = %(kind)s)
     AND (%(message_id)s::text IS NULL OR message_id = %(message_id)s)
 ORDER BY id DESC LIMIT %(limit)s
 
--- name: mail_in_original
-SELECT original FROM mail_in WHERE id = %(id)s
+-- name: mail_in_originals
+SELECT id, original FROM mail_in WHERE id = ANY (%(ids)s::bigint[]) AND original IS NOT NULL
 
 -- name: forget_mail_in
 -- What is too old, and the oldest beyond the most.

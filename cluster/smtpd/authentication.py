@@ -6,7 +6,7 @@
 import binascii
 from base64 import b64decode
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from msgspec import Struct
 
@@ -82,9 +82,6 @@ class Failures:
         """After a success."""
         for name in names:
             self._failed.pop(name, None)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._failed)
 
     def _one(self, name: str) -> float:
         now = self._clock()

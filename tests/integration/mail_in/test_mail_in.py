@@ -160,7 +160,7 @@ async def test_what_is_not_understood_is_kept_with_why(journal: Journal, tmp_pat
         assert await status(journal, tenant, message) is Status.DELIVERED
         kept = await only(world)
         assert kept.kind == "not_understood" and kept.why
-        assert b"How are you?" in (await journal.mail_in.original(kept.id) or b"")
+        assert b"How are you?" in (await journal.mail_in.originals([kept.id]))[kept.id]
 
 
 async def test_a_journal_that_is_away_is_a_451(

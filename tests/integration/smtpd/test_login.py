@@ -158,7 +158,7 @@ def test_each_failure_waits_longer() -> None:
     failures = authentication.Failures(lambda: now, kept=3)
     waits = [failures.add("address 1", f"user {number}") for number in range(5)]
     assert waits == [0.01 * 2**number for number in range(5)]
-    assert len(list(failures)) == 3
+    assert len(failures._failed) == 3
     failures.forget("address 1")
     assert failures.add("address 1") == 0.01
     now = authentication.FORGIVEN_AFTER_S
