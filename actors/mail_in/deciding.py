@@ -9,6 +9,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from cluster.access.client_address import client_address
 from cluster.journal.mail_in import Complaint, Delay, Effect, Failure, ReportedMessage
 from cluster.journal.suppressions import entry_fed_by
 from cluster.mail_in.classification import classified
@@ -39,7 +40,7 @@ def decide(report: Report, message: ReportedMessage, recipient_no: int | None, a
             named = one.original_recipient or one.final_recipient or "no recipient"
             why.append(f"it names {named}, and the message went to {_listed(message, recipient_no)}")
         elif number not in effects:
-            effects[number] = _effect(one, number, message, at)
+            effects[number] = _effect(one, number, message, one.remote_mta or report.reporting_mta, at)
     return Decision(tuple(effects.values()), tuple(why))
 
 
@@ -51,7 +52,9 @@ def _complaint(report: Report, message: ReportedMessage, recipient_no: int | Non
             number = 0
     if number is None or number >= len(message.recipients):
         return Decision((), (f"it does not say which of {len(message.recipients)} recipients complains",))
-    return Decision((Complaint(recipient_no=number, reason=report.feedback_type or "abuse"),))
+    source = client_address(report.source_ip, (), ())
+    ip = "" if isinstance(source, str) else str(source)
+    return Decision((Complaint(recipient_no=number, reason=report.feedback_type or "abuse", ip=ip),))
 
 
 def _recipient(one: RecipientReport, message: ReportedMessage, recipient_no: int | None) -> int | None:
@@ -72,7 +75,8 @@ def _among(addresses: Sequence[str], message: ReportedMessage) -> int | None:
     return next((known[found] for address in addresses if (found := compared(address)) in known), None)
 
 
-def _effect(one: RecipientReport, number: int, message: ReportedMessage, at: datetime) -> Effect:
+def _effect(one: RecipientReport, number: int, message: ReportedMessage, reporter: str, at: datetime) -> Effect:
+    """``reporter``: the host that refused, or else that reports."""
     verdict = classified(one)
     reason = one.diagnostic or one.status or "a host reported it"
     bounce_class = verdict.bounce_class or ""
@@ -82,7 +86,7 @@ def _effect(one: RecipientReport, number: int, message: ReportedMessage, at: dat
             bounce_class=bounce_class,
             reason=reason,
             response=one.diagnostic,
-            reporter=one.remote_mta,
+            reporter=reporter,
             until=one.will_retry_until,
         )
     return Failure(
@@ -91,7 +95,7 @@ def _effect(one: RecipientReport, number: int, message: ReportedMessage, at: dat
         bounce_class=bounce_class,
         reason=reason,
         response=one.diagnostic,
-        reporter=one.remote_mta,
+        reporter=reporter,
         listed=entry_fed_by(
             verdict,
             one.status or None,

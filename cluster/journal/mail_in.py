@@ -90,6 +90,7 @@ class Complaint(Struct, frozen=True, kw_only=True):
     recipient_no: int
     reason: str
     ip: str = ""
+    """The address that the message was sent from, if the report says it."""
 
 
 Effect = Failure | Delay | Complaint

@@ -60,6 +60,14 @@ async def test_a_report_makes_a_delivered_message_bounce(journal: Journal, tmp_p
         assert not kept.has_original
 
 
+async def test_the_host_that_reports_is_named_where_none_refused(journal: Journal, tmp_path: Path) -> None:
+    _, message = await delivered(journal)
+    async with a_world(journal, tmp_path) as world:
+        await world.send(world.address(message.id), a_report("ada@example.com", remote_mta=""))
+        (event,) = [one for one in await events(journal) if isinstance(one, Bounced)]
+        assert event.mx_host == "mx.example.net"
+
+
 async def test_a_policy_refusal_lists_no_address(journal: Journal, tmp_path: Path) -> None:
     tenant, message = await delivered(journal)
     async with a_world(journal, tmp_path) as world:
@@ -125,7 +133,8 @@ async def test_a_complaint_names_its_message_by_what_it_returns(journal: Journal
     tenant, message = await delivered(journal)
     async with a_world(journal, tmp_path) as world:
         await world.send(FEEDBACK, a_complaint(world.address(message.id)))
-        assert await journal.suppressions.entry(tenant, SuppressionList.SPAM_REPORTS, "ada@example.com")
+        entry = await journal.suppressions.entry(tenant, SuppressionList.SPAM_REPORTS, "ada@example.com")
+        assert entry is not None and entry.ip == "198.51.100.7"
         assert len([one for one in await events(journal) if isinstance(one, SpamReported)]) == 1
         assert (await only(world)).effect == "ada@example.com complained"
 

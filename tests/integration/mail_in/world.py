@@ -69,8 +69,10 @@ def a_report(
     status: str = "5.1.1",
     diagnostic: str = "smtp; 550 5.1.1 No such user",
     returned: str = "",
+    remote_mta: str = "mail.example.net",
 ) -> bytes:
     """A report on delivery (RFC 3464)."""
+    remote = f"Remote-MTA: dns; {remote_mta}\n" if remote_mta else ""
     return f"""\
 From: Mail Delivery System <mailer-daemon@mx.example.net>
 To: sender
@@ -91,8 +93,7 @@ Reporting-MTA: dns; mx.example.net
 Final-Recipient: rfc822; {recipient}
 Action: {action}
 Status: {status}
-Remote-MTA: dns; mail.example.net
-Diagnostic-Code: {diagnostic}
+{remote}Diagnostic-Code: {diagnostic}
 
 --b1
 Content-Type: text/rfc822-headers
@@ -125,6 +126,7 @@ Content-Type: message/feedback-report
 Feedback-Type: {feedback_type}
 User-Agent: Provider/1.0
 Version: 1
+Source-IP: 198.51.100.7
 Original-Mail-From: <{return_path}>
 {rcpt}
 --b1
