@@ -135,7 +135,7 @@ class Sending:
         tenant = await self._sender(key)
         if mail.scheduled:
             access.require(key, SEND_AT)
-        if tenant.settings is not DEFAULTS:
+        if tenant.settings is not DEFAULTS and not draft.original:
             apply_defaults(mail, tenant.settings)
         template = await self._template(key.tenant_id, mail.template_id) if mail.template_id is not None else None
         if draft.settle is not None:

@@ -14,7 +14,6 @@ from api.http.refusals import Fault
 from api.send.request import (
     Asm,
     ClickTracking,
-    FooterSetting,
     GoogleAnalytics,
     Mailbox,
     MailSend,
@@ -175,13 +174,11 @@ def _filter(name: str, given: Mapping[str, Any], mail: MailSend, faults: list[Fa
             tracking.ganalytics = GoogleAnalytics(
                 enable=is_on, **{key: text(key) for key in GoogleAnalytics.__struct_fields__ if key != "enable"}
             )
-        case "footer":
-            settings.footer = FooterSetting(enable=is_on, text=text("text/plain"), html=text("text/html"))
         case _ if name in _SWITCHES:
             setattr(settings, name, Switch(enable=is_on))
         case "dkim" | "domainkeys":
             pass  # mail is signed in any case
-        case "spamcheck" | "bcc" | "gravatar" | "template" | "templates" | "forwardspam":
+        case "footer" | "spamcheck" | "bcc" | "gravatar" | "template" | "templates" | "forwardspam":
             if is_on:
                 faults.append(Fault("This filter is not supported for mail over SMTP", f"filters.{name}"))
         case _:

@@ -150,6 +150,7 @@ async def test_smtplib_over_tls_from_the_start(world: Submitting) -> None:
         (with_smtpapi({"to": ["nobody"]}), 550, "5.6.0"),
         (with_smtpapi({"sub": {"-n-": ["a"]}}), 550, "5.6.0 to"),
         (with_smtpapi({"filters": {"spamcheck": {"settings": {"enable": 1}}}}), 550, "5.6.0 filters.spamcheck"),
+        (with_smtpapi({"filters": {"footer": {"settings": {"enable": 1}}}}), 550, "5.6.0 filters.footer"),
     ],
 )
 async def test_each_fault_is_told(world: Submitting, message: bytes, code: int, said: str) -> None:
