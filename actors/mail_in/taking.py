@@ -1,4 +1,4 @@
-"""From a mail to what follows from it, in one commit, before the mail is answered."""
+"""Takes a mail: finds its message, and commits the effects with the mail's entry before the mail is answered."""
 
 import asyncio
 import logging

@@ -1,7 +1,7 @@
-"""Connections on which an answer without end costs little: aiohttp's, with two bounds of ours.
+"""aiohttp's connections, with a bound on interim answers.
 
-aiohttp bounds a head and stops reading a body that nobody reads. But it takes any number of interim answers (RFC 9110
-§15.2), and each costs time in the event loop that all endpoints share.
+aiohttp bounds the head of an answer, and pauses a connection whose body is not read. But it accepts any number of
+interim answers (RFC 9110 §15.2), and each takes time of the event loop that all endpoints share.
 """
 
 from functools import partial
@@ -16,7 +16,7 @@ MOST_INTERIM = 16
 
 
 class BoundedConnector(TCPConnector):
-    """Its connections fail on which more interim answers come."""
+    """A connection fails when it gets more than ``MOST_INTERIM`` interim answers."""
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)

@@ -23,7 +23,7 @@ class EmailRequest(Struct, kw_only=True, gc=False):
     to: list[str] | None = None
     cc: list[str] | None = None
     bcc: list[str] | None = None
-    """Refused when there are any: an email here has none, and nobody must believe that they get it."""
+    """Refused when there are any: an email has no bcc, and a client must not believe that these addresses get it."""
     from_: str | None = None
     sender: str | None = field(name="from", default=None)
     """Another name of ``from_``."""

@@ -33,7 +33,7 @@ class NewBundle(Struct, frozen=True):
 
 
 class WebhookOwing(JournalPart):
-    """Adds bundles, finds what their events say, and drops what nobody took in time."""
+    """Adds bundles, finds what their events say, and drops bundles that waited too long."""
 
     async def messages(self, events: Iterable[Event | WebhookDisabled]) -> dict[str, OwedMessage]:
         """What is known of the messages of events, by their ids. Those that are gone are not in it."""

@@ -55,8 +55,8 @@ def is_from_a_mail_system(whole: Part) -> bool:
 
 
 def read_prose(whole: Part) -> Found | None:
-    """The recipients that a report in prose is about; None when it is none. A report that names nobody has one
-    recipient without an address."""
+    """The recipients that a report in prose is about; None when the mail is no such report. A report that gives no
+    recipient has one without an address."""
     text, subject = text_of(whole), whole.field("subject")
     is_system = is_from_a_mail_system(whole)
     if not is_system and _ANSWER.match(subject):

@@ -2,7 +2,7 @@
 
 The envelope sender of a delivery names its message (variable envelope return path), so a report to it can be matched; a
 mailto link of List-Unsubscribe names the recipient who unsubscribes. Such an address is authenticated (a keyed BLAKE2b
-of 104 bits, RFC 7693), so nobody can make one, and mail to any other is refused at RCPT.
+of 104 bits, RFC 7693), so only postray can make one. Mail to other addresses is refused at RCPT.
 
     letter + message + rest @ host
 

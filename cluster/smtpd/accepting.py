@@ -1,5 +1,5 @@
-"""Clients about whom there is something to find out before their session: those that begin with TLS (RFC 8314 §3.3),
-and those that come through a proxy.
+"""Accepts clients whose session does not begin at once: those that begin with TLS (RFC 8314 §3.3), and those that come
+through a proxy.
 
 The event loops tell a server of a client only after its handshake, so clients that never finish one would pass every
 bound; here they count from the first packet. A proxy's header is read from the socket itself, to its last octet and no

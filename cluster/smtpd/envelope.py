@@ -99,7 +99,7 @@ class ReceivedMessage(Struct, kw_only=True):
     transaction: int = 0
     """The number of the message within its connection, from 1."""
     login: Login | None = None
-    """Who sent it; None where nobody has authenticated."""
+    """The login of the client that sent it; None without one."""
     envelope_id: str = ""
     """ENVID of MAIL, decoded (RFC 3461 §4.4)."""
 

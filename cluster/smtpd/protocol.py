@@ -45,7 +45,7 @@ class Service:
     addresses: Counter[str] = field(default_factory=Counter)
     """Connections by the address of the client."""
     arriving: int = 0
-    """Clients that begin with TLS and have not finished its handshake."""
+    """Clients that are accepted and have no session yet: their handshake, or the header of their proxy, comes first."""
     logins: Counter[str] = field(default_factory=Counter)
     """Connections by the name of who has authenticated."""
     wires: "set[ServerProtocol]" = field(default_factory=set)
