@@ -100,7 +100,7 @@ async def delivery(context: Context, links: Links) -> "Deliverer":
         journal=journal,
         composer=Composer(
             journal,
-            SendingDomains(journal, context.vault, directory),
+            SendingDomains(journal, context.vault, directory, takes_mail=bool(settings.bounce.bind)),
             CompiledTemplates(journal, Version),
             marker,
             lambda: token_keys.newest,

@@ -39,8 +39,9 @@ async def a_domain(
     selector: str = "s1",
     public_key: str = "AAA=",
     sealed_private_key: bytes = b"x",
+    subdomain: str = "",
 ) -> int:
-    """A sender domain with one RSA key, as older versions made them; returns its id."""
+    """A sender domain with one RSA key, as older versions made them unless there is a ``subdomain``; returns its id."""
     key = NewKey(algorithm="rsa", selector=selector, public_key=public_key, sealed_private_key=sealed_private_key)
-    new = NewDomain(tenant_id=tenant_id, domain=domain, subdomain="", is_verified=verified, keys=[key])
+    new = NewDomain(tenant_id=tenant_id, domain=domain, subdomain=subdomain, is_verified=verified, keys=[key])
     return await journal.sender_domains.add(new, now=datetime.now(UTC))

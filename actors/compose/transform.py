@@ -50,6 +50,8 @@ class Addressee(Struct, frozen=True, gc=False):
     message_id: str
     recipient_no: int
     email: str
+    mail_host: str = ""
+    """The host at which mail unsubscribes them; "": at none."""
 
 
 class Growth(Struct, frozen=True, gc=False):

@@ -84,8 +84,9 @@ class ComposeOrder(Struct, frozen=True):
 
     def copies(self) -> "list[ComposeOrder]":
         """An order for each recipient."""
+        host = self.sending.unsubscribe_host if isinstance(self.sending, SendingDomain) else ""
         return [
-            replace(self, deliveries=(one,), addressee=Addressee(one.message_id, one.recipient_no, one.recipient))
+            replace(self, deliveries=(one,), addressee=Addressee(one.message_id, one.recipient_no, one.recipient, host))
             for one in self.deliveries
         ]
 

@@ -42,6 +42,8 @@ class SendingDomain(Struct, frozen=True):
     """The host of the envelope's sender."""
     tenant_number: int
     """Of the tenant that has it; envelope senders name it."""
+    unsubscribe_host: str = ""
+    """The host at which mail unsubscribes a recipient; "": at none."""
 
 
 class NoSendingDomain(Struct, frozen=True):
@@ -54,14 +56,21 @@ class NoSendingDomain(Struct, frozen=True):
 
 class SendingDomains:
     """A cache of sending domains. ``vault`` opens the private keys that the journal keeps sealed; ``clock`` is
-    monotonic, in seconds."""
+    monotonic, in seconds. ``takes_mail``: whether mail to return paths comes to postray."""
 
     def __init__(
-        self, journal: Journal, vault: Vault, directory: TenantDirectory, clock: Callable[[], float] = monotonic
+        self,
+        journal: Journal,
+        vault: Vault,
+        directory: TenantDirectory,
+        clock: Callable[[], float] = monotonic,
+        *,
+        takes_mail: bool = False,
     ) -> None:
         self._journal = journal
         self._vault = vault
         self._directory = directory
+        self._takes_mail = takes_mail
         self._kept: TtlCache[Author, SendingDomain | NoSendingDomain] = TtlCache(DOMAINS_KEPT, clock)
         self._changes = 0
         """How often a change was seen. What was read before the last of them is not kept."""
@@ -92,7 +101,14 @@ class SendingDomains:
         mail, and both keys are sealed with one secret."""
         try:
             keys = {key.selector: load_private_key(self._vault.open(key.sealed_private_key)) for key in signing.keys}
-            return SendingDomain(Signer(signing.domain, keys), signing.return_path, signing.tenant_number)
+            # A return path without a label of its own is the domain itself, whose mail is the tenant's.
+            is_own = self._takes_mail and signing.return_path != signing.domain
+            return SendingDomain(
+                Signer(signing.domain, keys),
+                signing.return_path,
+                signing.tenant_number,
+                unsubscribe_host=signing.return_path if is_own else "",
+            )
         except WrongKey as error:
             remedy = str(error)
         except (ValueError, NotComposable) as error:

@@ -31,9 +31,13 @@ class UnsubscribeFields:
 
     def of(self, addressee: Addressee) -> Fields:
         """The fields of a recipient's copy."""
-        # One line, though it may exceed 78 characters: some readers do not unfold a URL.
-        url = f"{self._beginning}{self._tokens.of(addressee).token(self._suffix)}>"
-        return ((b"List-Unsubscribe", url.encode()), ONE_CLICK)
+        # A URL has one line, though it may exceed 78 characters: some readers do not unfold it.
+        urls = f"{self._beginning}{self._tokens.of(addressee).token(self._suffix)}>"
+        if addressee.mail_host:
+            # Behind the https URL, since readers take the first that they can use (RFC 2369 §2). Some mail programs
+            # send no mail without a subject.
+            urls += f",\r\n <mailto:{self._tokens.mailbox(addressee)}?subject=unsubscribe>"
+        return ((b"List-Unsubscribe", urls.encode()), ONE_CLICK)
 
 
 @lru_cache(maxsize=4096)

@@ -1,6 +1,7 @@
 """The tokens of a copy's recipient, made once for all places and header fields of the copy."""
 
 from actors.compose.transform import Addressee
+from cluster.message.return_address import Named, Purpose, return_address
 from cluster.tracking.tokens import Recipient, RecipientTokens, TokenKey
 
 
@@ -29,3 +30,13 @@ class TokensOfRecipients:
         tokens = RecipientTokens(self._key, recipient)
         self._last = (addressee, tokens)
         return tokens
+
+    def mailbox(self, addressee: Addressee) -> str:
+        """The address to which a mail unsubscribes this recipient, at the addressee's ``mail_host``."""
+        named = Named(
+            purpose=Purpose.UNSUBSCRIBING,
+            tenant_number=self._tenant_number,
+            message_id=addressee.message_id,
+            recipient_no=addressee.recipient_no,
+        )
+        return return_address(self._key, named, addressee.mail_host)

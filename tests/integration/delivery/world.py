@@ -169,8 +169,10 @@ class World:
         await self.give_domain(tenant_id, f"{name}.example")
         return tenant_id
 
-    async def give_domain(self, tenant_id: str, domain: str) -> None:
-        await a_sender_domain(self.journal, tenant_id, domain, private_key=KEY, vault=Vault(SECRET))
+    async def give_domain(self, tenant_id: str, domain: str, subdomain: str = "") -> None:
+        await a_sender_domain(
+            self.journal, tenant_id, domain, private_key=KEY, vault=Vault(SECRET), subdomain=subdomain
+        )
         self.authors[tenant_id] = f"hello@{domain}"
         self.key_records[record_name(domain, "s1")] = record_text(PUBLIC_KEY)
 
@@ -248,6 +250,7 @@ async def a_world(
     tls: TlsSettings = TLS,
     dns_settings: DnsSettings = DNS,
     transform_of: TransformOf = untransformed,
+    takes_mail: bool = False,
 ) -> AsyncIterator[World]:
     """A running world with a peer for each behaviour; its crashes fail the test."""
     async with AsyncExitStack() as stack:
@@ -300,7 +303,7 @@ async def a_world(
                 journal=journal,
                 composer=Composer(
                     journal,
-                    SendingDomains(journal, Vault(SECRET), directory),
+                    SendingDomains(journal, Vault(SECRET), directory, takes_mail=takes_mail),
                     CompiledTemplates(journal, Version),
                     marker,
                     lambda: A_KEY,

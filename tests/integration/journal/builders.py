@@ -43,6 +43,7 @@ async def a_sender_domain(
     vault: Vault,
     selector: str = "s1",
     verified: bool = True,
+    subdomain: str = "",
 ) -> None:
     """A sender domain with one active key (PEM)."""
     await a_domain(
@@ -53,6 +54,7 @@ async def a_sender_domain(
         selector=selector,
         public_key=public_value(load_private_key(private_key)),
         sealed_private_key=vault.seal(private_key),
+        subdomain=subdomain,
     )
 
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from msgspec.structs import replace
 
 from actors.delivery.signing import UNSIGNABLE_KEPT_S, Author, NoSendingDomain, SendingDomain, SendingDomains
 from cluster.dkim_keys import generate_ed25519_key
@@ -45,6 +46,7 @@ class Store:
             ),
         )
         self.directory = TenantDirectory(journal, lambda: self.now)
+        self.journal = journal
         self.cache = SendingDomains(journal, VAULT, self.directory, lambda: self.now)
 
     async def find(self, author: Author = ACME) -> SendingDomain | NoSendingDomain:
@@ -84,6 +86,18 @@ async def test_a_domain_is_kept_until_its_tenant_changes(store: Store) -> None:
     await store.change("tnt_1", ACME, signing(VAULT.seal(PEM), selector="e2"))
     assert await store.find() is not first
     assert store.asked == [ACME, ACME]
+
+
+@pytest.mark.parametrize("takes_mail", [True, False])
+@pytest.mark.parametrize("return_path", ["bounces.acme.example", "acme.example"])
+async def test_mail_unsubscribes_only_at_a_return_path_that_is_ours(
+    store: Store, takes_mail: bool, return_path: str
+) -> None:
+    store.domains[ACME] = replace(signing(VAULT.seal(PEM)), return_path=return_path)
+    cache = SendingDomains(store.journal, VAULT, store.directory, lambda: store.now, takes_mail=takes_mail)
+    found = (await cache.find([ACME]))[ACME]
+    assert isinstance(found, SendingDomain)
+    assert found.unsubscribe_host == ("bounces.acme.example" if takes_mail and "bounces" in return_path else "")
 
 
 async def test_what_was_read_while_something_changed_is_not_kept(store: Store) -> None:

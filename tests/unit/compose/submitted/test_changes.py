@@ -3,6 +3,7 @@
 from email import message_from_bytes, policy
 
 import pytest
+from msgspec.structs import replace
 
 from actors.compose.mime import compile_content
 from actors.compose.tracking.transform import TrackingTransform
@@ -28,10 +29,11 @@ def header_of(data: bytes) -> bytes:
     return data.partition(b"\r\n\r\n")[0]
 
 
-def composed(content: Content, tracking: Tracking | None = None, **own: object) -> bytes:
+def composed(content: Content, tracking: Tracking | None = None, mail_host: str = "", **own: object) -> bytes:
     transform = TrackingTransform(tracking, TokenKey(1, b"k" * KEY_BYTES)) if tracking is not None else None
     skeleton = compile_content(content, {}, transform=transform)
-    made = skeleton.compose(personalization(**own), message_id=MESSAGE_ID, date=DATE, addressee=ADDRESSEE)
+    addressee = replace(ADDRESSEE, mail_host=mail_host)
+    made = skeleton.compose(personalization(**own), message_id=MESSAGE_ID, date=DATE, addressee=addressee)
     assert made.header is not None
     return made.header + b"\r\n" + made.body
 
@@ -50,6 +52,8 @@ def test_unsubscribing_fields_are_added_unless_the_sender_has_one() -> None:
     tracking = Tracking(base_url="https://t.example.com", tenant_number=1, group_id=7)
     made = composed(Content(from_=SENDER, original=PLAIN), tracking)
     assert b"\r\nList-Unsubscribe: <https://t.example.com/t/u/" in made and b"One-Click\r\n\r\n" in made
+    at_host = composed(Content(from_=SENDER, original=PLAIN), tracking, mail_host="bounces.example.com")
+    assert b">,\r\n <mailto:u+" in at_host and b"@bounces.example.com?subject=unsubscribe>\r\n" in at_host
     own = PLAIN.replace(b"From:", b"list-unsubscribe: <mailto:x@example.com>\r\nFrom:")
     assert composed(Content(from_=SENDER, original=own), tracking) == own
 

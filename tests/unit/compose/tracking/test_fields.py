@@ -5,6 +5,7 @@ from email.parser import BytesParser
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from actors.compose.message import draft_message, finish
 from actors.compose.mime import compile_content
@@ -12,6 +13,7 @@ from actors.compose.tracking.fields import UnsubscribeFields, feedback_id
 from actors.compose.tracking.recipient import TokensOfRecipients
 from actors.compose.transform import Addressee, SharedBy, Text
 from cluster.ids import new_id
+from cluster.message.return_address import Purpose, read_return_address
 from cluster.tracking.choices import Tracking
 from cluster.tracking.tokens import Kind, Preferences, TokenKey, read
 from tests.unit.compose.reading import DATE, Key, content, personalization, verifies
@@ -34,7 +36,7 @@ class Unsubscribing:
         return text
 
 
-def sent(key: Key | None = None, feedback: bytes = b"b:t:d", **own: Any) -> bytes:
+def sent(key: Key | None = None, feedback: bytes = b"b:t:d", mail_host: str = "", **own: Any) -> bytes:
     skeleton = compile_content(content(), {}, transform=Unsubscribing(group_id=5, shown_groups=(5, 8)))
     draft = draft_message(
         skeleton,
@@ -43,7 +45,7 @@ def sent(key: Key | None = None, feedback: bytes = b"b:t:d", **own: Any) -> byte
         message_id="<a@example.com>",
         date=DATE,
         signed_at=DATE,
-        addressee=ADA,
+        addressee=replace(ADA, mail_host=mail_host),
         feedback_id=feedback,
     )
     return next(finish([draft])).data
@@ -63,6 +65,18 @@ def test_a_copy_can_be_unsubscribed_from_with_one_click() -> None:
     assert named.preferences == Preferences(5, (5, 8))
     assert (named.recipient.email, named.recipient.recipient_no) == (ADA.email, 1)
     assert (named.recipient.message_id, named.recipient.tenant_number) == (ADA.message_id, 9)
+
+
+def test_a_copy_can_be_unsubscribed_from_by_mail_where_mail_comes_in(rsa: Key) -> None:
+    data = sent(rsa, mail_host="bounces.example.com")
+    https, mailto = header(data)["List-Unsubscribe"].split(", ")
+    assert https.startswith(f"<{BASE}/t/u/") and mailto.endswith("?subject=unsubscribe>")
+    named = read_return_address(mailto.removeprefix("<mailto:").partition("?")[0], {KEY.id: KEY.key})
+    assert named is not None and named.purpose is Purpose.UNSUBSCRIBING
+    assert (named.message_id, named.recipient_no, named.tenant_number) == (ADA.message_id, 1, 9)
+    assert b">,\r\n <mailto:" in data and max(map(len, data.split(b"\r\n"))) <= 998  # RFC 5322 §2.1.1
+    assert verifies(data, rsa.public)
+    assert "mailto" not in header(sent())["List-Unsubscribe"]
 
 
 @pytest.mark.parametrize("name", ["List-Unsubscribe", "list-unsubscribe-post", "LIST-UNSUBSCRIBE"])
