@@ -81,7 +81,7 @@ class SinkOptions(Struct, frozen=True, kw_only=True):
     """Extensions that are not offered."""
     writing: Writing = Writing.AT_ONCE
     reads: bool = False
-    """It looks for tracked links, in mail whose recipients have fates."""
+    """It looks for tracked links and the envelope's sender, in mail whose recipients have fates."""
 
 
 class SinkBehavior(Struct, frozen=True):
@@ -132,11 +132,16 @@ class Sink:
 
     def take(self, envelope: ReceivedMessage) -> Answer:
         """Decide on a complete message from the slow path."""
-        links = tracked_links(envelope.content) if self._reads else None
-        return self.decide(envelope.session, envelope.rcpt_to, message_id(b"\n" + envelope.content, 1), links)
+        links, sender = (tracked_links(envelope.content), envelope.mail_from) if self._reads else (None, "")
+        return self.decide(envelope.session, envelope.rcpt_to, message_id(b"\n" + envelope.content, 1), links, sender)
 
     def decide(
-        self, session: int, recipients: tuple[str, ...], identity: str, links: TrackedLinks | None = None
+        self,
+        session: int,
+        recipients: tuple[str, ...],
+        identity: str,
+        links: TrackedLinks | None = None,
+        sender: str = "",
     ) -> Answer:
         """The same from the facts that are known of every message (``flight_session.Decide``)."""
         accepted, replied, answer = MANNERS[self._order.manner if self._is_struck() else Manner.HONEST]
@@ -149,6 +154,7 @@ class Sink:
                 accepted=accepted,
                 replied=replied,
                 links=links,
+                sender=sender,
             )
         )
         return answer

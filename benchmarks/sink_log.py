@@ -25,6 +25,8 @@ class Receipt(Struct, frozen=True, kw_only=True, tag="receipt"):
     """Whether a reply was sent, of either kind, even if the client had gone meanwhile."""
     links: TrackedLinks | None = None
     """Of tracked mail, where the sink reads it."""
+    sender: str = ""
+    """Of the envelope, where the sink reads mail: reports on the message go there."""
 
 
 class ConnectionEnded(Struct, frozen=True, kw_only=True, tag="ended"):
