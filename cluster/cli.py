@@ -318,8 +318,9 @@ def status(config: str | None, as_json: bool, secrets: bool) -> None:
         is_starting = data_dir.is_dir() and not running.DataLock(data_dir).is_free()
         state: dict[str, Any] = {"running": False, "ready": False, **({"starting": True} if is_starting else {})}
     else:
-        where = {"url": run.url, "page": run.page, "tracking": run.tracking, "submission": run.submission}
-        state = {"running": True, **where, "pid": run.pid, **_readiness(run.url)}
+        where = {"url": run.url, "page": run.page, "tracking": run.tracking}
+        smtp = {"submission": run.submission, "mail_in": run.mail_in}
+        state = {"running": True, **where, **smtp, "pid": run.pid, **_readiness(run.url)}
     if secrets:
         state["api_key"] = demo_key(data_dir)
     if as_json:
@@ -368,6 +369,7 @@ def _show(state: dict[str, Any]) -> None:
     said = f"postray {state['url']}   captured mail {state['page'] or 'none'}   "
     said += f"tracking {state['tracking']}   " if state["tracking"] else ""
     said += f"smtp {state['submission']}   " if state["submission"] else ""
+    said += f"bounces {state['mail_in']}   " if state["mail_in"] else ""
     said += f"pid {state['pid']}"
     console.print(said, soft_wrap=True, markup=False)
     console.print(table)

@@ -279,6 +279,7 @@ class Postray:
             page=f"http://{self._settings.capture.http_bind}" if capture else "",
             tracking=f"http://{tracking}" if (tracking := self._settings.tracking.bind) else "",
             submission=self._settings.submission.bind or self._settings.submission.tls_bind,
+            mail_in=self._settings.bounce.bind,
             processes=[running.own_mark(), *running.descendants()],
         )
         running.write_run(self._data_dir, run)

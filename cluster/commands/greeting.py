@@ -45,6 +45,8 @@ def _say_where(run: Run, *further: str) -> None:
         lines.append(f"captured mail           {run.page}")
     if run.submission:
         lines.append(f"mail by SMTP            {run.submission}, with TLS; user apikey, password an API key")
+    if run.mail_in:
+        lines.append(f"bounces, complaints     {run.mail_in}")
     if run.tracking:
         lines.append(f"tracked links, images   {run.tracking}")
     lines.append(f"the API, to try         {run.url}/docs")

@@ -49,6 +49,8 @@ class Run(Struct, frozen=True, kw_only=True):
     """The URL that answers only recipients (``tracking.bind``); empty when there is none."""
     submission: str = ""
     """host:port that takes mail by SMTP; empty when there is none."""
+    mail_in: str = ""
+    """host:port that takes bounces, complaints and unsubscribes; empty when there is none."""
     processes: list[ProcessMark]
     waits_for: str = ""
     """While it stops: the hosts whose replies it waits for, as a sentence."""

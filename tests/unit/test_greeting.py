@@ -29,6 +29,16 @@ def test_the_address_for_recipients_is_named_where_there_is_one(capsys: pytest.C
     assert "tracked" not in capsys.readouterr().out
 
 
+def test_the_addresses_that_take_mail_are_named_where_there_are_some(capsys: pytest.CaptureFixture[str]) -> None:
+    greet(structs.replace(RUN, submission="127.0.0.1:2587", mail_in="0.0.0.0:25"), "", Path("demo.key"))
+    said = capsys.readouterr().out
+    assert "\nmail by SMTP            127.0.0.1:2587, with TLS" in said
+    assert "\nbounces, complaints     0.0.0.0:25\n" in said
+    greet(RUN, "", Path("demo.key"))
+    said = capsys.readouterr().out
+    assert "SMTP" not in said and "bounces" not in said
+
+
 def test_a_hidden_key_is_named_by_its_file(capsys: pytest.CaptureFixture[str]) -> None:
     greet(RUN, "", Path("/var/lib/post ray/demo.key"))
     said = capsys.readouterr().out

@@ -26,6 +26,7 @@ from cluster.vault import WrongKey
 
 MOST_ADDRESSES = 8
 """Sending addresses for which a return path's SPF record is evaluated."""
+ADDRESS_TYPES: tuple[RecordType, ...] = ("A", "AAAA")
 NO_HOST = "192.0.2.0"
 """An address that no host has (RFC 5737)."""
 
@@ -127,7 +128,18 @@ class Looking:
         if [host.name for host in hosts] != [record.expected]:
             others = any(host.name == record.expected for host in hosts)
             fault = "other hosts would get some of the bounces" if others else "bounces would go to another host"
-        return _judged(record, fault, [f"{host.preference} {host.name}." for host in hosts])
+        finding = _judged(record, fault, [f"{host.preference} {host.name}." for host in hosts])
+        return finding if fault else replace(finding, reason=await self._without_address(record.expected))
+
+    async def _without_address(self, host: str) -> str:
+        """What is amiss with the addresses of the host of bounces; "" for nothing. The owner of the domain has done all
+        that is asked for, so the record is valid all the same."""
+        answers = await asyncio.gather(*(self._lookups.ask(host, record_type) for record_type in ADDRESS_TYPES))
+        if any(isinstance(answer, mx.Found) for answer in answers):
+            return ""
+        if failed := [answer.reason for answer in answers if isinstance(answer, mx.Failed)]:
+            return f"the addresses of {host} could not be looked up: {failed[0]}"
+        return f"{host} has no A or AAAA record, so no bounce arrives: the operator of postray publishes one"
 
     async def _spf(self, record: Record) -> Finding:
         lookup = await self._lookups.ask(record.host, "TXT")
@@ -166,10 +178,11 @@ class Looking:
 
     async def _addresses(self, proposed: Spf) -> Sequence[str]:
         """Those of the hosts that a proposed record passes. Raises Unanswered."""
-        types: tuple[RecordType, ...] = ("A", "AAAA")
         found: list[str] = []
         for host in (mechanism.domain for mechanism in proposed.mechanisms if mechanism.name == "a"):
-            for answer in await asyncio.gather(*(self._lookups.ask(host, record_type) for record_type in types)):
+            for answer in await asyncio.gather(
+                *(self._lookups.ask(host, record_type) for record_type in ADDRESS_TYPES)
+            ):
                 if isinstance(answer, mx.Failed):
                     raise Unanswered(host, answer.reason)
                 found += answer.addresses if isinstance(answer, mx.Found) else ()

@@ -10,7 +10,7 @@ from functools import cache
 from itertools import cycle
 
 import pytest
-from dnslib import CNAME, MX, RD, TXT
+from dnslib import CNAME, MX, RD, TXT, A
 
 from actors.compose.probe import signed_probe
 from cluster.dkim_keys import generate_rsa_key
@@ -138,6 +138,7 @@ async def domains(
     monkeypatch.setitem(managing._GENERATE, "rsa", cycle(_some_keys()).__next__)
 
     dns = DnsServer()
+    dns.zone[PUBLISHING.bounce_host, "A"] = [A("192.0.2.25")]
     transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: dns, ("127.0.0.1", 0))
     settings = DnsSettings(nameservers=(f"127.0.0.1:{dns.port}",), timeout_s=getattr(request, "param", 60.0), tries=1)
     resolver = Resolver(settings, clock=time.monotonic, random=random.random, guard=UNGUARDED)

@@ -5,7 +5,7 @@ from datetime import timedelta
 from itertools import pairwise
 
 import pytest
-from dnslib import CNAME, MX, RCODE, A
+from dnslib import AAAA, CNAME, MX, RCODE, A
 from msgspec.structs import replace
 
 from cluster.tenancy.domains.domain import DomainState, KeyState, SenderDomain
@@ -215,6 +215,25 @@ async def test_the_return_path_has_one_host(domains: Domains) -> None:
         domain = await domains.verify(domain)
         assert reason in domains.finding(domain, Kind.MX).reason
         assert (domain.verified_at is not None) is (not reason)
+
+
+async def test_a_host_of_bounces_without_an_address_is_told_beside_the_valid_record(domains: Domains) -> None:
+    domain = await domains.add()
+    domains.publish(domain)
+    host = domains.publishing.bounce_host
+    told = f"{host} has no A or AAAA record, so no bounce arrives: the operator of postray publishes one"
+    for zone, reason in (
+        ({}, told),
+        ({"AAAA": [AAAA("2001:db8::25")]}, ""),
+        ({"A": [A("192.0.2.25")]}, ""),
+    ):
+        domains.dns.zone.pop((host, "A"), None)
+        domains.dns.zone.pop((host, "AAAA"), None)
+        domains.dns.zone.update({(host, record_type): data for record_type, data in zone.items()})
+        domain = await domains.verify(domain)
+        finding = domains.finding(domain, Kind.MX)
+        assert (finding.status, finding.reason) == (Status.VALID, reason)
+        assert domain.verified_at is not None and domain.wrong_since is None
 
 
 SPF: list[tuple[list[str], str]] = [

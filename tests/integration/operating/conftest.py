@@ -245,6 +245,8 @@ def a_site() -> SiteState:
 
 TRACKING = "http://127.0.0.1:8081"
 """Where this postray would answer recipients apart."""
+SUBMISSION, MAIL_IN = "127.0.0.1:2587", "127.0.0.1:2525"
+"""Where it would take mail, and reports on mail."""
 DIALOGUE = [
     TraceLine(number=1, at=1.0, connection="mx1 [192.0.2.1] #1", direction="C", text="EHLO mail.example.com"),
     TraceLine(number=2, at=2.0, connection="mx1 [192.0.2.1] #1", direction="S", text="250 hello [bold]"),
@@ -262,8 +264,15 @@ async def postray(journal: Journal, journal_dsn: str, tmp_path: Path) -> AsyncIt
     postray = Postray(journal, journal_dsn, data_dir, config)
     with running.DataLock(data_dir):
         postray.url = url = await postray.server.start()
-        running.write_run(
-            data_dir, running.Run(pid=1, url=url, page="", tracking=TRACKING, processes=[running.own_mark()])
+        run = running.Run(
+            pid=1,
+            url=url,
+            page="",
+            tracking=TRACKING,
+            submission=SUBMISSION,
+            mail_in=MAIL_IN,
+            processes=[running.own_mark()],
         )
+        running.write_run(data_dir, run)
         yield postray
         await postray.server.stop()

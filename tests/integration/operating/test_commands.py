@@ -16,7 +16,7 @@ from cluster.journal.suppressions import NewSuppression
 from cluster.policy.lifecycle import Status
 from cluster.suppression.lists import SuppressionList
 from tests.integration.journal.builders import a_message, a_request, a_tenant, with_event
-from tests.integration.operating.conftest import ACTOR, TRACKING, Postray
+from tests.integration.operating.conftest import ACTOR, MAIL_IN, SUBMISSION, TRACKING, Postray
 
 
 @pytest.mark.parametrize(
@@ -44,9 +44,11 @@ async def test_a_wrong_token_is_said(postray: Postray) -> None:
     assert "revoked" in await postray.refused("sites")
 
 
-async def test_where_it_runs_is_told_with_the_address_for_recipients(postray: Postray) -> None:
-    assert f"tracking {TRACKING} pid 1" in await postray.said("status")
-    assert (await postray.json("status"))["tracking"] == TRACKING
+async def test_where_it_runs_is_told_with_all_addresses(postray: Postray) -> None:
+    said = await postray.said("status")
+    assert f"tracking {TRACKING} smtp {SUBMISSION} bounces {MAIL_IN} pid 1" in said
+    state = await postray.json("status")
+    assert (state["tracking"], state["submission"], state["mail_in"]) == (TRACKING, SUBMISSION, MAIL_IN)
 
 
 async def test_sites(postray: Postray) -> None:
