@@ -81,10 +81,10 @@ COMMAND_BYTES = 1024 * 1024
 """The largest body of all routes except those that send: some milliseconds of decoding."""
 
 
-MakeSubmission = Callable[[Authenticator, Sending], Submission | None]
+MakeSubmission = Callable[[Authenticator, Sending, Idempotency], Submission | None]
 
 
-def no_submission(_authenticator: Authenticator, _sending: Sending) -> None:
+def no_submission(_authenticator: Authenticator, _sending: Sending, _idempotency: Idempotency) -> None:
     """There is no submission server."""
 
 
@@ -141,9 +141,9 @@ def create_app(
         public_url=settings.base_url,
         limits=limits,
     )
-    submission = make_submission(authenticator, steps)
-    searches, showing = MessageSearches(journal), MessageShowing(journal, versions, timeline, limits)
     once = Idempotency(sending or journal)
+    submission = make_submission(authenticator, steps, once)
+    searches, showing = MessageSearches(journal), MessageShowing(journal, versions, timeline, limits)
     accepting = Accepting(authenticator, limiter, steps, once, intake, large, settings.max_body_bytes)
     keyed = for_caller(
         Caller.KEY,

@@ -26,6 +26,7 @@ from cluster.http.partly import PathsOf
 from cluster.http.paths import OneSpelling
 from cluster.http.server import HttpServer
 from cluster.intake.backpressure import WhyFull, never_full
+from cluster.intake.idempotency import Idempotency
 from cluster.intake.intake import Intake, Offers
 from cluster.journal.journal import Journal
 from cluster.routing.active_policy import ActivePolicy
@@ -96,9 +97,13 @@ class ApiServer:
         self.engagements = engagements = Engagements(journal, tracking.ip)  # kept so that its metrics are read
         self.submission: Submission | None = None
 
-        def make_submission(authenticator: Authenticator, sending: Sending) -> Submission | None:
+        def make_submission(
+            authenticator: Authenticator, sending: Sending, idempotency: Idempotency
+        ) -> Submission | None:
             if submission is not None:
-                self.submission = Submission(submission, limits.max_bytes, authenticator, limiter, intake, sending)
+                self.submission = Submission(
+                    submission, limits.max_bytes, authenticator, limiter, intake, sending, idempotency
+                )
             return self.submission
 
         app = create_app(

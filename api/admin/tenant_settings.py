@@ -71,6 +71,9 @@ class AllSettings(Tracking, frozen=True, kw_only=True):
     """The lowest version of TLS, where one of both is set: 1.2 or 1.3; a lower one counts as 1.2."""
     time_zone: str
     """The zone of the days of statistics: a name of the IANA database, such as Europe/Berlin."""
+    submission_idempotency: bool
+    """A message that is submitted over SMTP again, with its Message-ID and its recipients, within 24 h is not sent
+    again."""
     footer: DefaultFooter
     address_whitelist: AddressWhitelist
     bounce_purge: BouncePurge

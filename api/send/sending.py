@@ -115,6 +115,13 @@ class Sending:
         # Negative answers are not cached, so that a new batch can be used at once.
         self._batches: TtlCache[tuple[str, str], bool] = TtlCache(BATCHES_KEPT, time.monotonic)
 
+    async def sender(self, key: ApiKey) -> Tenant:
+        """The key's tenant. Raises Forbidden when it may not send."""
+        tenant = await self._directory.tenant(key.tenant_id)
+        if tenant is None or tenant.is_suspended:
+            raise Forbidden(SUSPENDED, help=help_texts.TENANT_SUSPENDED)
+        return tenant
+
     async def send(
         self,
         draft: Draft,
@@ -132,7 +139,7 @@ class Sending:
         faults, LimitExceeded, and the errors of ``commit``.
         """
         mail = draft.mail
-        tenant = await self._sender(key)
+        tenant = await self.sender(key)
         if mail.scheduled:
             access.require(key, SEND_AT)
         if tenant.settings is not DEFAULTS and not draft.original:
@@ -186,7 +193,7 @@ class Sending:
         Raises Forbidden as ``send`` does, Conflict when something that the message needs is gone, LimitExceeded, and
         the errors of ``commit``.
         """
-        tenant = await self._sender(key)
+        tenant = await self.sender(key)
         first = await asyncio.to_thread(former, row)  # its texts may have megabytes
         sandbox = key.sandbox or row.status is Status.SANDBOX
         if not sandbox:
@@ -212,13 +219,6 @@ class Sending:
         hashes = {one.sha256 for one in first.content.attachments}
         if hashes and hashes != await self._journal.messages.kept_attachments(tenant_id, hashes):
             raise Conflict("The attachments of the message are not kept any more", help=help_texts.NEW_EMAIL)
-
-    async def _sender(self, key: ApiKey) -> Tenant:
-        """The key's tenant. Raises Forbidden when it may not send."""
-        tenant = await self._directory.tenant(key.tenant_id)
-        if tenant is None or tenant.is_suspended:
-            raise Forbidden(SUSPENDED, help=help_texts.TENANT_SUSPENDED)
-        return tenant
 
     async def _committed(self, request: NewRequest) -> NewRequest:
         """The request as it was charged and committed."""

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from functools import partial
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -15,13 +16,17 @@ from api.http.access import ROUTES, Access
 from api.http.auth import Authenticator
 from api.http.refusals import Forbidden, Invalid, Refusal, Unauthenticated
 from api.send.notes import Notes
-from api.send.sending import SENDGRID, Sending
+from api.send.sending import SENDGRID, Sending, Sent
 from api.submission.reading import read_submission
+from api.submission.repeats import name_of
 from cluster.access.client_address import client_address
 from cluster.access.terms import network
 from cluster.intake.backpressure import Overloaded
+from cluster.intake.idempotency import Idempotency, KeyReused
 from cluster.intake.intake import Intake
+from cluster.journal.idempotency import FirstAnswer, IdempotencyKey
 from cluster.journal.journal import Rejected, Unavailable
+from cluster.journal.records import ApiKey
 from cluster.metrics import Counter
 from cluster.policy.routes.networks import Address
 from cluster.settings import SubmissionSettings, host_port
@@ -31,6 +36,8 @@ from cluster.smtpd.server import SmtpServer
 from cluster.tasks import Tasks
 from cluster.tenancy.exceeded import LimitExceeded
 from cluster.tenancy.limiter import TenantLimiter
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +51,7 @@ MOST_FAULTS_TOLD = 3
 _WRONG = ServerReply(535, f"5.7.8 the user is {USER}, and the password an API key with the scope mail.send")
 _AWAY = ServerReply(451, "4.3.0 the message cannot be stored now; try again")
 _NOT_STORED = ServerReply(550, "5.6.0 the message cannot be stored")
+_REUSED = ServerReply(550, "5.6.0 message-id: another message with it was submitted to these recipients within 24 h")
 _LONGEST_TEXT = 400
 """Octets of a reply's text: RFC 5321 §4.5.3.1.5 allows a line of 512."""
 
@@ -71,6 +79,7 @@ class Submission:
         limiter: TenantLimiter,
         intake: Intake,
         sending: Sending,
+        idempotency: Idempotency,
     ) -> None:
         """``most_bytes``: of a message."""
         self._parts = parts
@@ -79,6 +88,7 @@ class Submission:
         self._limiter = limiter
         self._intake = intake
         self._sending = sending
+        self._idempotency = idempotency
         self._server: SmtpServer | None = None
         self._tasks = Tasks()
         self.port = self.tls_port = 0
@@ -157,18 +167,18 @@ class Submission:
             # Asked for each message: a connection may outlive its key.
             key = await self._authenticator.of_secret(mail.login.holder, ACCESS, partial(_client, mail.address))
             ACCESS.admit(key)
+            named = await self._name_of(mail, key)
             allowance = self._limiter.find(key.tenant_id) or await self._limiter.load(key.tenant_id)
-            self._limiter.require_messages(allowance, uses_quota=not key.sandbox)
-            self._intake.require_room()
-            notes = Notes()
-            read = partial(read_submission, mail.rcpt_to, mail.content, notes)
-            draft = await asyncio.to_thread(read) if len(mail.content) > LARGE_FROM_BYTES else read()
-            sent = await self._sending.send(draft, notes, key, access=SENDGRID.access)
+            self._limiter.require_messages(allowance, uses_quota=not key.sandbox and named is None)
+            send = partial(self._send_first, mail, key, named)
+            sent = await (send() if named is None else self._idempotency.once(key.tenant_id, named, send))
         except Invalid as refusal:
             told = [f"{one.field}: {one.message}" if one.field else one.message for one in refusal.faults]
             return _reply(550, "5.6.0", "; ".join(told[:MOST_FAULTS_TOLD]))
         except Refusal as refusal:
             return _reply(550, "5.7.1", refusal.detail)
+        except KeyReused:
+            return _REUSED
         except LimitExceeded as exceeded:
             return _reply(452, "4.7.1", str(exceeded))
         except Overloaded as full:
@@ -179,9 +189,28 @@ class Submission:
         except Rejected as error:
             log.warning("message refused by the journal reason=%r", error.reason)
             return _NOT_STORED
-        ids = sent.request.message_ids
+        is_repeat = isinstance(sent, FirstAnswer)
+        ids = sent.message_ids if isinstance(sent, FirstAnswer) else sent.request.message_ids
         more = f" and {len(ids) - 1} more" if len(ids) > 1 else ""
-        return ServerReply(250, f"2.0.0 {ids[0]}{more} accepted")
+        return ServerReply(250, f"2.0.0 {ids[0]}{more} accepted{' before' if is_repeat else ''}")
+
+    async def _name_of(self, mail: ReceivedMessage, key: ApiKey) -> IdempotencyKey | None:
+        """What a repeat is told by; None where the tenant does not ask for it, or the message has no Message-ID.
+        Raises Forbidden when the tenant may not send."""
+        if not (await self._sending.sender(key)).settings.submission_idempotency:
+            return None
+        return await _worked(mail, partial(name_of, mail.rcpt_to, mail.content, sandbox=key.sandbox))
+
+    async def _send_first(self, mail: ReceivedMessage, key: ApiKey, named: IdempotencyKey | None) -> Sent:
+        self._intake.require_room()
+        notes = Notes()
+        draft = await _worked(mail, partial(read_submission, mail.rcpt_to, mail.content, notes))
+        return await self._sending.send(draft, notes, key, named=named, access=SENDGRID.access)
+
+
+async def _worked(mail: ReceivedMessage, work: Callable[[], T]) -> T:
+    """The result of work whose time is linear in the message."""
+    return await asyncio.to_thread(work) if len(mail.content) > LARGE_FROM_BYTES else work()
 
 
 def _client(address: str) -> Address | str:

@@ -23,7 +23,7 @@ MAX_WAIT_S = 30.0
 """How long a twin in another process may take: as long as a commit may."""
 MOST_TWINS = 64
 """The most requests with one key that may wait for each other in a process."""
-BUSY = "Another request with this Idempotency-Key is not answered yet; try again later"
+BUSY = "Another request with this idempotency key is not answered yet; try again later"
 
 T = TypeVar("T")
 

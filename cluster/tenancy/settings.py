@@ -115,6 +115,8 @@ class TenantSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     image_embed_mode: ImageMode = "proxy"
     time_zone: str = "UTC"
     """The zone of the days of statistics."""
+    submission_idempotency: bool = False
+    """The Message-ID of a submitted message is its idempotency key."""
 
     @property
     def tls(self) -> TenantTls | None:

@@ -16,6 +16,7 @@ from typing import Any
 import aiosmtplib
 import pytest
 from msgspec import Struct
+from msgspec.structs import replace
 
 from api.submission.server import Submission, SubmissionParts
 from cluster.intake.backpressure import WhyFull, never_full
@@ -255,3 +256,74 @@ async def test_a_bare_line_end_is_refused(world: Submitting) -> None:
         client.send(PLAIN + b"a\nb\r\n.\r\n")
         assert (await client.reply()).startswith("550 5.6.0")
     assert not world.site.offered
+
+
+NAMED = b"Message-ID: <1@mail.example.com>\r\n" + PLAIN
+
+
+@pytest.fixture
+async def once(site: Site, tmp_path: Path) -> AsyncIterator[Submitting]:
+    """The tenant asks for idempotency by Message-ID."""
+    await site.journal.tenants.change_settings(
+        site.tenant_id, lambda settings: replace(settings, submission_idempotency=True)
+    )
+    async with submitting(site, tmp_path) as found:
+        yield found
+
+
+async def test_a_repeat_gets_the_first_answer_and_sends_nothing(once: Submitting) -> None:
+    first = await once.send(NAMED, "ada@example.com", "bob@example.com")
+    again = await once.send(b"Received: by relay\r\n" + NAMED, "bob@example.com", "ada@example.com")
+    assert again == f"{first} before"
+    assert len(once.site.offered) == 1
+    row = await once.row(again)
+    assert row.subject == "Hi"
+
+
+async def test_repeats_at_the_same_time_send_once(once: Submitting, tmp_path: Path) -> None:
+    async with submitting(once.site, tmp_path / "another") as another:
+        replies = await asyncio.gather(*[world.send(NAMED) for world in (once, another) for _ in range(4)])
+    assert len({reply.split()[1] for reply in replies}) == 1
+    assert sorted(reply.endswith("before") for reply in replies) == [False] + [True] * 7
+    assert len(once.site.offered) == 1
+
+
+async def test_what_is_no_repeat_is_sent(once: Submitting) -> None:
+    other_id = NAMED.replace(b"<1@", b"<2@")
+    sends = [(NAMED, "ada@example.com"), (NAMED, "bob@example.com"), (other_id, "ada@example.com")]
+    sends += [(PLAIN, "ada@example.com")] * 2  # without Message-ID
+    replies = [await once.send(message, to) for message, to in sends]
+    assert len({reply.split()[1] for reply in replies}) == len(sends) == len(once.site.offered)
+
+
+async def test_another_message_with_the_same_message_id_is_refused(once: Submitting) -> None:
+    await once.send(NAMED)
+    with pytest.raises(aiosmtplib.SMTPDataError) as refused:
+        await once.send(NAMED + b"more\r\n")
+    assert (refused.value.code, refused.value.message[:17]) == (550, "5.6.0 message-id:")
+    assert len(once.site.offered) == 1
+
+
+async def test_a_refused_message_may_be_mended(once: Submitting) -> None:
+    with pytest.raises(aiosmtplib.SMTPDataError):
+        await once.send(b"Subject: again\r\n" + NAMED)
+    assert await once.send(NAMED)
+
+
+async def test_a_full_system_still_answers_repeats(site: Site, tmp_path: Path) -> None:
+    await site.journal.tenants.change_settings(
+        site.tenant_id, lambda settings: replace(settings, submission_idempotency=True)
+    )
+    why: list[str] = []
+    async with submitting(site, tmp_path, lambda: why[0] if why else None) as world:
+        first = await world.send(NAMED)
+        why.append("The disk is full")
+        assert await world.send(NAMED) == f"{first} before"
+        with pytest.raises(aiosmtplib.SMTPDataError) as refused:
+            await world.send(NAMED, "bob@example.com")
+        assert (refused.value.code, refused.value.message) == (451, "4.3.2 The disk is full")
+
+
+async def test_without_the_setting_each_message_is_sent(world: Submitting) -> None:
+    assert await world.send(NAMED) != await world.send(NAMED)
+    assert len(world.site.offered) == 2
