@@ -1,4 +1,4 @@
-"""The server's end of a TLS session, for the sink, directly on a plain transport.
+"""One end of a TLS session, for the sink and the load, directly on a plain transport.
 
 Cheaper than the event loop's general layer, which reads each record into a new 256 KB buffer. It owns the session and
 its unsent output. It never waits and never parses the content. The receiver of the plain transport's octets passes
@@ -16,14 +16,14 @@ RECORD_BYTES = 1 << 14
 class DirectTls(asyncio.Transport):
     """Data written here leaves ``plain`` encrypted. Flow control is the plain transport's."""
 
-    def __init__(self, plain: asyncio.Transport, context: ssl.SSLContext) -> None:
+    def __init__(self, plain: asyncio.Transport, context: ssl.SSLContext, *, server_side: bool = True) -> None:
         super().__init__()
         self.established = False
         self.peer_is_done = False
         """The peer has sent close_notify; it may wait for ours (RFC 8446 §6.1)."""
         self._plain = plain
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._object = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._object = context.wrap_bio(self._incoming, self._outgoing, server_side=server_side)
 
     @property
     def version(self) -> str:
@@ -34,7 +34,8 @@ class DirectTls(asyncio.Transport):
         return (self._object.cipher() or ("",))[0]
 
     def read(self, octets: bytes) -> bytes:
-        """Decrypt octets from the peer; also continues the handshake. Raises ssl.SSLError."""
+        """Decrypt octets from the peer; also continues the handshake, or, without octets, begins it. Raises
+        ssl.SSLError."""
         self._incoming.write(octets)
         records = []
         try:

@@ -40,6 +40,7 @@ AMOUNTS: Mapping[str, Mapping[str, int]] = {
     "stages": {"messages": 3000},
     "growth": {"messages": 10_000},
     "peers": {"messages": 4000, "postfix_messages": 500},
+    "submission": {"messages": 4000, "postfix_messages": 2000},
 }
 """For the same reason, on the machine of the targets; a slower one, by its yardstick, does less."""
 LEAST = 0.25
@@ -47,7 +48,7 @@ LEAST = 0.25
 ONCE = Repeats(repeats=1, warm_up=0.0)
 QUICK_REPEATS: Mapping[str, Repeats] = {
     **dict.fromkeys(("deliver", "attachments", "multi-recipient", "growth", "skew", "backlog", "attacks"), ONCE),
-    "peers": Repeats(repeats=2, warm_up=0.0),
+    **dict.fromkeys(("peers", "submission"), Repeats(repeats=2, warm_up=0.0)),
 }
 """Scenarios with fewer repeats in a quick run, without warm-up: they take long, have no target, or warm up
 themselves."""

@@ -35,6 +35,7 @@ from benchmarks.scenarios import (
     sink_alone,
     skew,
     stages,
+    submission,
     templates,
     tracking,
     webhooks,
@@ -69,6 +70,7 @@ SCENARIOS: Mapping[str, tuple[type[Struct], Make]] = {
     "growth": (growth.GrowthOptions, growth.Growth),
     "backlog": (backlog.BacklogOptions, backlog.Backlog),
     "peers": (peers.Options, peers.Peers),
+    "submission": (submission.Options, submission.Submission),
     "attacks": (attacks.Options, attacks.Attacks),
 }
 

@@ -1,4 +1,4 @@
-"""A separate Postfix with an OpenDKIM that signs for it: from Debian's packages, over a scratch directory.
+"""A separate Postfix, with an OpenDKIM that signs for it if asked: from Debian's packages, over a scratch directory.
 
 It owns both until they end: ``stop`` leaves nothing running in any case. It never touches the system's own Postfix: not
 its configuration, its queue or its services. It needs root, since Postfix's processes change to other users.
@@ -21,8 +21,9 @@ from benchmarks.postfix_files import PostfixPlan, main_cf, master_cf, opendkim_c
 from cluster.dkim_keys import generate_rsa_key
 from cluster.installation import running
 
-PACKAGES = ("postfix", "opendkim")
-"""Debian packages, each with a program of the same name."""
+SIGNING = ("postfix", "opendkim")
+"""Debian packages, each with a program of the same name, for a plan that signs."""
+ALONE = ("postfix",)
 WHERE = os.pathsep.join((os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"))
 """An ordinary user's path lacks the last ones."""
 START_S = 30.0
@@ -44,9 +45,9 @@ def program(name: str) -> str | None:
     return shutil.which(name, path=WHERE)
 
 
-def lacking(find: Find = program, user_id: int | None = None) -> str | None:
-    """What prevents Postfix and OpenDKIM from running here, with the remedy; None when nothing does."""
-    absent = [package for package in PACKAGES if find(package) is None]
+def lacking(packages: Sequence[str] = SIGNING, find: Find = program, user_id: int | None = None) -> str | None:
+    """What prevents Postfix, and OpenDKIM with it, from running here, with the remedy; None when nothing does."""
+    absent = [package for package in packages if find(package) is None]
     if absent:
         are = "is" if len(absent) == 1 else "are"
         how = f"apt-get install --no-install-recommends {' '.join(absent)}"
@@ -57,7 +58,7 @@ def lacking(find: Find = program, user_id: int | None = None) -> str | None:
 
 
 class Postfix:
-    """One Postfix with its OpenDKIM. ``plan.directory`` is created here; the caller removes it."""
+    """One Postfix, with its OpenDKIM if the plan signs. ``plan.directory`` is created here; the caller removes it."""
 
     def __init__(self, plan: PostfixPlan) -> None:
         self.plan = plan
@@ -71,7 +72,8 @@ class Postfix:
         """Return when it accepts mail. Raises PostfixDidNotStart, and then leaves nothing running."""
         try:
             self._lay_out()
-            self._start_filter()
+            if self.plan.signs:
+                self._start_filter()
             self._run("start")
             self._wait_until(self._listens, "Postfix does not listen")
         except BaseException:
@@ -94,6 +96,10 @@ class Postfix:
         while not (empty := self._is_empty()) and time.monotonic() < deadline:
             time.sleep(POLL_S)
         return empty
+
+    def held(self) -> int:
+        """Messages in the hold queue."""
+        return sum(len(files) for _, _, files in os.walk(self.plan.queue_dir / "hold"))
 
     def parts(self) -> dict[str, list[int]]:
         """The processes of both by the name of their program."""
@@ -118,20 +124,23 @@ class Postfix:
 
     def _lay_out(self) -> None:
         plan = self.plan
-        postfix, signer = pwd.getpwnam("postfix"), pwd.getpwnam("opendkim")
+        postfix = pwd.getpwnam("postfix")
         for path, user, group, mode in (
             (plan.directory, 0, 0, 0o755),
             (plan.config_dir, 0, 0, 0o755),
             (plan.queue_dir, 0, 0, 0o755),
             (plan.data_dir, postfix.pw_uid, postfix.pw_gid, 0o700),
             (plan.log.parent, postfix.pw_uid, postfix.pw_gid, 0o755),
-            (plan.filter_dir, signer.pw_uid, postfix.pw_gid, 0o750),
         ):
-            path.mkdir()
-            os.chown(path, user, group)
-            path.chmod(mode)
+            _make(path, user, group, mode)
         (plan.config_dir / "main.cf").write_text(main_cf(plan))
         (plan.config_dir / "master.cf").write_text(master_cf(plan))
+        if plan.signs:
+            self._lay_out_filter(postfix)
+
+    def _lay_out_filter(self, postfix: pwd.struct_passwd) -> None:
+        plan, signer = self.plan, pwd.getpwnam("opendkim")
+        _make(plan.filter_dir, signer.pw_uid, postfix.pw_gid, 0o750)
         plan.filter_conf.write_text(opendkim_conf(plan, f"opendkim:{grp.getgrgid(postfix.pw_gid).gr_name}"))
         plan.key.touch(0o600)
         plan.key.write_bytes(generate_rsa_key()[0])
@@ -206,3 +215,9 @@ class Postfix:
             return [master, *master.children(recursive=True)] if ours else []
         except (OSError, ValueError, psutil.Error):
             return []
+
+
+def _make(path: Path, user: int, group: int, mode: int) -> None:
+    path.mkdir()
+    os.chown(path, user, group)
+    path.chmod(mode)

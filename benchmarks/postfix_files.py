@@ -1,4 +1,4 @@
-"""The configuration of Postfix and OpenDKIM for a comparison with postray. Pure: the files as text.
+"""The configuration of Postfix and OpenDKIM for a comparison with postray, and as its client. Pure: the files as text.
 
 Postfix is configured as its own documentation advises for much mail to one destination (TUNING_README, TLS_README,
 CONNECTION_CACHE_README), not with its defaults: a comparison with defaults would prove nothing. Features that only
@@ -16,18 +16,16 @@ SELECTOR = "bench"
 
 
 class PostfixPlan(Struct, frozen=True, kw_only=True):
-    """The places of all files, and the concurrency."""
+    """The places of all files, and what it does with mail."""
 
     directory: Path
     """Used by this Postfix only."""
     port: int
     """The port on loopback where it accepts mail."""
-    sink: str
-    """The host:port that gets all mail."""
-    connections: int
-    """Concurrent connections to the sink."""
-    clients: int
-    """Concurrent clients that submit mail."""
+    work: Mapping[str, str]
+    """What it does with mail, as parameters of main.cf: ``relaying``, ``holding``."""
+    signs: bool = False
+    """Whether OpenDKIM signs all mail."""
 
     @property
     def config_dir(self) -> Path:
@@ -64,7 +62,7 @@ class PostfixPlan(Struct, frozen=True, kw_only=True):
 
 def main_cf(plan: PostfixPlan) -> str:
     """The text of main.cf."""
-    return _lines({**_places(plan), **_intake(plan), **_delivery(plan)}, " = ")
+    return _lines({**_places(plan), **_INTAKE, **(_signing(plan) if plan.signs else {}), **plan.work}, " = ")
 
 
 def _places(plan: PostfixPlan) -> Mapping[str, str]:
@@ -85,36 +83,42 @@ def _places(plan: PostfixPlan) -> Mapping[str, str]:
     }
 
 
-def _intake(plan: PostfixPlan) -> Mapping[str, str]:
+_INTAKE = {
+    "mynetworks": "127.0.0.0/8",
+    "smtpd_relay_restrictions": "permit_mynetworks, reject",
+    "smtpd_recipient_restrictions": "",
+    "smtpd_peername_lookup": "no",
+    "local_header_rewrite_clients": "",
+    # Without both limits the clients are not counted at all, which saves a call per connection.
+    "smtpd_client_connection_count_limit": "0",
+    "smtpd_client_connection_rate_limit": "0",
+    # TUNING_README: when mail arrives faster than it is delivered, intake is delayed by this. Not here.
+    "in_flow_delay": "0s",
+    # The number of services before a process is replaced: none ends during a measurement, so that the CPU of each
+    # can be read to the end.
+    "max_use": "1000000",
+}
+
+
+def _signing(plan: PostfixPlan) -> Mapping[str, str]:
     return {
-        "mynetworks": "127.0.0.0/8",
-        "smtpd_relay_restrictions": "permit_mynetworks, reject",
-        "smtpd_recipient_restrictions": "",
-        "smtpd_peername_lookup": "no",
-        "local_header_rewrite_clients": "",
-        # Without both limits the clients are not counted at all, which saves a call per connection.
-        "smtpd_client_connection_count_limit": "0",
-        "smtpd_client_connection_rate_limit": "0",
-        # A message that could not be signed must not be sent unsigned.
         "smtpd_milters": f"unix:{plan.socket}",
-        "milter_default_action": "tempfail",
         "milter_protocol": "6",
-        # TUNING_README: when mail arrives faster than it is delivered, intake is delayed by this. Not here.
-        "in_flow_delay": "0s",
+        # A message that could not be signed must not be sent unsigned.
+        "milter_default_action": "tempfail",
     }
 
 
-def _delivery(plan: PostfixPlan) -> Mapping[str, str]:
-    limit = str(plan.connections)
+def relaying(to: str, *, connections: int, clients: int) -> Mapping[str, str]:
+    """All mail goes to the host:port ``to``, over that many connections, while ``clients`` submit."""
+    host, _, port = to.rpartition(":")
+    limit = str(connections)
     return {
-        "relayhost": f"[{plan.sink.rpartition(':')[0]}]:{plan.sink.rpartition(':')[2]}",
+        "relayhost": f"[{host}]:{port}",
         "smtp_dns_support_level": "disabled",
         "default_destination_concurrency_limit": limit,
         "initial_destination_concurrency": limit,
-        "default_process_limit": str(2 * max(plan.connections, plan.clients) + 50),
-        # The number of services before a process is replaced: none ends during a measurement, so that the CPU of each
-        # can be read to the end.
-        "max_use": "1000000",
+        "default_process_limit": _processes(connections, clients),
         "qmgr_message_active_limit": "100000",
         "qmgr_message_recipient_limit": "100000",
         # TLS_README: connections are reused over TLS, through tlsproxy(8).
@@ -126,6 +130,21 @@ def _delivery(plan: PostfixPlan) -> Mapping[str, str]:
         "minimal_backoff_time": "5s",
         "maximal_backoff_time": "10s",
     }
+
+
+def holding(certificate: Path, clients: int) -> Mapping[str, str]:
+    """All mail is taken over TLS from that many clients, and held: nothing is delivered. ``certificate``: a PEM file
+    with its key."""
+    return {
+        "smtpd_recipient_restrictions": "static:HOLD",
+        "smtpd_tls_security_level": "encrypt",
+        "smtpd_tls_chain_files": str(certificate),
+        "default_process_limit": _processes(0, clients),
+    }
+
+
+def _processes(connections: int, clients: int) -> str:
+    return str(2 * max(connections, clients) + 50)
 
 
 _UNIX_SERVICES = (

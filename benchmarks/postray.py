@@ -26,7 +26,7 @@ STOP_S = 60.0
 STOP_WAIT_S = 10.0
 """How long it may wait for hosts' replies."""
 POLL_S = 0.05
-PORTS = ("POSTRAY_HTTP_BIND", "POSTRAY_CAPTURE_SMTP_BIND", "POSTRAY_CAPTURE_HTTP_BIND")
+PORTS = ("POSTRAY_HTTP_BIND", "POSTRAY_CAPTURE_SMTP_BIND", "POSTRAY_CAPTURE_HTTP_BIND", "POSTRAY_SUBMISSION_BIND")
 READY = "Ctrl-C stops it."
 """The last line that it prints when it is ready."""
 
@@ -64,6 +64,11 @@ class PostrayProcess:
     @property
     def url(self) -> str:
         return f"http://{self._environ['POSTRAY_HTTP_BIND']}"
+
+    @property
+    def submission(self) -> str:
+        """host:port where it takes mail by SMTP."""
+        return self._environ["POSTRAY_SUBMISSION_BIND"]
 
     @property
     def key(self) -> str:

@@ -1,14 +1,17 @@
-"""Mail submitted to an SMTP server on loopback, as cheaply as possible: the load of the ``peers`` scenario.
+"""Mail submitted to an SMTP server on loopback, as cheaply as possible: the load of ``peers`` and ``submission``.
 
-It owns the letters, composed before the measurement, and connections that never pause: MAIL, RCPT and BDAT with the
-message are sent in one flight (RFC 2920, RFC 3030), the next when the last is answered. Every message is a separate
-transaction, as each is written for one reader. Any refusal ends the run.
+It owns the letters, composed before the measurement, and connections that never pause: each takes the next letter when
+the last is answered. Every message is a separate transaction, as each is written for one reader. Any refusal ends the
+run.
 """
 
 import asyncio
+import ssl
 import time
+from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import cast
 
 import msgspec
@@ -19,15 +22,33 @@ from actors.compose.skeleton import Skeleton
 from api.send.conversion import new_request
 from api.send.request import MailSend
 from api.send.validation import check
+from benchmarks.direct_tls import DirectTls
 from benchmarks.load import NotAccepted
 from cluster.journal.records import NewMessage, decode_content, decode_personalization
 from cluster.settings import host_port
 
-HELO = b"EHLO load.example.com\r\n"
 ANSWER_S = 30.0
 """After this time without an answer, the server counts as dead."""
 
 _decode_mail = msgspec.json.Decoder(MailSend).decode
+
+
+class Way(StrEnum):
+    """How a client sends a message."""
+
+    CHUNKING = "CHUNKING"
+    """MAIL, RCPT and BDAT with the message in one flight (RFC 2920, RFC 3030)."""
+    PIPELINING = "PIPELINING"
+    """MAIL, RCPT and DATA in one flight, then the message (RFC 2920 §3.1): as Postfix and most clients do."""
+    ONE_BY_ONE = "one by one"
+    """Each command when the last is answered."""
+
+
+class Flight(Struct, frozen=True):
+    """What is sent at once, and the number of replies to it."""
+
+    octets: bytes
+    replies: int = 1
 
 
 class SubmissionMessage(Struct, frozen=True):
@@ -35,48 +56,97 @@ class SubmissionMessage(Struct, frozen=True):
 
     message_id: str
     """The local part of Message-ID, by which the sink counts."""
-    transaction: bytes
-    replies: int
-    """The number of replies to the transaction."""
+    flights: tuple[Flight, ...]
 
 
-def letters(body: bytes) -> list[SubmissionMessage]:
-    """The messages that postray makes of a request, unsigned. ``body``: the request's JSON."""
+class Credentials(Struct, frozen=True):
+    """What a connection begins with: STARTTLS, and AUTH where there is a password."""
+
+    tls: ssl.SSLContext
+    password: str = ""
+
+
+def unverified() -> ssl.SSLContext:
+    """TLS to a server with a self-signed certificate."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+class Submitted(Struct, frozen=True):
+    """The messages that were answered with 250, and how long each took, in seconds."""
+
+    message_ids: list[str]
+    took_s: list[float]
+
+
+def letters(body: bytes, way: Way = Way.CHUNKING, header: bytes = b"") -> list[SubmissionMessage]:
+    """The messages that postray makes of a request, unsigned. ``body``: the request's JSON. ``header``: further lines
+    of their headers."""
     mail, now = _decode_mail(body), datetime.now(UTC)
     files = check(mail).files
     request = new_request(mail, files, tenant_id="", sandbox=False, now=now, lifetime=timedelta(days=1))
     skeleton = compile_content(decode_content(request.content), request.attachments)
-    return [_letter(message, skeleton, now) for message in request.messages]
+    return [_letter(message, skeleton, now, way, header) for message in request.messages]
 
 
-def _letter(message: NewMessage, skeleton: Skeleton, now: datetime) -> SubmissionMessage:
+def _letter(message: NewMessage, skeleton: Skeleton, now: datetime, way: Way, more: bytes) -> SubmissionMessage:
     message_id = f"<{message.id}@{message.from_email.rpartition('@')[2]}>"
     composed = skeleton.compose(decode_personalization(message.personalization), message_id=message_id, date=now)
     header = b"".join(b"%b: %b\r\n" % field for field in composed.header_fields)
-    data = header + b"\r\n" + composed.body
-    commands = [
-        f"MAIL FROM:<{message.from_email}>",
-        *(f"RCPT TO:<{recipient.email}>" for recipient in message.recipients),
-        f"BDAT {len(data)} LAST",
-    ]
-    return SubmissionMessage(
-        message.id, "".join(f"{command}\r\n" for command in commands).encode("ascii") + data, len(commands)
-    )
+    envelope = [b"MAIL FROM:<%b>\r\n" % message.from_email.encode("ascii")]
+    envelope += [b"RCPT TO:<%b>\r\n" % recipient.email.encode("ascii") for recipient in message.recipients]
+    return SubmissionMessage(message.id, _flights(envelope, more + header + b"\r\n" + composed.body, way))
+
+
+def _flights(envelope: Sequence[bytes], data: bytes, way: Way) -> tuple[Flight, ...]:
+    if way is Way.CHUNKING:
+        return (Flight(b"".join([*envelope, b"BDAT %d LAST\r\n" % len(data), data]), len(envelope) + 1),)
+    commands = [*envelope, b"DATA\r\n"]
+    stuffed = Flight(data.replace(b"\r\n.", b"\r\n..").removesuffix(b"\r\n") + b"\r\n.\r\n")  # RFC 5321 §4.5.2
+    if way is Way.PIPELINING:
+        return (Flight(b"".join(commands), len(commands)), stuffed)
+    return (*map(Flight, commands), stuffed)
+
+
+_HELLO = Flight(b"EHLO load.example.com\r\n")
+_STARTTLS = Flight(b"STARTTLS\r\n")
 
 
 class _Connection(asyncio.Protocol):
     """One connection, which takes the next letter when the last is answered."""
 
-    def __init__(self, left: Iterator[SubmissionMessage], accepted: list[str]) -> None:
+    _transport: asyncio.Transport
+
+    def __init__(self, left: Iterator[SubmissionMessage], submitted: Submitted, login: Credentials | None) -> None:
         self._left = left
-        self._accepted = accepted
-        self._letter: SubmissionMessage | None = None
-        self._greeted = False
+        self._submitted = submitted
+        self._login = login
+        self._dialogue = self._talk()
+        self._tls: DirectTls | None = None
         self._input = b""
         self._awaited = 1
         """The number of replies; the first one is the greeting."""
         self.heard_at = time.monotonic()
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def _talk(self) -> Iterator[Flight]:
+        """All that is sent, each flight when the one before is answered."""
+        yield _HELLO
+        if self._login is not None:
+            yield _STARTTLS
+            self._transport = self._tls = DirectTls(self._transport, self._login.tls, server_side=False)
+            self._tls.read(b"")  # begins the handshake
+            yield Flight(b"", 0)
+            yield _HELLO
+            if self._login.password:
+                plain = b"\0apikey\0" + self._login.password.encode()
+                yield Flight(b"AUTH PLAIN " + b64encode(plain) + b"\r\n")
+        for letter in self._left:
+            began = time.perf_counter()
+            yield from letter.flights
+            self._submitted.took_s.append(time.perf_counter() - began)
+            self._submitted.message_ids.append(letter.message_id)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -86,26 +156,26 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.heard_at = time.monotonic()
+        if self._tls is not None:
+            shaking = not self._tls.established
+            data = self._tls.read(data)
+            if shaking and self._tls.established:
+                self._go_on()
         *lines, self._input = (self._input + data).split(b"\r\n")
         for line in lines:
-            if line[:1] != b"2":
+            if line[:1] not in (b"2", b"3"):
                 self._fail(line.decode("ascii", "replace"))
                 return
             self._awaited -= line[3:4] != b"-"  # otherwise the reply continues
-        if self._awaited == 0:
+        if lines and self._awaited == 0:
             self._go_on()
 
     def _go_on(self) -> None:
-        if not self._greeted:
-            self._greeted, self._awaited = True, 1
-            self._transport.write(HELO)
-            return
-        if self._letter is not None:
-            self._accepted.append(self._letter.message_id)
-        self._letter = next(self._left, None)
-        if self._letter is not None:
-            self._awaited = self._letter.replies
-            self._transport.write(self._letter.transaction)
+        flight = next(self._dialogue, None)
+        if flight is not None:
+            self._awaited = flight.replies
+            if flight.octets:
+                self._transport.write(flight.octets)
         elif not self.ended.done():
             self.ended.set_result(None)
 
@@ -118,25 +188,27 @@ class _Connection(asyncio.Protocol):
         self._transport.abort()
 
 
-async def submit(address: str, mail: Iterable[SubmissionMessage], clients: int) -> list[str]:
-    """Submit the mail as fast as it is accepted; returns the ids answered with 250. Raises Refused."""
+async def submit(
+    address: str, mail: Iterable[SubmissionMessage], clients: int, login: Credentials | None = None
+) -> Submitted:
+    """Submit the mail as fast as it is accepted. Raises NotAccepted."""
     host, port = host_port(address)
-    left, accepted = iter(mail), list[str]()
+    left, submitted = iter(mail), Submitted([], [])
     loop = asyncio.get_running_loop()
     connections: list[_Connection] = []
     try:
         for _ in range(clients):
-            _, connection = await loop.create_connection(lambda: _Connection(left, accepted), host, port)
+            _, connection = await loop.create_connection(lambda: _Connection(left, submitted, login), host, port)
             connections.append(connection)
         await _all_ended(connections)
     finally:
         for connection in connections:
             connection.close()
-    return accepted
+    return submitted
 
 
 async def _all_ended(connections: Sequence[_Connection]) -> None:
-    """Raises Refused, also when no connection has received anything for ``ANSWER_S``."""
+    """Raises NotAccepted, also when no connection has received anything for ``ANSWER_S``."""
     busy = {connection.ended for connection in connections}
     while busy:
         done, busy = await asyncio.wait(busy, timeout=ANSWER_S / 4, return_when=asyncio.FIRST_EXCEPTION)

@@ -21,7 +21,7 @@ from benchmarks.blocking import to_its_end
 from benchmarks.mail import Mail
 from benchmarks.phases import Tell
 from benchmarks.postfix import Postfix, lacking
-from benchmarks.postfix_files import PostfixPlan
+from benchmarks.postfix_files import PostfixPlan, relaying
 from benchmarks.records import Better, Repeat, Sample, Usage
 from benchmarks.runner import Measure, Missing
 from benchmarks.scenarios import blast
@@ -113,9 +113,12 @@ class Peers:
         plan = PostfixPlan(
             directory=self._world.directory / "postfix",
             port=port.number,
-            sink=await to_its_end(self._world.sink.start),
-            connections=self.settings.connections,
-            clients=self.settings.postfix_clients,
+            work=relaying(
+                await to_its_end(self._world.sink.start),
+                connections=self.settings.connections,
+                clients=self.settings.postfix_clients,
+            ),
+            signs=True,
         )
         self._postfix = Postfix(plan)
         await to_its_end(self._postfix.start)
@@ -176,7 +179,7 @@ class Peers:
         await watch.start()
         world.forget()
         began = time.time()
-        accepted = await submit(postfix.address, ready, self.settings.postfix_clients)
+        accepted = (await submit(postfix.address, ready, self.settings.postfix_clients)).message_ids
         shot = Shot(began=began, accepted_at=time.time(), promised=tuple(accepted), recipients=1)
         sent = len(accepted)
         await world.all_arrived(sent, lambda n: tell(f"B: {sent} accepted, {n} at the sink", (1 + n / sent) / 2))

@@ -17,9 +17,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from rich.console import Console
 
 from benchmarks.mail import Mail, Shape
-from benchmarks.postfix import Postfix, PostfixDidNotStart, lacking
-from benchmarks.postfix_files import PostfixPlan
+from benchmarks.postfix import ALONE, Postfix, PostfixDidNotStart, lacking
+from benchmarks.postfix_files import PostfixPlan, relaying
 from benchmarks.runner import Repeats, run
+from benchmarks.scenarios import submission
 from benchmarks.scenarios.peers import RATIO, Options, Peers
 from benchmarks.submission import letters, submit
 from cluster.dkim_keys import load_private_key, record_text
@@ -28,8 +29,8 @@ from cluster.smtpd.certificate import server_context
 from cluster.smtpd.envelope import ReceivedMessage
 from cluster.smtpd.server import SmtpServer
 
-REASON = lacking()
-pytestmark = pytest.mark.skipif(REASON is not None, reason=f"{REASON}")
+REASON, REASON_ALONE = lacking(), lacking(ALONE)
+signing = pytest.mark.skipif(REASON is not None, reason=f"{REASON}")
 ARRIVED_S = 30.0
 
 
@@ -43,7 +44,9 @@ def directory() -> Iterator[Path]:
 
 
 def planned(directory: Path, port: int, sink: str) -> PostfixPlan:
-    return PostfixPlan(directory=directory / "postfix", port=port, sink=sink, connections=5, clients=2)
+    return PostfixPlan(
+        directory=directory / "postfix", port=port, work=relaying(sink, connections=5, clients=2), signs=True
+    )
 
 
 def processes_in(directory: Path) -> list[str]:
@@ -61,6 +64,7 @@ def public_value(plan: PostfixPlan) -> str:
     return base64.b64encode(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).decode("ascii")
 
 
+@signing
 async def test_mail_arrives_signed_over_tls_and_nothing_is_left(directory: Path) -> None:
     arrived: asyncio.Queue[ReceivedMessage] = asyncio.Queue()
     server = SmtpServer(arrived.put_nowait, tls=server_context("127.0.0.1", directory / "tls"))
@@ -71,7 +75,7 @@ async def test_mail_arrives_signed_over_tls_and_nothing_is_left(directory: Path)
     mail = letters(Mail(Shape()).body(range(1, 21)))
     try:
         await asyncio.to_thread(postfix.start)
-        accepted = await submit(postfix.address, mail, clients=2)
+        accepted = (await submit(postfix.address, mail, clients=2)).message_ids
         async with asyncio.timeout(ARRIVED_S):
             envelopes = [await arrived.get() for _ in mail]
         # Some of its processes are there only when there was something to do.
@@ -89,6 +93,7 @@ async def test_mail_arrives_signed_over_tls_and_nothing_is_left(directory: Path)
     assert processes_in(directory) == []
 
 
+@signing
 def test_one_that_cannot_start_says_why_and_leaves_nothing(directory: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -99,7 +104,8 @@ def test_one_that_cannot_start_says_why_and_leaves_nothing(directory: Path) -> N
     assert processes_in(directory) == []
 
 
-async def test_the_scenario_short() -> None:
+@signing
+async def test_peers_short() -> None:
     options = Options(messages=100, per_request=50, postfix_messages=50, postfix_clients=4, connections=4, actors=1)
     record = await run(Peers(options), Repeats(repeats=1, warm_up=0.0), Console(file=StringIO()))
     assert record.broken == ()
@@ -107,3 +113,14 @@ async def test_the_scenario_short() -> None:
     (repeat,) = record.repeats
     assert repeat.promised == repeat.counted == 100 + 50 + (50 + 10)
     assert {"opendkim", "postfix smtp", "delivery-0-0", "sink", "sink (Postfix's turn)"} <= set(repeat.usage)
+
+
+@pytest.mark.skipif(REASON_ALONE is not None, reason=f"{REASON_ALONE}")
+async def test_submission_short() -> None:
+    options = submission.Options(messages=100, postfix_messages=60, clients=5)
+    record = await run(submission.Submission(options), Repeats(repeats=1, warm_up=0.0), Console(file=StringIO()))
+    assert record.broken == ()
+    assert submission.RATIO in {figure.name for figure in record.figures}
+    (repeat,) = record.repeats
+    assert repeat.promised == repeat.counted == (20 + 100 + 50) + (12 + 60 + 30)
+    assert {"api-0-0", "postfix smtpd", "postfix cleanup", "harness (Postfix's turn)"} <= set(repeat.usage)

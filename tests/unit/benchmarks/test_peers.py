@@ -79,9 +79,10 @@ def test_the_target_belongs_to_the_mail_and_the_connections_as_they_are_by_defau
 def test_letters_are_the_messages_of_the_request() -> None:
     shape = Shape()
     one, other = letters(Mail(shape).body([7, 8]))
-    commands, _, rest = one.transaction.partition(b" LAST\r\n")
+    (flight,) = one.flights
+    commands, _, rest = flight.octets.partition(b" LAST\r\n")
     envelope = b"MAIL FROM:<bench@mail.example.com>\r\nRCPT TO:<reader7-0@example.org>\r\nBDAT %d" % len(rest)
-    assert (commands, one.replies) == (envelope, 3)
+    assert (commands, flight.replies) == (envelope, 3)
     message = message_from_bytes(rest, policy=policy.default)
     assert message["Message-ID"] == f"<{one.message_id}@mail.example.com>"
     assert message["DKIM-Signature"] is None

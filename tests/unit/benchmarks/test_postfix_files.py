@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 
 from benchmarks.postfix import lacking
-from benchmarks.postfix_files import PostfixPlan, main_cf, master_cf, opendkim_conf
+from benchmarks.postfix_files import PostfixPlan, holding, main_cf, master_cf, opendkim_conf, relaying
 
 DIRECTORY = Path("/scratch/postfix")
-PLAN = PostfixPlan(directory=DIRECTORY, port=2525, sink="127.0.0.1:5000", connections=40, clients=20)
+PLAN = PostfixPlan(
+    directory=DIRECTORY, port=2525, work=relaying("127.0.0.1:5000", connections=40, clients=20), signs=True
+)
 SERVICES = [line.split() for line in master_cf(PLAN).splitlines()]
 
 
@@ -62,13 +64,23 @@ def test_every_message_is_signed_with_2048_bits_or_not_taken() -> None:
     assert FILTER["Domain"] == "mail.example.com"
 
 
+def test_one_that_holds_all_mail_delivers_none_and_asks_for_tls() -> None:
+    work = holding(DIRECTORY / "tls.pem", clients=20)
+    found = told(main_cf(PostfixPlan(directory=DIRECTORY, port=2525, work=work)), " = ")
+    assert found["smtpd_recipient_restrictions"] == "static:HOLD"
+    assert found["smtpd_tls_security_level"] == "encrypt"
+    assert found["smtpd_tls_chain_files"] == "/scratch/postfix/tls.pem"
+    assert int(found["default_process_limit"]) >= 2 * 20
+    assert "relayhost" not in found and "smtpd_milters" not in found
+
+
 def test_no_service_is_chrooted() -> None:
     assert all(len(service) == 8 and service[4] == "n" for service in SERVICES)
     assert len({(service[0], service[1]) for service in SERVICES}) == len(SERVICES)
 
 
 def test_nothing_is_lacking_where_all_is_installed() -> None:
-    assert lacking(lambda name: f"/usr/sbin/{name}", user_id=0) is None
+    assert lacking(find=lambda name: f"/usr/sbin/{name}", user_id=0) is None
 
 
 @pytest.mark.parametrize(
@@ -83,10 +95,10 @@ def test_nothing_is_lacking_where_all_is_installed() -> None:
     ],
 )
 def test_what_is_not_installed_is_named(absent: tuple[str, ...], told: str) -> None:
-    reason = lacking(lambda name: None if name in absent else f"/usr/sbin/{name}", user_id=0)
+    reason = lacking(find=lambda name: None if name in absent else f"/usr/sbin/{name}", user_id=0)
     assert reason is not None
     assert reason.startswith(told)
 
 
 def test_an_ordinary_user_cannot_start_it() -> None:
-    assert "root" in (lacking(lambda name: name, user_id=1000) or "")
+    assert "root" in (lacking(find=lambda name: name, user_id=1000) or "")
