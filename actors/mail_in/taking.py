@@ -9,7 +9,7 @@ from hashlib import sha256
 from actors.mail_in.deciding import Decision, decide
 from actors.mail_in.forwarding import Forwarding
 from cluster.journal.journal import Journal, Unavailable
-from cluster.journal.mail_in import ArrivedMail, Effect, ReportedMessage
+from cluster.journal.mail_in import ArrivedMail, Effect, NotFinished, ReportedMessage
 from cluster.journal.unsubscribing import Action, By
 from cluster.mail_in.reading import read_report
 from cluster.mail_in.report import Kind, Report
@@ -28,6 +28,7 @@ MOST_ORIGINAL_BYTES = 64 * 1024
 LONGEST_WHY = 4000
 UNSUBSCRIBE = "unsubscribe"
 _AWAY = ServerReply(451, "4.3.0 the mail cannot be stored now")
+_NOT_FINISHED = ServerReply(451, "4.3.0 the message that this reports on is still being delivered; try again")
 _READING = 4
 """Mails that are parsed at the same time, in threads."""
 
@@ -69,6 +70,8 @@ class Taking:
         except Unavailable as error:
             log.warning("mail not taken reason=%r", error.reason)
             return _AWAY
+        except NotFinished:
+            return _NOT_FINISHED
         return None
 
     async def _take(self, mail: ReceivedMessage, mailbox: str) -> None:

@@ -18,13 +18,17 @@ from cluster.journal.ending import tally
 from cluster.journal.event_log import append
 from cluster.journal.records import Outcome
 from cluster.journal.suppressions import NewSuppression, suppress
-from cluster.policy.lifecycle import Status, Transition, after, can, fold
+from cluster.policy.lifecycle import UNFINISHED, Status, Transition, after, can, fold
 from cluster.policy.replies.bounce_class import BounceType
 from cluster.suppression.lists import SuppressionList
 from cluster.tenancy import settings
 from cluster.tenancy.settings import TenantSettings
 
 _LAST_ID = 2**63 - 1
+
+
+class NotFinished(Exception):
+    """A report of a failure came before its delivery has an outcome: the host's answer was lost, or is not on disk."""
 
 
 class ReportedMessage(Struct, frozen=True, kw_only=True):
@@ -139,7 +143,7 @@ class MailIn(JournalPart):
         self, mail: ArrivedMail, message: ReportedMessage | None = None, effects: Sequence[Effect] = (), told: str = ""
     ) -> str | None:
         """Keep a mail, and do what follows from it; returns what changed, "" for nothing, None when the same mail came
-        before. ``told``: what has changed already."""
+        before. ``told``: what has changed already. Raises NotFinished, and then nothing is kept."""
         async with self._database.transaction() as connection:
             kept = await rows(
                 connection,
@@ -254,13 +258,18 @@ class MailIn(JournalPart):
     async def _return(
         self, connection: AsyncConnection[Row], message: ReportedMessage, failure: Failure, at: datetime
     ) -> int | None:
-        """Bounce one recipient who counted as having the message; returns the attempts, None when there is none."""
+        """Bounce one recipient who counted as having the message; returns the attempts, None when there is none. Raises
+        NotFinished."""
         key = {"tenant_id": message.tenant_id, "message_id": message.id}
         found = await rows(
             connection, "return_one_of_many", recipient_no=failure.recipient_no, reason=failure.reason, **key
         )
         if found:
             return int(found[0][0])
+        # Before the outcome: a delivery that ends meanwhile leaves its outcome in the same transaction.
+        state = await rows(connection, "state_of_delivery", recipient_no=failure.recipient_no, **key)
+        if state and Status(state[0][0]) in UNFINISHED:
+            raise NotFinished
         outcome = await rows(connection, "lock_outcome", **key)
         if not outcome:
             return None

@@ -26,6 +26,11 @@ WHERE message_id = %(message_id)s AND recipient_no = %(recipient_no)s AND tenant
     AND status IN ('delivered', 'sent')
 RETURNING attempts
 
+-- name: state_of_delivery
+-- Of one recipient of an unfinished message.
+SELECT status::text FROM deliveries
+WHERE message_id = %(message_id)s AND recipient_no = %(recipient_no)s AND tenant_id = %(tenant_id)s
+
 -- name: lock_outcome
 SELECT status::text, recipients::text[], retry_count FROM outcomes
 WHERE tenant_id = %(tenant_id)s AND message_id = %(message_id)s FOR UPDATE

@@ -172,6 +172,40 @@ async def test_what_is_not_understood_is_kept_with_why(journal: Journal, tmp_pat
         assert b"How are you?" in (await journal.mail_in.originals([kept.id]))[kept.id]
 
 
+async def test_a_report_before_the_outcome_comes_again(journal: Journal, tmp_path: Path) -> None:
+    """The host has taken the message, and its answer was lost or is not on disk yet."""
+    tenant = await a_tenant(journal)
+    message = a_message("ada@example.com")
+    await journal.intake.accept([a_request(tenant, message)])
+    (claimed,) = waiting(tenant, message)
+    await journal.queue.claim([claimed], owner=1, lease_s=60)
+    async with a_world(journal, tmp_path) as world:
+        with pytest.raises(aiosmtplib.SMTPDataError) as refused:
+            await world.send(world.address(message.id), a_report("ada@example.com"))
+        assert refused.value.code == 451 and "still being delivered" in refused.value.message
+        assert await journal.mail_in.page(10) == []
+        await journal.queue.commit([an_outcome(claimed, Status.DELIVERED)], owner=1)
+        await world.send(world.address(message.id), a_report("ada@example.com"))
+        assert await status(journal, tenant, message) is Status.BOUNCED
+        assert (await only(world)).effect == "ada@example.com bounced"
+
+
+async def test_a_report_on_one_of_several_waits_for_that_one(journal: Journal, tmp_path: Path) -> None:
+    tenant = await a_tenant(journal)
+    message = a_message("a@example.com", "b@example.com")
+    await journal.intake.accept([a_request(tenant, message)])
+    first, second = waiting(tenant, message)
+    await journal.queue.claim([first, second], owner=1, lease_s=60)
+    await journal.queue.commit([an_outcome(first, Status.DELIVERED, sole_recipient=False)], owner=1)
+    async with a_world(journal, tmp_path) as world:
+        await world.send(world.address(message.id, 0), a_report("a@example.com"))
+        with pytest.raises(aiosmtplib.SMTPDataError):
+            await world.send(world.address(message.id, 1), a_report("b@example.com"))
+        await journal.queue.commit([an_outcome(second, Status.DELIVERED, sole_recipient=False)], owner=1)
+        await world.send(world.address(message.id, 1), a_report("b@example.com"))
+        assert await status(journal, tenant, message) is Status.BOUNCED
+
+
 async def test_a_journal_that_is_away_is_a_451(
     journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
