@@ -151,7 +151,7 @@ class World:
 def _is_at_rest(connection: psycopg.Connection, waiting: bool) -> bool:
     row = connection.execute(LEFT).fetchone()
     assert row is not None
-    deliveries, events, _owed = row
+    deliveries, events, *_ = row
     return not events and (waiting or not deliveries)
 
 

@@ -30,7 +30,8 @@ LEFT = """
 SELECT (SELECT count(*) FROM deliveries),
        (SELECT count(*) FROM event_log l JOIN (SELECT tx, id FROM log_cursors ORDER BY tx, id LIMIT 1) c
         ON (l.tx, l.id) > (c.tx, c.id)),
-       (SELECT coalesce(sum(count), 0)::bigint FROM webhook_bundles)
+       (SELECT coalesce(sum(count), 0)::bigint FROM webhook_bundles),
+       (SELECT count(*) FROM report_windows)
 """
 MESSAGES = """
 SELECT m.id, r.categories, m.batch_id, m.personal, o.status::text, extract(epoch FROM o.finished_at)::float8,
@@ -47,6 +48,7 @@ TALLIES = """
 SELECT batch_id, coalesce(status::text, 'accepted'), sum(messages)::bigint FROM batch_tallies GROUP BY batch_id, status
 """
 LISTED = "SELECT address, list = 'group' FROM suppressions WHERE list IN ('unsubscribes', 'group') ORDER BY 1, 2"
+REPORTED = "SELECT address, list::text FROM suppressions WHERE list IN ('bounces', 'spam_reports') ORDER BY 1, 2"
 EVENTS = "SELECT event_id, event, message_id, recipient FROM events_once WHERE message_id <> ''"
 
 
@@ -117,6 +119,12 @@ def read_lists(dsn: str) -> list[tuple[str, bool]]:
     """Who is on a list of those who unsubscribed, and whether from the group or from all mail."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         return [(address, from_group) for address, from_group in connection.execute(LISTED)]
+
+
+def read_reported(dsn: str) -> list[tuple[str, str]]:
+    """Who is on the lists of those who bounced or complained, and the lists' names."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        return [(address, name) for address, name in connection.execute(REPORTED)]
 
 
 def _stored(row: tuple[Any, ...]) -> Stored:

@@ -30,6 +30,7 @@ class FaultKind(StrEnum):
     KILL_RECORDER = "kill-recorder"
     KILL_SUPERVISOR = "kill-supervisor"
     KILL_WEBHOOKS = "kill-webhooks"
+    KILL_MAIL_IN = "kill-mail-in"
     KILL_BACKEND = "kill-backend"
     """SIGKILL of one Postgres backend: the postmaster then ends all others and recovers from the log."""
     KILL_ALL = "kill-all"
@@ -86,6 +87,7 @@ PACES: Mapping[FaultKind, Pace] = {
     FaultKind.KILL_RECORDER: Pace(FaultLane.KILLS, 2),
     FaultKind.KILL_SUPERVISOR: Pace(FaultLane.KILLS, 2),
     FaultKind.KILL_WEBHOOKS: Pace(FaultLane.KILLS, 2),
+    FaultKind.KILL_MAIL_IN: Pace(FaultLane.KILLS, 2),
     FaultKind.KILL_BACKEND: Pace(FaultLane.KILLS, 2),
     FaultKind.STOP_POSTGRES: Pace(FaultLane.OUTAGES, 2, 2, 12),
     FaultKind.FREEZE_POSTGRES: Pace(FaultLane.OUTAGES, 2, 2, 6),

@@ -12,7 +12,7 @@ after it was back.
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from benchmarks.chaos.records import Fetch, FetchKind, Span, Stored, VerdictFacts
+from benchmarks.chaos.records import Fetch, FetchKind, ReportKind, Span, Stored, VerdictFacts
 from benchmarks.sink_log import Receipt
 from cluster.suppression.lists import ALL_SUPPRESSED
 
@@ -52,10 +52,14 @@ def unsubscribed_but_sent(facts: VerdictFacts, receipts: Iterable[Receipt]) -> I
 
 
 def suppressed_unasked(facts: VerdictFacts) -> Iterator[str]:
-    """Messages that were not sent, though none of their recipients had asked for it."""
+    """Messages that were not sent, though their recipients neither had asked for it, nor had complained of a copy whose
+    reply was lost."""
     asked: dict[str, float] = {}
     for done in facts.unsubscribes:
         asked[done.recipient] = min(done.asked_at, asked.get(done.recipient, done.asked_at))
+    for report in facts.reports:
+        if report.kind is ReportKind.COMPLAINT:
+            asked[report.recipient] = min(report.asked_at, asked.get(report.recipient, report.asked_at))
     for message in facts.stored:
         if is_suppressed(message) and message.finished_at is not None:
             for recipient in message.recipients:

@@ -9,9 +9,9 @@ from msgspec.structs import replace
 from benchmarks.chaos.records import StoredEvent
 from benchmarks.hook_log import HookedEvent, Post
 
-BEFORE = {"processed": 0, "deferred": 1}
-"""The order of a delivery's events; all others come after these."""
-ENGAGEMENT = ("open", "click", "unsubscribe", "group_unsubscribe", "group_resubscribe")
+PLACES = {"processed": 0, "deferred": 1, "bounce": 3}
+"""The order of a delivery's events. A host may report a failure of what it took, so a bounce is last; others are 2."""
+ENGAGEMENT = ("open", "click", "unsubscribe", "group_unsubscribe", "group_resubscribe", "spam_report")
 
 
 def missing(posts: Sequence[Post], events: Sequence[StoredEvent]) -> Iterator[str]:
@@ -57,7 +57,7 @@ def contradictions(posts: Sequence[Post], events: Sequence[StoredEvent]) -> Iter
         if len(set(numbers)) < len(numbers):
             yield f"{message_id} to {recipient}: sequence numbers that repeat: {sorted(numbers)}"
         ranks = [
-            BEFORE.get(event.event_type, 2)
+            PLACES.get(event.event_type, 2)
             for event in sorted(some, key=lambda one: one.sequence)
             if event.event_type not in ENGAGEMENT
         ]

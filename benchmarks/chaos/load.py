@@ -1,7 +1,9 @@
-"""The load: a stream of sends and cancels to the API, by a correct client that records every answer.
+"""The load: a stream of sends and cancels to the API, and of messages submitted by SMTP, by a correct client that
+records every answer.
 
 A request that was refused or could not be sent is sent again later, as a new request with a new number. One without an
-answer is not, as it may have been accepted: the journal shows it in the end (``facts.py``).
+answer is not, as it may have been accepted: the journal shows it in the end (``facts.py``). A submitted message without
+an answer is, as mail programs do, also with a new number.
 """
 
 import asyncio
@@ -10,6 +12,7 @@ from random import Random
 
 from benchmarks.chaos import mail
 from benchmarks.chaos.records import Cancel, SentRequest
+from benchmarks.chaos.submitting import Refused, Submitting
 from benchmarks.client import Client, HttpAnswer, NotSent, Unanswered
 
 AT_ONCE = 64
@@ -28,8 +31,9 @@ BATCH_REQUESTS = 8
 class LoadStream:
     """One stream. ``sent`` and ``cancels`` are its records so far."""
 
-    def __init__(self, client: Client, rate: float, random: Random, group_id: int) -> None:
+    def __init__(self, client: Client, submitting: Submitting, rate: float, random: Random, group_id: int) -> None:
         """``rate``: messages a second. ``group_id``: the unsubscribe group of half of the tracked mail."""
+        self._submitting = submitting
         self._group_id = group_id
         self._client = client
         self._rate = rate
@@ -44,7 +48,7 @@ class LoadStream:
 
     @property
     def promised(self) -> int:
-        """Messages accepted with a 202."""
+        """Messages accepted with a 202 or a 250."""
         return sum(len(sent.message_ids) for sent in self.sent)
 
     async def run(self, seconds: float) -> None:
@@ -85,9 +89,11 @@ class LoadStream:
         """Send until it is accepted, or may have been; then possibly cancel some of it."""
         deadline = time.monotonic() + MAX_WAIT_S
         while True:
-            sent, wait_s = await self._attempt(draft)
+            sent, wait_s = await (self._submit(draft) if draft.submitted else self._attempt(draft))
             self.sent.append(sent)
-            if sent.outcome in ("accepted", "unanswered") or time.monotonic() > deadline:
+            if sent.outcome == "accepted" or time.monotonic() > deadline:
+                break
+            if sent.outcome == "unanswered" and not draft.submitted:
                 break
             await asyncio.sleep(wait_s)
         share = 0.0 if draft.poison else CANCELLED_SHARE
@@ -120,6 +126,30 @@ class LoadStream:
         sent.at = time.time()
         sent.took_s = round(time.monotonic() - began, 3)
         return sent, wait_s
+
+    async def _submit(self, draft: mail.RequestDraft) -> tuple[SentRequest, float]:
+        """The same by SMTP."""
+        number, self._numbers = self._numbers, self._numbers + 1
+        batch_id = await self._batch() if draft.batch else None
+        [recipients] = mail.recipients(draft, number)
+        sent = SentRequest(number=number, recipients=[recipients], outcome="not sent", at=0.0, submitted=True)
+        began = time.monotonic()
+        try:
+            message = mail.submission(draft, number, now=time.time(), batch_id=batch_id)
+            sent.message_ids = [await self._submitting.submit(mail.FROM["email"], recipients, message)]
+        except NotSent as error:
+            sent.reason = str(error)
+        except Unanswered as error:
+            sent.outcome, sent.reason = "unanswered", str(error)
+        except Refused as error:
+            sent.outcome, sent.status, sent.reason = "refused", error.code, str(error)
+            if error.code >= 500:
+                self.problems.append(f"submission {number}: {error}")
+        else:
+            sent.outcome, sent.status = "accepted", 250
+        sent.at = time.time()
+        sent.took_s = round(time.monotonic() - began, 3)
+        return sent, CONNECT_WAIT_S if sent.outcome == "not sent" else 1.0
 
     async def _batch(self) -> str | None:
         """A batch to send in, sometimes a new one; None when none can be created now."""

@@ -1,10 +1,13 @@
-"""The content of the load: requests of every shape, drawn from a seed. Pure.
+"""The content of the load: requests and submitted messages of every shape, drawn from a seed. Pure.
 
 An address contains what the sink does with it. All but those of subscribers are used once, and contain their request.
 Subscribers get tracked mail again and again, half of them mail of a group: so there is mail that is still to be claimed
 when one unsubscribes. A request carries its number as a category, so every message can be traced to it.
 """
 
+import json
+from email.message import EmailMessage
+from email.policy import SMTP
 from random import Random
 from typing import Any
 
@@ -18,6 +21,15 @@ CATEGORY = "chaos-"
 
 REFUSED_SHARE = 0.04
 GREYLISTED_SHARE = 0.06
+RETURNED_SHARE = 0.06
+COMPLAINING_SHARE = 0.03
+FATES = {
+    "no": REFUSED_SHARE,
+    "later": GREYLISTED_SHARE,
+    "returned": RETURNED_SHARE,
+    "complains": COMPLAINING_SHARE,
+}
+"""The fates that few recipients have; the others' is "ok"."""
 SCHEDULED_S = (6.0, 9.0)
 """How far ahead: the API sends a message at once if it is due within 5 s."""
 
@@ -47,6 +59,8 @@ class RequestShape(Struct, frozen=True, kw_only=True):
     batch: bool = False
     tracked: bool = False
     """To subscribers."""
+    submitted: bool = False
+    """By SMTP."""
 
 
 SHAPES = (
@@ -58,6 +72,9 @@ SHAPES = (
     RequestShape(weight=4, messages=(2, 6), recipients=(1, 3), batch=True, scheduled=True),
     RequestShape(weight=20, messages=(1, 6), tracked=True),
     RequestShape(weight=6, messages=(2, 8), tracked=True, batch=True, scheduled=True),
+    RequestShape(weight=30, recipients=(1, 3), submitted=True),
+    RequestShape(weight=20, batch=True, submitted=True),
+    RequestShape(weight=5, batch=True, scheduled=True, submitted=True),
 )
 
 
@@ -70,6 +87,8 @@ class RequestDraft(Struct, frozen=True, kw_only=True):
     poison: bool = False
     subscribers: tuple[int, ...] = ()
     """Who gets each message, if it is tracked mail. All even: of the group; all odd: others."""
+    submitted: bool = False
+    """By SMTP: one message."""
 
     @property
     def messages(self) -> int:
@@ -89,6 +108,7 @@ def draw(random: Random) -> RequestDraft:
         subscribers=tuple(random.sample(range(kind, 2 * SUBSCRIBERS, 2), messages)) if shape.tracked else (),
         delay_s=random.uniform(*SCHEDULED_S) if shape.scheduled else None,
         batch=shape.batch,
+        submitted=shape.submitted,
     )
 
 
@@ -99,9 +119,11 @@ def poison() -> RequestDraft:
 
 def _fate(random: Random) -> str:
     chance = random.random()
-    if chance < REFUSED_SHARE:
-        return "no"
-    return "later" if chance < REFUSED_SHARE + GREYLISTED_SHARE else "ok"
+    for fate, share in FATES.items():
+        chance -= share
+        if chance < 0:
+            return fate
+    return "ok"
 
 
 def recipients(draft: RequestDraft, number: int) -> list[list[str]]:
@@ -149,6 +171,22 @@ def body(
     return told
 
 
+def submission(draft: RequestDraft, number: int, *, now: float, batch_id: str | None) -> bytes:
+    """The message (RFC 5322) of a submitted draft; its recipients are those of the envelope. ``now`` as in ``body``."""
+    settings: dict[str, Any] = {"category": f"{CATEGORY}{number}"}
+    if draft.delay_s is not None:
+        settings["send_at"] = int(now + draft.delay_s)
+    if batch_id is not None:
+        settings["batch_id"] = batch_id
+    message = EmailMessage(policy=SMTP)
+    message["From"] = FROM["email"]
+    message["To"] = "undisclosed-recipients:;"
+    message["Subject"] = f"Message {number}"
+    message["X-SMTPAPI"] = json.dumps(settings)
+    message.set_content(TEXT.replace("-name-", "reader").replace("-number-", str(number)))
+    return message.as_bytes()
+
+
 def number_of(categories: list[str]) -> int | None:
     """The request's number, from its categories; None for a request of another sender."""
     return next((int(name.removeprefix(CATEGORY)) for name in categories if name.startswith(CATEGORY)), None)
@@ -160,5 +198,6 @@ def is_in_group(subscriber: str) -> bool:
 
 
 def fate_of(address: str) -> str:
-    """What the sink does with an address: ok, later (450 once), no (550), poison (always 450)."""
+    """What the sink does with an address: ok, later (450 once), no (550), poison (always 450), returned (it takes the
+    mail, and reports a failure later), complains (a complaint comes later)."""
     return address.partition("@")[0].rpartition(".")[2]

@@ -13,7 +13,7 @@ Outcome = Literal["accepted", "refused", "not sent", "unanswered"]
 
 
 class SentRequest(Struct, kw_only=True):
-    """One request to send, and the API's answer."""
+    """One request to send, or one message submitted by SMTP, and the answer."""
 
     number: int
     recipients: list[list[str]]
@@ -26,6 +26,8 @@ class SentRequest(Struct, kw_only=True):
     took_s: float = 0.0
     at: float
     """When the answer came; seconds since the epoch."""
+    submitted: bool = False
+    """By SMTP: ``status`` is the code of the reply."""
 
 
 class Cancel(Struct, kw_only=True):
@@ -69,6 +71,26 @@ class Unsubscribe(Struct, kw_only=True):
     """When the answer came that it is done."""
 
 
+class ReportKind(StrEnum):
+    """What a host sends about mail that it took, named as the event of it."""
+
+    RETURNED = "bounce"
+    COMPLAINT = "spam_report"
+
+
+class SentReport(Struct, kw_only=True):
+    """A report on one copy at the sink, sent until it was answered."""
+
+    message_id: str
+    recipient: str
+    kind: ReportKind
+    asked_at: float = 0.0
+    """When it was sent first. 0: not yet."""
+    answered_at: float | None = None
+    """When a 250 came; seconds since the epoch. None: none came."""
+    tries: int = 0
+
+
 Span = tuple[float, float]
 """From and until when, in seconds since the epoch."""
 
@@ -85,16 +107,17 @@ class Done(Struct, frozen=True, kw_only=True):
 
 
 class Left(Struct, frozen=True):
-    """The unfinished work: deliveries in the journal, rows of the event log that a consumer has not passed, and events
-    that wait for the endpoint."""
+    """The unfinished work: deliveries in the journal, rows of the event log that a consumer has not passed, events that
+    wait for the endpoint, and messages on which reports are awaited."""
 
     deliveries: int
     log_rows: int
     owed: int = 0
+    windows: int = 0
 
     @property
     def at_rest(self) -> bool:
-        return not self.deliveries and not self.log_rows and not self.owed
+        return not (self.deliveries or self.log_rows or self.owed or self.windows)
 
 
 class Stored(Struct, frozen=True, kw_only=True):
@@ -163,6 +186,11 @@ class VerdictFacts(Struct, frozen=True, kw_only=True):
     unsubscribes: list[Unsubscribe] = []
     listed: list[tuple[str, bool]] = []
     """The entries of suppression lists: addresses, and whether they left the group or all mail."""
+    reports: list[SentReport] = []
+    reported: list[tuple[str, str]] = []
+    """The entries of the lists of those who bounced or complained: addresses, and the lists' names."""
+    windows: int = 0
+    """Messages on which reports are still awaited."""
     api_killed: list[Span] = []
     """When processes of the API were killed, as far as is known."""
     journal_away: list[Span] = []

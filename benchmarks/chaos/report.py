@@ -15,8 +15,8 @@ from benchmarks.chaos.verdict import ChaosVerdict
 
 COUNTED = ("promised", "delivered", "bounced", "failed", "cancelled", "duplicated")
 LISTED = (
-    *("promised", "unanswered", "found", "recipients", *COUNTED[1:-1]),
-    *("set_aside", "suppressed", "unsubscribes", "fetches", "heard"),
+    *("promised", "submitted", "unanswered", "found", "recipients", *COUNTED[1:-1]),
+    *("set_aside", "suppressed", "unsubscribes", "fetches", "heard", "reports", "returned", "complaints"),
 )
 BROKEN = (
     "lost",

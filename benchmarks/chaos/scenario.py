@@ -27,7 +27,10 @@ from benchmarks.chaos.poison import Poisoner
 from benchmarks.chaos.readers import Readers
 from benchmarks.chaos.records import Left, VerdictFacts
 from benchmarks.chaos.report import ChaosRecord
+from benchmarks.chaos.report_mail import FEEDBACK
+from benchmarks.chaos.reporters import Reporters
 from benchmarks.chaos.storm import API_KILLS, OUTAGES, Storm
+from benchmarks.chaos.submitting import Submitting
 from benchmarks.chaos.verdict import judge
 from benchmarks.client import Client
 from benchmarks.hook_process import HookProcess
@@ -37,10 +40,13 @@ from benchmarks.postray import PostrayProcess
 from benchmarks.sink import SinkOptions
 from benchmarks.sink_process import SinkProcess
 from cluster.installation.embedded import EmbeddedPostgres
+from cluster.installation.ports import ANY_PORT, HeldPort
 
 SMTP_TIMEOUT_S = 4.0
 LIFETIME_S = 3600.0
 """Longer than any run: no message may expire, as a stuck one would then look finished."""
+REPORTED_S = 4.0
+"""How long messages count as sent before they count as delivered: hosts' reports come before and after."""
 TELL_S = 0.5
 LATE_S = 60.0
 """How long load and storm may exceed their time before the run is aborted."""
@@ -60,9 +66,10 @@ class ChaosOptions(Struct, frozen=True, kw_only=True):
     """Keep the scratch directory, with all logs, for inspection."""
 
 
-def variables(relay: str, dsn: str, faults: Sequence[ChaosFault]) -> Mapping[str, str]:
+def variables(relay: str, dsn: str, submission: str, mail_in: str, faults: Sequence[ChaosFault]) -> Mapping[str, str]:
     """Settings with which all work finishes soon after the storm, while the leases are longer than what they must
-    outlast: three consecutive transactions that time out, and the longest outage."""
+    outlast: three consecutive transactions that time out, and the longest outage. ``submission``, ``mail_in``: where
+    it listens for these."""
     smtp = ("CONNECT", "GREETING", "MAIL", "RCPT", "DATA_INITIATION", "DATA_BLOCK", "DATA_TERMINATION")
     sending_lease_s = 3 * SMTP_TIMEOUT_S + longest_outage_s(faults) + 4
     return {
@@ -75,6 +82,10 @@ def variables(relay: str, dsn: str, faults: Sequence[ChaosFault]) -> Mapping[str
         "POSTRAY_DELIVERY_OFFER_GRACE_S": "2",
         "POSTRAY_DELIVERY_LIFETIME_S": f"{LIFETIME_S:.0f}",
         "POSTRAY_DELIVERY_CONNECTION_IDLE_S": "5",
+        "POSTRAY_DELIVERY_DSN_WINDOW_S": f"{REPORTED_S:g}",
+        "POSTRAY_SUBMISSION_BIND": submission,
+        "POSTRAY_BOUNCE_BIND": mail_in,
+        "POSTRAY_BOUNCE_COMPLAINT_ADDRESSES": FEEDBACK,
         "POSTRAY_SMTP_HELO_NAME": "chaos.example.com",
         "POSTRAY_RAY_OBJECT_STORE_MB": "128",
         "POSTRAY_WEBHOOKS_ALLOW_NETWORKS": "127.0.0.0/8",
@@ -94,6 +105,7 @@ class ChaosWorld:
         self.sink = SinkProcess(self.directory / "sink", SinkOptions(reads=True))
         self.hook = HookProcess(self.directory / "hook")
         self.dsn = ""
+        self._submission, self._mail_in = HeldPort(ANY_PORT), HeldPort(ANY_PORT)
         self._faults = faults
         self._postray: PostrayProcess | None = None
 
@@ -106,11 +118,23 @@ class ChaosWorld:
         """Start everything; returns when postray is ready. Raises benchmarks.postray.DidNotStart."""
         relay = self.sink.start()
         self.dsn = self.postgres.start()
-        self._postray = PostrayProcess(self.directory / "data", variables(relay, self.dsn, self._faults))
+        settings = variables(relay, self.dsn, self._submission.bind, self._mail_in.bind, self._faults)
+        self._postray = PostrayProcess(self.directory / "data", settings)
         self._postray.start()
 
-    def keep_book(self, load: LoadStream, readers: Readers) -> None:
+    @property
+    def submission(self) -> Submitting:
+        """A client that hands mail over."""
+        return Submitting(self._submission.bind, self.postray.key)
+
+    @property
+    def mail_in(self) -> Submitting:
+        """A client that reports on mail."""
+        return Submitting(self._mail_in.bind)
+
+    def keep_book(self, load: LoadStream, readers: Readers, reporters: Reporters) -> None:
         """Write the requests and answers into the scratch directory."""
+        (self.directory / "reports.json").write_bytes(msgspec.json.encode(reporters.reports))
         (self.directory / "fetches.json").write_bytes(msgspec.json.encode(readers.fetches))
         (self.directory / "unsubscribes.json").write_bytes(msgspec.json.encode(readers.unsubscribes))
         (self.directory / "sent.json").write_bytes(msgspec.json.encode(load.sent))
@@ -144,15 +168,23 @@ async def run(options: ChaosOptions, console: Console) -> ChaosRecord:
                 await to_its_end(world.open)
             client = Client(world.postray.url, world.postray.key)
             await _add_endpoint(world, client)
-            load = LoadStream(client, options.rate, Random(options.seed), await _make_group(client))
+            group_id = await _make_group(client)
+            load = LoadStream(client, world.submission, options.rate, Random(options.seed), group_id)
             readers = Readers(client, world.sink.tail(), Random(options.seed))
+            reporters = Reporters(world.mail_in, world.sink.tail(), Random(options.seed))
             storm = Storm(world.postray, world.postgres, world.sink, world.hook, load.poison)
-            with Poisoner(world.postray, world.dsn, storm.frozen) as poisoner:
-                with phases.phase("storm", options.seconds) as tell:
-                    await _through(storm, load, readers, faults, options.seconds, tell)
-                with phases.phase("rest") as tell:
-                    left = await _at_rest(world, options, tell)
-            found = await _afterwards(world, storm, load, readers, left, options, phases)
+            all_arrived = asyncio.Event()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(reporters.run(all_arrived))
+                with Poisoner(world.postray, world.dsn, storm.frozen) as poisoner:
+                    with phases.phase("storm", options.seconds) as tell:
+                        await _through(storm, load, readers, faults, options.seconds, tell)
+                    with phases.phase("rest") as tell:
+                        await _at_rest(world, options, tell)
+                all_arrived.set()
+            with phases.phase("reports") as tell:
+                left = await _at_rest(world, options, tell)
+            found = await _afterwards(world, storm, load, readers, reporters, left, options, phases)
             verdict = judge(found)
         finally:
             with phases.phase("ending"):
@@ -221,7 +253,8 @@ async def _storm(storm: Storm, faults: Sequence[ChaosFault]) -> None:
 
 async def _at_rest(world: ChaosWorld, options: ChaosOptions, tell: Tell) -> Left:
     def tell_left(left: Left) -> None:
-        tell(f"{left.deliveries} deliveries, {left.log_rows} log rows, {left.owed} owed events left", 0)
+        told = f"{left.deliveries} deliveries, {left.log_rows} log rows, {left.owed} owed events, "
+        tell(f"{told}{left.windows} open windows left", 0)
 
     return await facts.wait_for_rest(world.dsn, options.max_wait_s, tell_left)
 
@@ -231,6 +264,7 @@ async def _afterwards(
     storm: Storm,
     load: LoadStream,
     readers: Readers,
+    reporters: Reporters,
     left: Left,
     options: ChaosOptions,
     phases: Phases,
@@ -243,13 +277,22 @@ async def _afterwards(
         stored, unfinished, tallies = await to_its_end(facts.read_journal, world.dsn)
         listed = await to_its_end(facts.read_lists, world.dsn)
         ids = [message.message_id for message in stored]
+        on_lists = await to_its_end(facts.read_reported, world.dsn)
         shown, of_messages = await facts.ask_messages(client, ids, Random(options.seed))
         batches, of_batches = await facts.ask_batches(client, list(tallies))
     with phases.phase("judging"):
         left_running = await to_its_end(world.postray.stop)
         events = await to_its_end(facts.read_events, world.postray.data_dir)
-    world.keep_book(load, readers)
-    problems = [*load.problems, *readers.problems, *storm.problems, *away, *of_messages, *of_batches]
+    world.keep_book(load, readers, reporters)
+    problems = [
+        *load.problems,
+        *readers.problems,
+        *reporters.problems,
+        *storm.problems,
+        *away,
+        *of_messages,
+        *of_batches,
+    ]
     problems += [f"process {pid} was left by postray down" for pid in left_running]
     return VerdictFacts(
         sent=load.sent,
@@ -269,6 +312,9 @@ async def _afterwards(
         fetches=readers.fetches,
         unsubscribes=readers.unsubscribes,
         listed=listed,
+        reports=reporters.reports,
+        reported=on_lists,
+        windows=left.windows,
         api_killed=storm.spans(API_KILLS),
         journal_away=storm.spans(OUTAGES),
     )

@@ -29,6 +29,7 @@ ACTORS = {
     FaultKind.KILL_RECORDER: "recorder",
     FaultKind.KILL_SUPERVISOR: "supervisor",
     FaultKind.KILL_WEBHOOKS: "webhooks",
+    FaultKind.KILL_MAIL_IN: "mail_in",
     FaultKind.FREEZE_CLICKHOUSE: "recorder",
     FaultKind.FREEZE_DELIVERY: "delivery",
 }

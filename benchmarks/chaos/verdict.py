@@ -18,11 +18,11 @@ on the party that is judged nor on a sample taken at the moment of a kill.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from msgspec import Struct
 
-from benchmarks.chaos import feedback, hooked
+from benchmarks.chaos import feedback, hooked, reported
 from benchmarks.chaos.mail import fate_of
 from benchmarks.chaos.records import SentRequest, Stored, VerdictFacts
 from benchmarks.sink_log import ConnectionEnded, Line, Receipt
@@ -35,7 +35,7 @@ SET_ASIDE = (OWN, CONTENT)
 """The expected reasons of poison messages."""
 DELIVERED = ("sent", "delivered")
 ENDS = ("delivered", "bounce", "blocked", "dropped")
-"""The final events; each recipient has exactly one."""
+"""The final events; each recipient has exactly one, but for those whose host returned the message (``reported.py``)."""
 
 Copy = tuple[str, str]
 """A message and one of its recipients."""
@@ -45,13 +45,21 @@ class ChaosVerdict(Struct, frozen=True, kw_only=True):
     """Counts are of messages unless stated otherwise; lists name what must not be."""
 
     promised: int
-    """Accepted with a 202."""
+    """Accepted with a 202, or by SMTP with a 250."""
+    submitted: int = 0
+    """Those by SMTP. 0 in older records, as the next three."""
+    reports: int = 0
+    """Reports of failures and complaints that were answered with a 250."""
+    returned: int = 0
+    """Recipients whose host took a message and returned it later."""
+    complaints: int = 0
+    """Recipients who complained of a message."""
     unanswered: int
     """Requests without an answer."""
     reasons: dict[str, int]
     """The reasons, with their counts."""
     found: int
-    """Messages of requests without a 202 that are in the journal nevertheless; they are judged like all others."""
+    """Messages without a 202 or 250 that are in the journal nevertheless; they are judged like all others."""
     recipients: int
     """Recipients of all messages in the journal."""
     delivered: int
@@ -120,6 +128,10 @@ def judge(facts: VerdictFacts) -> ChaosVerdict:
     accepted = {sent.number for sent in facts.sent if sent.outcome == "accepted"}
     return ChaosVerdict(
         promised=sum(len(by_number[number].message_ids) for number in accepted),
+        submitted=sum(len(sent.message_ids) for sent in facts.sent if sent.submitted),
+        reports=sum(report.answered_at is not None for report in facts.reports),
+        returned=sum(reported.is_returned(recipient, _ends(events)) for (_, recipient), events in facts.events.items()),
+        complaints=sum("spam_report" in events for events in facts.events.values()),
         unanswered=sum(sent.outcome == "unanswered" for sent in facts.sent),
         reasons=Counter(sent.reason for sent in facts.sent if sent.outcome == "unanswered"),
         found=sum(message.number not in accepted for message in facts.stored),
@@ -145,6 +157,7 @@ def judge(facts: VerdictFacts) -> ChaosVerdict:
         lost=[
             *_unknown(facts),
             *feedback.unsubscribes_lost(facts),
+            *reported.lost(facts),
             *(f"{m} to {r}: said delivered, not at the sink" for m, r in sorted(told - set(copies))),
         ],
         stuck=_stuck(facts),
@@ -201,6 +214,9 @@ def _stuck(facts: VerdictFacts) -> list[str]:
     ]
     if facts.log_rows_left:
         stuck.append(f"{facts.log_rows_left} rows of the event log were not passed by all consumers")
+    if facts.windows:
+        stuck.append(f"{facts.windows} messages are waiting for reports, long after the time for them")
+    stuck += reported.unanswered(facts)
     if facts.owed:
         stuck.append(f"{facts.owed} events wait for the endpoint")
     return stuck
@@ -226,8 +242,9 @@ def _sent_after_cancel(facts: VerdictFacts, receipts: Iterable[Receipt]) -> Iter
 def _disagreements(facts: VerdictFacts, copies: Counter[Copy]) -> Iterator[str]:
     by_number = {sent.number: sent for sent in facts.sent}
     cancels = {cancel.message_id for cancel in facts.cancels}
+    complainers = reported.complainers(facts)
     for message in facts.stored:
-        yield from _of_message(message, facts)
+        yield from _of_message(message, facts, complainers)
         if _is_poison(message) and message.status is not None and not _is_set_aside(message):
             yield f"{message.message_id}: poison, and not set aside: {message.status}, {message.error_message}"
         if message.status == "cancelled" and message.message_id not in cancels:
@@ -244,9 +261,10 @@ def _disagreements(facts: VerdictFacts, copies: Counter[Copy]) -> Iterator[str]:
     yield from _of_shown(facts)
     yield from feedback.suppressed_unasked(facts)
     yield from feedback.miscounted(facts)
+    yield from reported.miscounted(facts)
 
 
-def _of_message(message: Stored, facts: VerdictFacts) -> Iterator[str]:
+def _of_message(message: Stored, facts: VerdictFacts, complainers: Collection[Copy]) -> Iterator[str]:
     """Check a message's outcome and the events of its recipients against the behaviour of the sink."""
     if message.outcomes > 1:
         yield f"{message.message_id}: {message.outcomes} outcomes"
@@ -258,14 +276,22 @@ def _of_message(message: Stored, facts: VerdictFacts) -> Iterator[str]:
             yield f"{name}: {events.get('processed', 0)} processed events"
         if message.status is None:
             continue
-        had = {event: count for event, count in events.items() if event in ENDS}
+        had = _ends(events)
+        if reported.is_returned(recipient, had):
+            ends.add("bounce")
+            continue
         if sum(had.values()) != 1:
             yield f"{name}: {message.status} in the journal, events {had}"
         ends |= had.keys()
-        if not feedback.is_suppressed(message):
+        is_dropped_complainer = had == {"dropped": 1} and (message.message_id, recipient) in complainers
+        if not (feedback.is_suppressed(message) or is_dropped_complainer):
             yield from _of_fate(name, recipient, had, message.status)
     if message.status is not None and ends and message.status not in _statuses(ends):
         yield f"{message.message_id}: {message.status} in the journal, events {sorted(ends)}"
+
+
+def _ends(events: Mapping[str, int]) -> dict[str, int]:
+    return {event: count for event, count in events.items() if event in ENDS}
 
 
 def _is_poison(message: Stored) -> bool:

@@ -23,3 +23,4 @@ def test_a_short_storm_breaks_no_promise(tmp_path: Path) -> None:
     assert record["verdict"]["promised"] > 500
     assert sum(record["kills"].values()) >= 3
     assert all(record["verdict"][what] for what in ("fetches", "unsubscribes", "suppressed", "heard"))
+    assert all(record["verdict"][what] for what in ("submitted", "reports", "returned", "complaints"))

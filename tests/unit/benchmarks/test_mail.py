@@ -26,7 +26,11 @@ def test_every_shape_comes_up() -> None:
     assert any(draft.delay_s for draft in drafts)
     assert any(draft.batch for draft in drafts)
     assert any(draft.subscribers and draft.delay_s for draft in drafts)
-    assert {fate for draft in drafts for fates in draft.fates for fate in fates} == {"ok", "later", "no"}
+    assert {fate for draft in drafts for fates in draft.fates for fate in fates} == {"ok", *mail.FATES}
+    submitted = [draft for draft in drafts if draft.submitted]
+    assert all(draft.messages == 1 and not draft.subscribers for draft in submitted)
+    assert any(draft.batch and draft.delay_s for draft in submitted)
+    assert any(len(draft.fates[0]) > 1 for draft in submitted)
 
 
 def test_a_body_says_whose_it_is() -> None:
