@@ -27,6 +27,7 @@ from benchmarks.flight_session import FlightSession
 from benchmarks.server_process import obey_orders
 from benchmarks.sink_log import ConnectionEnded, Line, Receipt
 from benchmarks.tracked_links import TrackedLinks, tracked_links
+from cluster.message.return_address import message_of
 from cluster.smtpd.certificate import server_context
 from cluster.smtpd.envelope import (
     Answer,
@@ -132,8 +133,12 @@ class Sink:
 
     def take(self, envelope: ReceivedMessage) -> Answer:
         """Decide on a complete message from the slow path."""
-        links, sender = (tracked_links(envelope.content), envelope.mail_from) if self._reads else (None, "")
-        return self.decide(envelope.session, envelope.rcpt_to, message_id(b"\n" + envelope.content, 1), links, sender)
+        identity, links, sender = message_id(b"\n" + envelope.content, 1), None, ""
+        if self._reads:
+            # A submitted message has the Message-ID of its author.
+            links, sender = tracked_links(envelope.content), envelope.mail_from
+            identity = message_of(sender) or identity
+        return self.decide(envelope.session, envelope.rcpt_to, identity, links, sender)
 
     def decide(
         self,

@@ -16,7 +16,8 @@ class Receipt(Struct, frozen=True, kw_only=True, tag="receipt"):
     session: int
     """The number of the connection."""
     message_id: str
-    """The local part of Message-ID: postray's id of the message."""
+    """Postray's id of the message: the local part of Message-ID, or what the envelope's sender names, where the sink
+    reads mail."""
     recipients: tuple[str, ...]
     """The recipients that were not refused."""
     accepted: bool

@@ -2,12 +2,13 @@
 records every answer.
 
 A request that was refused or could not be sent is sent again later, as a new request with a new number. One without an
-answer is not, as it may have been accepted: the journal shows it in the end (``facts.py``). A submitted message without
-an answer is, as mail programs do, also with a new number.
+answer is not, as it may have been accepted: the journal shows it in the end (``facts.py``). A submitted message
+is the same each time, as mail programs do it: its Message-ID tells postray that it may have it already.
 """
 
 import asyncio
 import time
+from collections.abc import Sequence
 from random import Random
 
 from benchmarks.chaos import mail
@@ -22,6 +23,9 @@ CANCEL_WITHIN_S = 3.0
 LONGEST_WAIT_S = 2.0
 """The maximum for Retry-After: a run is short."""
 CONNECT_WAIT_S = 0.3
+SUBMIT_WAIT_S = 1.0
+SUBMITTED_AGAIN_SHARE = 0.1
+"""Of what was accepted."""
 MAX_WAIT_S = 30.0
 """How long a refused request is retried."""
 BATCH_REQUESTS = 8
@@ -74,7 +78,7 @@ class LoadStream:
         await self._send(mail.poison())
 
     def _spawn(self, draft: mail.RequestDraft, places: asyncio.Semaphore) -> None:
-        task = asyncio.create_task(self._send(draft))
+        task = asyncio.create_task(self._submit(draft) if draft.submitted else self._send(draft))
         self._tasks.add(task)
 
         def ended(task: asyncio.Task[None]) -> None:
@@ -89,11 +93,9 @@ class LoadStream:
         """Send until it is accepted, or may have been; then possibly cancel some of it."""
         deadline = time.monotonic() + MAX_WAIT_S
         while True:
-            sent, wait_s = await (self._submit(draft) if draft.submitted else self._attempt(draft))
+            sent, wait_s = await self._attempt(draft)
             self.sent.append(sent)
-            if sent.outcome == "accepted" or time.monotonic() > deadline:
-                break
-            if sent.outcome == "unanswered" and not draft.submitted:
+            if sent.outcome in ("accepted", "unanswered") or time.monotonic() > deadline:
                 break
             await asyncio.sleep(wait_s)
         share = 0.0 if draft.poison else CANCELLED_SHARE
@@ -127,29 +129,46 @@ class LoadStream:
         sent.took_s = round(time.monotonic() - began, 3)
         return sent, wait_s
 
-    async def _submit(self, draft: mail.RequestDraft) -> tuple[SentRequest, float]:
-        """The same by SMTP."""
+    async def _submit(self, draft: mail.RequestDraft) -> None:
+        """Submit a message by SMTP until it is answered with 250, the same octets each time; and some once more."""
         number, self._numbers = self._numbers, self._numbers + 1
         batch_id = await self._batch() if draft.batch else None
         [recipients] = mail.recipients(draft, number)
-        sent = SentRequest(number=number, recipients=[recipients], outcome="not sent", at=0.0, submitted=True)
+        sent = SentRequest(number=number, recipients=[recipients], outcome="not sent", at=0.0, submitted=True, tries=0)
+        self.sent.append(sent)
+        message = mail.submission(draft, number, now=time.time(), batch_id=batch_id)
         began = time.monotonic()
+        while sent.outcome != "accepted" and time.monotonic() < began + MAX_WAIT_S:
+            await asyncio.sleep(await self._submit_once(sent, recipients, message))
+        sent.took_s = round(time.monotonic() - began, 3)
+        if sent.outcome == "accepted" and self._random.random() < SUBMITTED_AGAIN_SHARE:
+            first = sent.message_ids
+            await self._submit_once(sent, recipients, message)
+            if sent.message_ids != first:
+                self.problems.append(f"submission {number}: accepted as {first}, and then as {sent.message_ids}")
+
+    async def _submit_once(self, sent: SentRequest, recipients: Sequence[str], message: bytes) -> float:
+        """Returns how long to wait before a retry, in seconds. What may have been accepted once stays so."""
+        sent.tries += 1
         try:
-            message = mail.submission(draft, number, now=time.time(), batch_id=batch_id)
-            sent.message_ids = [await self._submitting.submit(mail.FROM["email"], recipients, message)]
+            message_id = await self._submitting.submit(mail.FROM["email"], recipients, message)
         except NotSent as error:
             sent.reason = str(error)
+            return CONNECT_WAIT_S
         except Unanswered as error:
-            sent.outcome, sent.reason = "unanswered", str(error)
+            sent.reason = str(error)
+            if sent.outcome != "accepted":
+                sent.outcome = "unanswered"
         except Refused as error:
-            sent.outcome, sent.status, sent.reason = "refused", error.code, str(error)
+            sent.reason = str(error)
+            if sent.outcome == "not sent":
+                sent.outcome, sent.status = "refused", error.code
             if error.code >= 500:
-                self.problems.append(f"submission {number}: {error}")
+                self.problems.append(f"submission {sent.number}: {error}")
         else:
-            sent.outcome, sent.status = "accepted", 250
-        sent.at = time.time()
-        sent.took_s = round(time.monotonic() - began, 3)
-        return sent, CONNECT_WAIT_S if sent.outcome == "not sent" else 1.0
+            sent.outcome, sent.status, sent.message_ids, sent.at = "accepted", 250, [message_id], time.time()
+            return 0.0
+        return SUBMIT_WAIT_S
 
     async def _batch(self) -> str | None:
         """A batch to send in, sometimes a new one; None when none can be created now."""

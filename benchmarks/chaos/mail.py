@@ -182,6 +182,7 @@ def submission(draft: RequestDraft, number: int, *, now: float, batch_id: str | 
     message["From"] = FROM["email"]
     message["To"] = "undisclosed-recipients:;"
     message["Subject"] = f"Message {number}"
+    message["Message-ID"] = f"<{CATEGORY}{number}@mail.example.com>"
     message["X-SMTPAPI"] = json.dumps(settings)
     message.set_content(TEXT.replace("-name-", "reader").replace("-number-", str(number)))
     return message.as_bytes()

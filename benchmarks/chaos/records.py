@@ -28,6 +28,8 @@ class SentRequest(Struct, kw_only=True):
     """When the answer came; seconds since the epoch."""
     submitted: bool = False
     """By SMTP: ``status`` is the code of the reply."""
+    tries: int = 1
+    """How often it was sent. The retries of a request to the API are requests of their own."""
 
 
 class Cancel(Struct, kw_only=True):

@@ -15,7 +15,7 @@ from benchmarks.chaos.verdict import ChaosVerdict
 
 COUNTED = ("promised", "delivered", "bounced", "failed", "cancelled", "duplicated")
 LISTED = (
-    *("promised", "submitted", "unanswered", "found", "recipients", *COUNTED[1:-1]),
+    *("promised", "submitted", "resubmitted", "unanswered", "found", "recipients", *COUNTED[1:-1]),
     *("set_aside", "suppressed", "unsubscribes", "fetches", "heard", "reports", "returned", "complaints"),
 )
 BROKEN = (

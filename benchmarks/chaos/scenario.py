@@ -168,6 +168,7 @@ async def run(options: ChaosOptions, console: Console) -> ChaosRecord:
                 await to_its_end(world.open)
             client = Client(world.postray.url, world.postray.key)
             await _add_endpoint(world, client)
+            await _know_repeats(client)
             group_id = await _make_group(client)
             load = LoadStream(client, world.submission, options.rate, Random(options.seed), group_id)
             readers = Readers(client, world.sink.tail(), Random(options.seed))
@@ -207,6 +208,14 @@ async def run(options: ChaosOptions, console: Console) -> ChaosRecord:
         verdict=verdict,
         broken=verdict.broken,
     )
+
+
+async def _know_repeats(client: Client) -> None:
+    """What is submitted again is sent once. Raises RuntimeError."""
+    path, settings = "/api/admin/tenants/me/settings", b'{"submission_idempotency": true}'
+    answer = await client.request("PUT", path, settings)
+    if answer.status != 200:
+        raise RuntimeError(f"PUT {path}: {answer.status} {answer.body[:300]!r}")
 
 
 async def _make_group(client: Client) -> int:

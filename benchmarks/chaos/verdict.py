@@ -47,7 +47,9 @@ class ChaosVerdict(Struct, frozen=True, kw_only=True):
     promised: int
     """Accepted with a 202, or by SMTP with a 250."""
     submitted: int = 0
-    """Those by SMTP. 0 in older records, as the next three."""
+    """Those by SMTP. 0 in older records, as the next four."""
+    resubmitted: int = 0
+    """Messages that were submitted more than once: each is one message all the same."""
     reports: int = 0
     """Reports of failures and complaints that were answered with a 250."""
     returned: int = 0
@@ -129,6 +131,7 @@ def judge(facts: VerdictFacts) -> ChaosVerdict:
     return ChaosVerdict(
         promised=sum(len(by_number[number].message_ids) for number in accepted),
         submitted=sum(len(sent.message_ids) for sent in facts.sent if sent.submitted),
+        resubmitted=sum(sent.submitted and sent.tries > 1 for sent in facts.sent),
         reports=sum(report.answered_at is not None for report in facts.reports),
         returned=sum(reported.is_returned(recipient, _ends(events)) for (_, recipient), events in facts.events.items()),
         complaints=sum("spam_report" in events for events in facts.events.values()),

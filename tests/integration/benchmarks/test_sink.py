@@ -67,6 +67,18 @@ async def test_a_message_costs_a_delay_for_each_flight(
         assert taken == [f"m{i}" for i in range(len(took_ms))]
 
 
+async def test_a_sink_that_reads_knows_a_message_by_its_envelope(tmp_path: Path) -> None:
+    """A submitted message has the Message-ID of its author."""
+    sender = f"b+{'0' * 26}{'a' * 32}@example.com"
+    with sink(tmp_path, SinkOptions(reads=True)) as (process, address):
+        connection = await connected(address)
+        for one in (sender, "a@example.com"):
+            await connection.send(Envelope(one, ("b.ok@example.org",)), message("m1"))
+        await connection.quit()
+        taken = [(line.message_id, line.sender) for line in process.lines() if isinstance(line, Receipt)]
+        assert taken == [(f"msg_{'0' * 26}", sender), ("m1", "a@example.com")]
+
+
 async def test_the_tail_gives_each_line_once(tmp_path: Path) -> None:
     with sink(tmp_path, SinkOptions()) as (process, address):
         tail = process.tail()

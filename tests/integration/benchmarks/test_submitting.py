@@ -11,11 +11,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from benchmarks.chaos import reporters
+from benchmarks.chaos import load, mail, reporters
+from benchmarks.chaos.load import LoadStream
+from benchmarks.chaos.mail import RequestDraft
 from benchmarks.chaos.records import ReportKind
 from benchmarks.chaos.reporters import Reporters
 from benchmarks.chaos.submitting import Refused, Submitting
-from benchmarks.client import NotSent, Unanswered
+from benchmarks.client import Client, NotSent, Unanswered
 from benchmarks.sink_log import Receipt, tail_of
 from cluster.installation.ports import ANY_PORT, HeldPort
 from cluster.smtpd.certificate import server_context
@@ -50,7 +52,7 @@ async def test_each_way_to_fail_is_told(tmp_path: Path) -> None:
         assert refused.value.code == 451
         with pytest.raises(Unanswered):
             await client.submit("a@example.com", ["b@example.com"], MAIL)
-        assert [mail.content for mail in received] == [MAIL] * 3
+        assert [one.content for one in received] == [MAIL] * 3
     with pytest.raises(NotSent):
         await Submitting(HeldPort(ANY_PORT).bind).submit("a@example.com", ["b@example.com"], MAIL)
 
@@ -88,4 +90,34 @@ async def test_a_report_is_sent_until_it_is_answered(tmp_path: Path, monkeypatch
     ]
     assert all(one.answered_at for one in hosts.reports) and not hosts.problems
     assert sum(one.tries for one in hosts.reports) == len(received) == 4
-    assert len({mail.content for mail in received}) == 2, "sent again as it was"
+    assert len({one.content for one in received}) == 2, "sent again as it was"
+
+
+@pytest.mark.parametrize("second", ["msg_1", "msg_2"])
+async def test_a_message_is_submitted_until_it_is_answered_and_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, second: str
+) -> None:
+    monkeypatch.setattr(load, "SUBMITTED_AGAIN_SHARE", 1.1)
+    monkeypatch.setattr(load, "SUBMIT_WAIT_S", 0.0)
+    draft = RequestDraft(fates=(("ok", "later"),), delay_s=None, batch=False, submitted=True)
+    monkeypatch.setattr(mail, "draw", lambda _: draft)
+    taken = [ServerReply(250, f"2.0.0 {name} accepted") for name in ("msg_1", second)]
+    async with serving(tmp_path, [LATER, ServerAction.DROP, *taken]) as (client, received):
+        stream = LoadStream(Client("http://127.0.0.1:9", ""), client, 20, Random(1), 1)
+        await stream.run(0.03)
+    [sent] = stream.sent
+    assert (sent.outcome, sent.tries, len(sent.recipients[0]), stream.promised) == ("accepted", 4, 2, 1)
+    assert len(received) == 4 and len({one.content for one in received}) == 1
+    assert bool(stream.problems) == (second == "msg_2")
+
+
+async def test_what_may_have_been_taken_stays_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "MAX_WAIT_S", 0.5)
+    monkeypatch.setattr(load, "SUBMIT_WAIT_S", 0.2)
+    draft = RequestDraft(fates=(("ok",),), delay_s=None, batch=False, submitted=True)
+    monkeypatch.setattr(mail, "draw", lambda _: draft)
+    async with serving(tmp_path, [ServerAction.DROP, *[LATER] * 20]) as (client, _):
+        stream = LoadStream(Client("http://127.0.0.1:9", ""), client, 20, Random(1), 1)
+        await stream.run(0.03)
+    [sent] = stream.sent
+    assert sent.outcome == "unanswered" and sent.tries > 1

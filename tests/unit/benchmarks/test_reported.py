@@ -142,4 +142,4 @@ def test_a_submission_says_whose_it_is() -> None:
     octets = mail.submission(draft, 12, now=1000.0, batch_id="bat_1")
     message = email.message_from_bytes(octets, policy=default)
     assert message["X-SMTPAPI"] == '{"category": "chaos-12", "send_at": 1007, "batch_id": "bat_1"}'
-    assert message["Message-ID"] is None and b"\n" not in octets.replace(b"\r\n", b"")
+    assert message["Message-ID"] == "<chaos-12@mail.example.com>" and b"\n" not in octets.replace(b"\r\n", b"")
