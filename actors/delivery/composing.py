@@ -29,12 +29,14 @@ from cluster.journal.excerpts import decode_references
 from cluster.journal.journal import Journal
 from cluster.journal.records import Claimed, PreparedPersonalization, decode_personalization
 from cluster.message.composable import NOT_COMPOSED
+from cluster.message.dsn import Dsn
 from cluster.message.header_fields import NotComposable, address
 from cluster.message.return_address import Named, Purpose, return_address
 from cluster.peers import PeerGone
 from cluster.policy.routes.domains import domain_of
 from cluster.routing.offer import Shared, decode_shared
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
+from cluster.suppression.address import compared
 from cluster.templates.compiled import Filled, TextFault
 from cluster.templates.handlebars.errors import TooMuch
 from cluster.templates.store import CompiledTemplates
@@ -353,7 +355,13 @@ def _addressed(order: ComposeOrder, wire: WireMessage, sending: SendingDomain, k
             recipient_no=deliveries[0].recipient_no if len(deliveries) == 1 else None,
         )
         sender = return_address(key, named, sending.return_path)
-        envelope = Envelope(sender, tuple(on_wire), wire.smtputf8, envelope_id=message_id)
+        envelope = Envelope(
+            sender,
+            tuple(on_wire),
+            wire.smtputf8,
+            envelope_id=(asked.envelope_id if (asked := order.personalization.dsn) else "") or message_id,
+            original_recipients=_original_recipients(deliveries, asked),
+        )
         categories = order.compiled.content.categories
         made.append(
             Job(
@@ -365,3 +373,10 @@ def _addressed(order: ComposeOrder, wire: WireMessage, sending: SendingDomain, k
             )
         )
     return made
+
+
+def _original_recipients(deliveries: Sequence[Claimed], asked: Dsn | None) -> tuple[str, ...]:
+    """ORCPT of each delivery's recipient as the submitter gave it; empty where it gave none."""
+    if asked is None or not asked.original_recipients:
+        return ()
+    return tuple([asked.original_recipients.get(compared(one.recipient), "") for one in deliveries])

@@ -14,6 +14,7 @@ from cluster.journal.mail_in import Complaint, Delay, Effect, Failure, ReportedM
 from cluster.journal.suppressions import entry_fed_by
 from cluster.mail_in.classification import classified
 from cluster.mail_in.report import Action, Kind, RecipientReport, Report
+from cluster.message import xtext
 from cluster.suppression.address import compared
 
 _TOLD = (Action.FAILED, Action.DELAYED)
@@ -72,6 +73,10 @@ def _recipient(one: RecipientReport, message: ReportedMessage, recipient_no: int
 
 def _among(addresses: Sequence[str], message: ReportedMessage) -> int | None:
     known = {compared(email): number for number, email in reversed(list(enumerate(message.recipients)))}
+    # A report repeats ORCPT as its submitter gave it.
+    for recipient, original in (message.dsn.original_recipients if message.dsn else {}).items():
+        if recipient in known:
+            known.setdefault(compared(xtext.decoded(original.partition(";")[2])), known[recipient])
     return next((known[found] for address in addresses if (found := compared(address)) in known), None)
 
 

@@ -6,13 +6,16 @@ each tenant gets only so many an hour.
 
 import logging
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from cluster.intake.notices import CATEGORY, NoticeFile, Notices
 from cluster.journal.journal import Rejected, Unavailable
-from cluster.journal.mail_in import ReportedMessage
+from cluster.journal.mail_in import Effect, Failure, ReportedMessage
 from cluster.mail_in.report import Kind, Report
+from cluster.message import xtext
 from cluster.message.header_fields import NotComposable
+from cluster.printable import printable
+from cluster.suppression.address import compared
 
 log = logging.getLogger(__name__)
 
@@ -31,13 +34,19 @@ class Forwarding:
         self._sent: OrderedDict[str, tuple[float, int]] = OrderedDict()
         """By tenant: when its hour began, and how many it got."""
 
-    async def forward(self, message: ReportedMessage, report: Report, original: bytes) -> None:
-        """Send the report on, if the tenant asks for it. A failure is logged: the report itself has taken effect."""
+    async def forward(
+        self, message: ReportedMessage, report: Report, effects: Sequence[Effect], original: bytes
+    ) -> None:
+        """Send the report on, if the tenant asks for it. ``effects``: what followed from it. A failure is logged: the
+        report itself has taken effect."""
         if CATEGORY in message.categories:
             return
         settings = message.settings
         wanted = settings.forward_spam if report.kind is Kind.COMPLAINT else settings.forward_bounce
         if not wanted.enabled or report.kind not in (Kind.COMPLAINT, Kind.FAILED):
+            return
+        about = _told(message, effects) if report.kind is Kind.FAILED else ""
+        if about is None:
             return
         what = "spam report" if report.kind is Kind.COMPLAINT else "bounce"
         for email in filter(None, map(str.strip, wanted.email.split(","))):
@@ -48,7 +57,7 @@ class Forwarding:
                 await self._notices.send(
                     email,
                     f"{what}: {message.subject}",
-                    f"This {what} is about your message {message.id}.\n",
+                    f"This {what} is about your message {message.id}.\n{about}",
                     NoticeFile("report.eml", "message/rfc822", original),
                 )
             except (Unavailable, Rejected, NotComposable) as error:
@@ -63,3 +72,19 @@ class Forwarding:
         while len(self._sent) > _TENANTS_KEPT:
             self._sent.popitem(last=False)
         return count < MOST_AN_HOUR
+
+
+def _told(message: ReportedMessage, effects: Sequence[Effect]) -> str | None:
+    """What a forwarded bounce says beside the report: how the submitter named the message and its recipients (RFC 3461
+    §4.2, §4.4), also where the host does not return it. None: the submitter wants no report of any of them
+    (NOTIFY=NEVER)."""
+    asked = message.dsn
+    if asked is None:
+        return ""
+    recipients = [compared(message.recipients[one.recipient_no]) for one in effects if isinstance(one, Failure)]
+    if recipients and all(one in asked.never for one in recipients):
+        return None
+    lines = [f"Envelope id: {asked.envelope_id}"] if asked.envelope_id else []
+    originals = [asked.original_recipients[one] for one in recipients if one in asked.original_recipients]
+    lines += [f"Original recipient: {xtext.decoded(one.partition(';')[2])}" for one in originals]
+    return "".join([f"{printable(line)}\n" for line in lines])

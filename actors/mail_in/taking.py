@@ -97,7 +97,7 @@ class Taking:
         why = (*report.why, *decision.why)
         changed = await self._keep(mail, mailbox, report.kind, why, message, decision.effects)
         if changed and self._forwarding is not None:
-            await self._forwarding.forward(message, report, mail.content)
+            await self._forwarding.forward(message, report, decision.effects, mail.content)
 
     def _decision(self, report: Report, message: ReportedMessage, named: Named) -> Decision:
         now = self._now()

@@ -11,6 +11,8 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from cluster.message import xtext
+
 _CONTROL = r"\x00-\x1f\x7f"
 _ADDRESS = re.compile(
     rf'(?:[^{_CONTROL} <>"\\]+|"(?:[^{_CONTROL}"\\]|\\[^{_CONTROL}])*"@[^{_CONTROL} <>"\\]+)',
@@ -19,8 +21,6 @@ _ADDRESS = re.compile(
 _SIZE = re.compile(r"[0-9]{1,20}")
 PIECE = 256 * 1024
 """Octets of a message that one call processes."""
-_XCHARS = re.compile(r"[!-*,-<>-~]*")
-"""Text that needs no encoding in xtext (RFC 3461 §4)."""
 
 
 class Envelope(Struct, frozen=True):
@@ -31,6 +31,9 @@ class Envelope(Struct, frozen=True):
     """Whether the header needs SMTPUTF8. Addresses that need it are detected separately."""
     envelope_id: str = ""
     """The message's id in delivery status notifications (RFC 3461 §4.4); "" requests none."""
+    original_recipients: tuple[str, ...] = ()
+    """ORCPT for each recipient, in ASCII: a type, ``;`` and xtext (RFC 3461 §4.2). Empty, or "" for one: it names the
+    recipient itself."""
 
 
 class Unsendable(StrEnum):
@@ -60,15 +63,16 @@ def transaction_commands(envelope: Envelope, data: bytes, capabilities: Mapping[
         raise ValueError("an envelope without recipients")
     mail = b"MAIL FROM:<%b>" % (_path(envelope.mail_from) if envelope.mail_from else b"")
     notify = "DSN" in capabilities and bool(envelope.envelope_id)
+    originals = envelope.original_recipients or ("",) * len(envelope.recipients)
     rcpts = [
-        b"RCPT TO:<%b>%b\r\n" % (_path(recipient), _notification_of(recipient) if notify else b"")
-        for recipient in envelope.recipients
+        b"RCPT TO:<%b>%b\r\n" % (_path(recipient), _notification_of(recipient, original) if notify else b"")
+        for recipient, original in zip(envelope.recipients, originals, strict=True)
     ]
     if "SIZE" in capabilities:
         mail += b" SIZE=%d" % len(data)
     if notify:
         # The header identifies the message, so its body need not be returned.
-        mail += b" RET=HDRS ENVID=%b" % _xtext(envelope.envelope_id)
+        mail += b" RET=HDRS ENVID=%b" % xtext.encoded(envelope.envelope_id)
     # Without 8BITMIME, eight-bit data is sent as it is: hosts relay it in practice, and encoding it here would break
     # its DKIM signature.
     if "8BITMIME" in capabilities and not data.isascii():
@@ -127,21 +131,14 @@ def _path(address: str) -> bytes:
     return address.encode()
 
 
-def _notification_of(recipient: str) -> bytes:
+def _notification_of(recipient: str, original: str) -> bytes:
     """The parameters that request notifications of failures, but not of delays. ORCPT returns the original address, so
     that a notification can be assigned after forwarding (RFC 3461 §4.1, §4.2)."""
+    if original:
+        return b" NOTIFY=FAILURE ORCPT=%b" % original.encode()
     if not recipient.isascii():  # it would need the form of RFC 6533 §3, which hosts parse differently
         return b" NOTIFY=FAILURE"
-    return b" NOTIFY=FAILURE ORCPT=rfc822;%b" % _xtext(recipient)
-
-
-def _xtext(text: str) -> bytes:
-    """The text in xtext (RFC 3461 §4)."""
-    if _XCHARS.fullmatch(text):
-        return text.encode("ascii")
-    return b"".join(
-        b"%c" % octet if 33 <= octet <= 126 and octet not in b"+=" else b"+%02X" % octet for octet in text.encode()
-    )
+    return b" NOTIFY=FAILURE ORCPT=rfc822;%b" % xtext.encoded(recipient)
 
 
 def needs_smtputf8(envelope: Envelope) -> bool:

@@ -12,6 +12,7 @@ import msgspec
 from api.send.request import AttachmentPart, Mailbox, MailSend, MailSettings, Personalization
 from cluster.intake.prepared import prepared_request, send_time
 from cluster.journal.records import Address, Attachment, BodyPart, Content, Footer, NewRequest, PreparedPersonalization
+from cluster.message.dsn import Dsn
 from cluster.message.mime_fields import content_id, file_name, file_type
 from cluster.policy.routes.domains import spelled
 from cluster.suppression.lists import Bypass
@@ -33,11 +34,12 @@ def new_request(
     subjects: Sequence[str] | None = None,
     original: bytes = b"",
     readdressed: bool = False,
+    dsn: Dsn | None = None,
 ) -> NewRequest:
     """The request with a message for each personalization, in order. ``files`` has the bytes of its attachments;
     ``lifetime`` is the default for messages that do not set one. ``template`` is what its template is now, ``subjects``
     are those that messages have from it. ``tracking`` is how its messages are tracked. ``key_id`` is the API key
-    that sends it. ``original`` and ``readdressed``: as in ``drafts.Draft``."""
+    that sends it. ``original``, ``readdressed`` and ``dsn``: as in ``drafts.Draft``."""
     assert mail.personalizations and mail.from_
     if mail.lifetime is not None:
         lifetime = timedelta(seconds=mail.lifetime)
@@ -45,7 +47,7 @@ def new_request(
     send_at = send_time(mail.send_at, now)
     return prepared_request(
         _content(mail, files, hashes, template, tracking, original, readdressed),
-        map(_personal, mail.personalizations),
+        [_personal(one, dsn) for one in mail.personalizations],
         [send_at if one.send_at is None else send_time(one.send_at, now) for one in mail.personalizations],
         tenant_id=tenant_id,
         now=now,
@@ -60,7 +62,7 @@ def new_request(
     )
 
 
-def _personal(one: Personalization) -> PreparedPersonalization:
+def _personal(one: Personalization, dsn: Dsn | None) -> PreparedPersonalization:
     return PreparedPersonalization(
         to=_addresses(one.to),
         cc=_addresses(one.cc) if one.cc else (),
@@ -71,6 +73,7 @@ def _personal(one: Personalization) -> PreparedPersonalization:
         substitutions=one.substitutions or {},
         template_data=msgspec.json.encode(one.dynamic_template_data) if one.dynamic_template_data else b"",
         custom_args=one.custom_args or {},
+        dsn=dsn,
     )
 
 

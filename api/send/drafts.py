@@ -16,6 +16,7 @@ from api.send.request import MailSend
 from cluster.journal.journal import Journal
 from cluster.journal.records import ApiKey
 from cluster.journal.templates import ActiveTemplate
+from cluster.message.dsn import Dsn
 
 Settle = Callable[[MailSend, Journal, ApiKey, ActiveTemplate | None, datetime], Awaitable[list[Fault]]]
 """Does what a dialect must look up: it may complete the mail, and returns faults. It gets the template that the mail
@@ -38,6 +39,8 @@ class Draft(Struct, kw_only=True, gc=False):
     """The message as it was submitted (``records.Content.original``), in place of content; empty for none."""
     readdressed: bool = False
     """Whether each message's To names its own recipients."""
+    dsn: Dsn | None = None
+    """What the envelope of a submitted message said of reports."""
     path_in_body: Callable[[str], str] = same_path
     """From the path of a field of ``mail`` to that of the field in the body from which it comes."""
 

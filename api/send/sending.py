@@ -178,6 +178,7 @@ class Sending:
             subjects=checked.subjects,
             original=draft.original,
             readdressed=draft.readdressed,
+            dsn=draft.dsn,
         )
         if tenant.settings.image_embed_mode == "cid" and not sandbox:
             request = await embed_images(self._journal, request, self._limits.max_bytes, self._public_url)

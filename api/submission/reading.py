@@ -13,9 +13,12 @@ from api.send.request import Mailbox, MailSend, Personalization
 from api.submission.smtpapi import BadSmtpApi, apply_smtpapi, read_smtpapi
 from cluster.journal.records import Address
 from cluster.message.custom_fields import mailboxes
+from cluster.message.dsn import Dsn
 from cluster.message.header_fields import NotComposable
 from cluster.message.submitted.filling import decoded
 from cluster.message.submitted.header import Header, header_at, without_fields
+from cluster.smtpd.envelope import ReceivedMessage
+from cluster.suppression.address import compared
 
 HIDDEN = (b"bcc", b"resent-bcc", b"x-smtpapi", b"return-path")
 """Fields that recipients do not get."""
@@ -69,6 +72,20 @@ def read_submission(recipients: Sequence[str], message: bytes, notes: Notes) -> 
         faults = apply_smtpapi(said, mail)
         readdressed = said.to is not None
     return Draft(mail=mail, faults=faults, original=without_fields(message, HIDDEN), readdressed=readdressed)
+
+
+def read_dsn(mail: ReceivedMessage) -> Dsn | None:
+    """What the envelope says of reports; None: nothing. Values outside ASCII are left out: no host could be told."""
+    envelope_id = mail.envelope_id if _is_plain(mail.envelope_id) else ""
+    originals = {compared(one.recipient): one.original for one in mail.dsn if one.original and _is_plain(one.original)}
+    never = tuple([compared(one.recipient) for one in mail.dsn if one.never])
+    if not (envelope_id or originals or never):
+        return None
+    return Dsn(envelope_id=envelope_id, original_recipients=originals, never=never)
+
+
+def _is_plain(text: str) -> bool:
+    return text.isascii() and text.isprintable()
 
 
 def _require_sound(message: bytes, header: Header) -> None:

@@ -17,7 +17,7 @@ from api.http.auth import Authenticator
 from api.http.refusals import Forbidden, Invalid, Refusal, Unauthenticated
 from api.send.notes import Notes
 from api.send.sending import SENDGRID, Sending, Sent
-from api.submission.reading import read_submission
+from api.submission.reading import read_dsn, read_submission
 from api.submission.repeats import name_of
 from cluster.access.client_address import client_address
 from cluster.access.terms import network
@@ -205,6 +205,7 @@ class Submission:
         self._intake.require_room()
         notes = Notes()
         draft = await _worked(mail, partial(read_submission, mail.rcpt_to, mail.content, notes))
+        draft.dsn = read_dsn(mail)
         return await self._sending.send(draft, notes, key, named=named, access=SENDGRID.access)
 
 

@@ -4,6 +4,7 @@ import msgspec
 from msgspec import Struct, field
 
 from cluster.journal.records import Address, Attachment
+from cluster.message.dsn import Dsn
 from cluster.templates.texts import TemplateUse
 
 
@@ -43,16 +44,26 @@ class _PersonalizationShort(Struct, omit_defaults=True):
     substitutions: dict[str, str] = field(default_factory=dict)
 
 
+class _Reports(Struct, omit_defaults=True):
+    dsn: Dsn | None = None
+
+
 _references = msgspec.msgpack.Decoder(References)
 _suppression_terms = msgspec.msgpack.Decoder(_SuppressionTerms)
 _short_contents = msgspec.msgpack.Decoder(_ContentShort)
 _short_personals = msgspec.msgpack.Decoder(_PersonalizationShort)
+_reports = msgspec.msgpack.Decoder(_Reports)
 _encode = msgspec.msgpack.Encoder().encode
 
 
 def decode_references(data: bytes) -> References:
     """What a stored ``Content`` names."""
     return _references.decode(data)
+
+
+def decode_dsn(data: bytes) -> Dsn | None:
+    """What the submitter of a stored ``PreparedPersonalization`` said of reports."""
+    return _reports.decode(data).dsn
 
 
 def decode_suppression_terms(data: bytes) -> tuple[int | None, int | None]:

@@ -16,8 +16,10 @@ from cluster.ids import new_id
 from cluster.journal.database import JournalPart, Row, execute, rows
 from cluster.journal.ending import tally
 from cluster.journal.event_log import append
+from cluster.journal.excerpts import decode_dsn
 from cluster.journal.records import Outcome
 from cluster.journal.suppressions import NewSuppression, suppress
+from cluster.message.dsn import Dsn
 from cluster.policy.lifecycle import UNFINISHED, Status, Transition, after, can, fold
 from cluster.policy.replies.bounce_class import BounceType
 from cluster.suppression.lists import SuppressionList
@@ -43,6 +45,8 @@ class ReportedMessage(Struct, frozen=True, kw_only=True):
     created_at: datetime
     subject: str
     group_id: int | None
+    dsn: Dsn | None = None
+    """What its submitter said of reports."""
 
 
 class ArrivedMail(Struct, frozen=True, kw_only=True):
@@ -126,7 +130,7 @@ class MailIn(JournalPart):
         row = await self._database.row("reported_message", tenant_number=tenant_number, message_id=message_id)
         if row is None:
             return None
-        tenant_id, set_, batch_id, categories, recipients, created_at, subject, group_id = row
+        tenant_id, set_, batch_id, categories, recipients, created_at, subject, group_id, personal = row
         return ReportedMessage(
             id=message_id,
             tenant_id=tenant_id,
@@ -137,6 +141,7 @@ class MailIn(JournalPart):
             created_at=created_at,
             subject=subject,
             group_id=group_id,
+            dsn=decode_dsn(personal),
         )
 
     async def take(

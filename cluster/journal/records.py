@@ -1,7 +1,7 @@
 """The records that the journal stores, and the values that it exchanges with its callers.
 
-``Content`` and ``PreparedPersonalization`` are stored encoded (msgpack): ``Content`` once per request, and
-``PreparedPersonalization`` once per message. Everything that SQL selects by also has its own column.
+``Content`` (once per request) and ``PreparedPersonalization`` (once per message) are stored encoded (msgpack).
+Everything that SQL selects by also has its own column.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,6 +15,7 @@ from cluster.access.terms import KeyTerms
 from cluster.events import Event
 from cluster.journal.idempotency import IdempotencyKey
 from cluster.journal.suppressions import NewSuppression
+from cluster.message.dsn import Dsn
 from cluster.policy.lifecycle import Status
 from cluster.templates.texts import TemplateUse
 from cluster.tracking.choices import Tracking
@@ -73,9 +74,8 @@ class Content(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """As the request gave them, for reading. ``tracking`` is what acts."""
     tracking: Tracking | None = None
     original: bytes = b""
-    """A submitted message: an RFC 5322 header and its body, with CRLF line ends and without Bcc. It is sent as it is
-    but for what docs/submission.md lists. Then parts, attachments, headers and footer are empty; ``from_``,
-    ``reply_to`` and ``subject`` repeat what its header says, for lists and searches."""
+    """A submitted message (RFC 5322), with CRLF line ends and without Bcc, sent as docs/submission.md says. Then parts,
+    attachments, headers and footer are empty; ``from_``, ``reply_to`` and ``subject`` repeat its header, for lists."""
     readdressed: bool = False
     """Each message of ``original`` names its own recipients in To."""
 
@@ -95,6 +95,7 @@ class PreparedPersonalization(Struct, frozen=True, kw_only=True, omit_defaults=T
     custom_args: dict[str, Any] = field(default_factory=dict)
     resent_from: str = ""
     """The message that this one is sent again from; "" for none."""
+    dsn: Dsn | None = None
 
 
 class Recipient(Struct, frozen=True, array_like=True):

@@ -75,6 +75,16 @@ class Login(Struct, frozen=True):
     """What the user of the library knows of them."""
 
 
+class RecipientDsn(Struct, frozen=True):
+    """What RCPT said of reports on a recipient (RFC 3461 §4.1, §4.2)."""
+
+    recipient: str
+    never: bool = False
+    """NOTIFY=NEVER: no report at all."""
+    original: str = ""
+    """ORCPT, as given: a type, ``;`` and xtext."""
+
+
 class ReceivedMessage(Struct, kw_only=True):
     """One message as received, with the facts of its connection."""
 
@@ -102,6 +112,8 @@ class ReceivedMessage(Struct, kw_only=True):
     """The login of the client that sent it; None without one."""
     envelope_id: str = ""
     """ENVID of MAIL, decoded (RFC 3461 §4.4)."""
+    dsn: tuple[RecipientDsn, ...] = ()
+    """Of the recipients of which RCPT said something."""
 
 
 class Then(Enum):

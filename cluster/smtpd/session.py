@@ -12,7 +12,7 @@ from inspect import isawaitable
 
 from cluster.smtpd import syntax
 from cluster.smtpd.content import ContentReader, Problem
-from cluster.smtpd.envelope import Answer, Extension, ReceivedMessage, ServerReply, Then
+from cluster.smtpd.envelope import Answer, Extension, ReceivedMessage, RecipientDsn, ServerReply, Then
 from cluster.smtpd.login import LOCAL_ERROR, NOT_IMPLEMENTED, OUT_OF_ORDER, TOO_MANY_ERRORS, LoginSession
 from cluster.smtpd.protocol import RECEIVING, ServerState, Service
 from cluster.smtpd.proxy_protocol import Client
@@ -60,6 +60,7 @@ class ServerSession(LoginSession):
         self._chunk_left = 0
         self._mail: syntax.MailCommand | None = None
         self._recipients: list[str] = []
+        self._dsn: list[RecipientDsn] = []
         self._refused_recipients = 0
         self._content: ContentReader | None = None
         self._pending: asyncio.Future[Answer] | None = None
@@ -83,6 +84,7 @@ class ServerSession(LoginSession):
             self._content = None
         self._mail = None
         self._recipients = []
+        self._dsn = []
         self._refused_recipients = 0
 
     def _next_command(self) -> bool:
@@ -206,16 +208,18 @@ class ServerSession(LoginSession):
         if self._mail is None or self._content is not None:
             self.complain(OUT_OF_ORDER)
             return
-        address = syntax.rcpt(argument, self._mail.smtputf8, self._offered)
+        rcpt = syntax.rcpt(argument, self._mail.smtputf8, self._offered)
         answer: Answer = None
-        if isinstance(address, ServerReply):
-            answer = address
+        if isinstance(rcpt, ServerReply):
+            answer = rcpt
         elif len(self._recipients) >= self.options.max_recipients:
             answer = _TOO_MANY_RECIPIENTS
         elif self.behaviour.rcpt is not None:
-            answer = self.behaviour.rcpt(address)
-        if not isinstance(address, ServerReply) and _goes_ahead(answer):
-            self._recipients.append(address)
+            answer = self.behaviour.rcpt(rcpt.address)
+        if not isinstance(rcpt, ServerReply) and _goes_ahead(answer):
+            self._recipients.append(rcpt.address)
+            if rcpt.dsn is not None:
+                self._dsn.append(rcpt.dsn)
         else:
             self._refused_recipients += 1
             self._refusals += 1
@@ -304,6 +308,7 @@ class ServerSession(LoginSession):
             transaction=self._transactions,
             login=self.login,
             envelope_id=self._mail.envelope_id,
+            dsn=tuple(self._dsn),
         )
         self._answer_message(envelope)
 

@@ -9,7 +9,8 @@ import re
 
 from msgspec import Struct
 
-from cluster.smtpd.envelope import Extension, ServerReply
+from cluster.message import xtext
+from cluster.smtpd.envelope import Extension, RecipientDsn, ServerReply
 
 _PATH = re.compile(
     r"""<(?:@[^:<>\s]+:)?                          # a source route is ignored, as RFC 5321 §3.6.1 allows
@@ -26,9 +27,6 @@ TOO_BIG = ServerReply(552, "5.3.4 the message is larger than this server takes (
 NEEDS_SMTPUTF8 = ServerReply(553, "5.6.7 the address needs SMTPUTF8 (RFC 6531)")
 
 
-_XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*", re.ASCII)
-"""RFC 3461 §4."""
-_CODED = re.compile(r"\+([0-9A-F]{2})")
 _LONGEST_ENVID = 100
 _LONGEST_ORCPT = 500
 _NOTIFY = re.compile(r"NEVER|(?:SUCCESS|FAILURE|DELAY)(?:,(?:SUCCESS|FAILURE|DELAY)){0,2}")
@@ -40,6 +38,12 @@ class MailCommand(Struct, frozen=True):
     smtputf8: bool
     envelope_id: str = ""
     """ENVID, decoded."""
+
+
+class RcptCommand(Struct, frozen=True):
+    address: str
+    dsn: RecipientDsn | None = None
+    """None: it said nothing of reports."""
 
 
 class Chunk(Struct, frozen=True):
@@ -71,9 +75,9 @@ def mail(argument: str, offered: frozenset[Extension], max_message_bytes: int) -
         elif name == "RET" and value in ("FULL", "HDRS") and Extension.DSN in offered:
             pass
         elif name == "ENVID" and Extension.DSN in offered:
-            if not said or len(said) > _LONGEST_ENVID or not _XTEXT.fullmatch(said):
+            if not said or len(said) > _LONGEST_ENVID or not xtext.is_xtext(said):
                 return NO_SYNTAX
-            envelope_id = _CODED.sub(lambda found: chr(int(found[1], 16)), said)
+            envelope_id = xtext.decoded(said)
         else:
             return UNKNOWN_PARAMETER
     if not address.isascii() and not smtputf8:
@@ -83,23 +87,30 @@ def mail(argument: str, offered: frozenset[Extension], max_message_bytes: int) -
     return MailCommand(address, body, smtputf8, envelope_id)
 
 
-def rcpt(argument: str, smtputf8: bool, offered: frozenset[Extension]) -> str | ServerReply:
-    """The forward-path in the arguments of RCPT; a ServerReply describes an error in them."""
+def rcpt(argument: str, smtputf8: bool, offered: frozenset[Extension]) -> RcptCommand | ServerReply:
+    """The arguments of RCPT; a ServerReply describes an error in them."""
     split = _path(argument, "TO:")
     if split is None:
         return NO_SYNTAX
     address, parameters = split
+    never, original = False, ""
     for parameter in parameters:
         name, _, value = parameter.partition("=")
         if Extension.DSN not in offered or name.upper() not in ("NOTIFY", "ORCPT"):
             return UNKNOWN_PARAMETER
-        if not (_is_notify(value) if name.upper() == "NOTIFY" else _is_original(value)):
+        if name.upper() == "NOTIFY":
+            if not _is_notify(value):
+                return NO_SYNTAX
+            never = value.upper() == "NEVER"
+        elif not _is_original(value):
             return NO_SYNTAX
+        else:
+            original = value
     if not address.isascii() and not smtputf8:
         return NEEDS_SMTPUTF8
     if not _is_mailbox(address) and address.lower() != "postmaster":  # RFC 5321 §4.5.1
         return ServerReply(553, "5.1.3 the recipient's address is malformed")
-    return address
+    return RcptCommand(address, RecipientDsn(address, never, original) if never or original else None)
 
 
 def bdat(argument: str) -> Chunk | None:
@@ -131,9 +142,7 @@ def _is_notify(value: str) -> bool:
 def _is_original(value: str) -> bool:
     kind, semicolon, address = value.partition(";")
     is_typed = bool(semicolon) and kind.replace("-", "").isalnum()
-    return (
-        is_typed and len(value) <= _LONGEST_ORCPT and (_XTEXT.fullmatch(address) is not None or "utf-8" in kind.lower())
-    )
+    return is_typed and len(value) <= _LONGEST_ORCPT and (xtext.is_xtext(address) or "utf-8" in kind.lower())
 
 
 def _is_number(text: str) -> bool:

@@ -23,6 +23,7 @@ from cluster.intake.backpressure import WhyFull, never_full
 from cluster.journal.journal import Unavailable
 from cluster.journal.records import Content, MessageRow, NewRequest, decode_content, decode_personalization
 from cluster.keys import new_key
+from cluster.message.dsn import Dsn
 from cluster.settings import SubmissionSettings
 from cluster.smtpd.certificate import certificate_of
 from tests.integration.api.conftest import Site
@@ -327,3 +328,18 @@ async def test_a_full_system_still_answers_repeats(site: Site, tmp_path: Path) -
 async def test_without_the_setting_each_message_is_sent(world: Submitting) -> None:
     assert await world.send(NAMED) != await world.send(NAMED)
     assert len(world.site.offered) == 2
+
+
+async def test_what_the_envelope_says_of_reports_is_kept(world: Submitting) -> None:
+    async with world.client() as client:
+        await client.mail(FROM, options=["RET=HDRS", "ENVID=QQ+2B1"])
+        await client.rcpt("Ada@Example.com", options=["NOTIFY=NEVER", "ORCPT=rfc822;old+2Bada@example.net"])
+        await client.rcpt("bob@example.com", options=["NOTIFY=FAILURE,DELAY"])
+        reply = (await client.data(PLAIN)).message
+    asked = decode_personalization((await world.row(reply)).personalization).dsn
+    assert asked == Dsn(
+        envelope_id="QQ+1",
+        original_recipients={"ada@example.com": "rfc822;old+2Bada@example.net"},
+        never=("ada@example.com",),
+    )
+    assert decode_personalization((await world.row(await world.send(PLAIN))).personalization).dsn is None

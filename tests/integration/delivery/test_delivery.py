@@ -13,11 +13,13 @@ from actors.delivery.ownership import Superseded
 from cluster.events import Bounced, Deferred, Delivered, Dropped
 from cluster.journal.journal import Journal
 from cluster.journal.records import Address, DueDelivery, PreparedPersonalization
+from cluster.message.dsn import Dsn
 from cluster.message.return_address import Named, Purpose, read_return_address
 from cluster.policy.lifecycle import Status
 from cluster.policy.routes.mx import FAILURE_TTL_S
 from cluster.routing.offer import OfferAnswer
-from cluster.smtpd.envelope import Answer, Behaviour, ServerAction, ServerReply
+from cluster.smtpd.envelope import Answer, Behaviour, Extension, ServerAction, ServerOptions, ServerReply
+from cluster.smtpd.server import SmtpServer
 from cluster.tracking.tokens import keys_by_id
 from tests.integration.delivery.world import DELIVERY, World, a_world
 from tests.integration.journal.builders import a_message
@@ -49,6 +51,28 @@ async def test_a_message_is_delivered_to_the_mail_exchanger(journal: Journal) ->
         assert (event.mx_host, event.mx_ip, event.site) == ("mx0.example.com", "127.0.0.1", "mx0.example.com")
         assert event.smtp_response.startswith("250")
         assert event.categories == ()
+
+
+async def test_the_next_host_gets_what_the_submitter_said_of_reports(journal: Journal) -> None:
+    async with a_world(journal) as world:
+        peer = SmtpServer(world.take, ServerOptions(extensions=frozenset(Extension) - {Extension.AUTH}))
+        await peer.start("127.0.0.9", world.port)
+        world.zone("example.com", "127.0.0.9")
+        asked = Dsn(envelope_id="QQ 1", original_recipients={"ada@example.com": "rfc822;old+2Bada@example.net"})
+        to = ("Ada@example.com", "bob@example.com")
+        own = PreparedPersonalization(to=tuple(map(Address, to)), dsn=asked)
+        message = a_message(*to, personalization=own)
+        try:
+            await world.accept(message)
+            assert (await world.finished(message)).status is Status.DELIVERED
+        finally:
+            await peer.stop(1.0)
+        (envelope,) = world.taken
+        assert envelope.envelope_id == "QQ 1"
+        assert {one.recipient: one.original for one in envelope.dsn} == {
+            "Ada@example.com": "rfc822;old+2Bada@example.net",
+            "bob@example.com": "rfc822;bob@example.com",
+        }
 
 
 async def test_a_transient_refusal_is_deferred_and_tried_again(journal: Journal) -> None:

@@ -9,7 +9,8 @@ import pytest
 from cluster.events import Bounced, Event, SpamReported, decode_batch
 from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.mail_in import KeptMail
-from cluster.journal.records import NewMessage
+from cluster.journal.records import Address, NewMessage, PreparedPersonalization
+from cluster.message.dsn import Dsn
 from cluster.message.return_address import Named, Purpose, return_address
 from cluster.policy.lifecycle import Status
 from cluster.suppression.lists import SuppressionList
@@ -18,9 +19,11 @@ from tests.integration.journal.builders import a_message, a_request, a_tenant, a
 from tests.integration.mail_in.world import FEEDBACK, HOST, MailInWorld, a_complaint, a_report, a_world
 
 
-async def delivered(journal: Journal, *emails: str) -> tuple[str, NewMessage]:
+async def delivered(journal: Journal, *emails: str, dsn: Dsn | None = None) -> tuple[str, NewMessage]:
     tenant = await a_tenant(journal)
-    message = a_message(*(emails or ("ada@example.com",)))
+    emails = emails or ("ada@example.com",)
+    own = PreparedPersonalization(to=tuple(map(Address, emails)), dsn=dsn)
+    message = a_message(*emails, personalization=own)
     await journal.intake.accept([a_request(tenant, message)])
     wanted = waiting(tenant, message)
     await journal.queue.claim(wanted, owner=1, lease_s=60)
@@ -84,6 +87,16 @@ async def test_the_recipient_of_several_is_told_by_the_report(journal: Journal, 
         await world.send(world.address(message.id, None), a_report("B@example.com"))
         assert await status(journal, tenant, message) is Status.DELIVERED
         await world.send(world.address(message.id, None), a_report("a@example.com"))
+        assert await status(journal, tenant, message) is Status.BOUNCED
+
+
+async def test_the_original_recipient_of_the_submitter_names_the_recipient(journal: Journal, tmp_path: Path) -> None:
+    dsn = Dsn(original_recipients={"a@example.com": "rfc822;old+2Ba@example.net"})
+    tenant, message = await delivered(journal, "a@example.com", dsn=dsn)
+    async with a_world(journal, tmp_path) as world:
+        # The host has sent the mail on, so its last recipient is none of ours.
+        forwarded = a_report("elsewhere@example.org", original="old+a@example.net")
+        await world.send(world.address(message.id), forwarded)
         assert await status(journal, tenant, message) is Status.BOUNCED
 
 

@@ -70,9 +70,11 @@ def a_report(
     diagnostic: str = "smtp; 550 5.1.1 No such user",
     returned: str = "",
     remote_mta: str = "mail.example.net",
+    original: str = "",
 ) -> bytes:
     """A report on delivery (RFC 3464)."""
     remote = f"Remote-MTA: dns; {remote_mta}\n" if remote_mta else ""
+    original_recipient = f"Original-Recipient: rfc822; {original}\n" if original else ""
     return f"""\
 From: Mail Delivery System <mailer-daemon@mx.example.net>
 To: sender
@@ -90,7 +92,7 @@ Content-Type: message/delivery-status
 
 Reporting-MTA: dns; mx.example.net
 
-Final-Recipient: rfc822; {recipient}
+{original_recipient}Final-Recipient: rfc822; {recipient}
 Action: {action}
 Status: {status}
 {remote}Diagnostic-Code: {diagnostic}

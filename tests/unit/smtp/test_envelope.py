@@ -129,6 +129,18 @@ def test_notifications_are_asked_for_where_the_host_knows_them() -> None:
     ]
 
 
+def test_what_a_submitter_said_of_a_recipient_is_passed_on() -> None:
+    originals = ("rfc822;old+2Baddress@x.org", "")
+    envelope = Envelope("a@x.org", ("b@x.org", "c@x.org"), envelope_id="QQ 3", original_recipients=originals)
+    assert transaction_commands(envelope, b"x\r\n", {"DSN": ""}) == [
+        b"MAIL FROM:<a@x.org> RET=HDRS ENVID=QQ+203\r\n",
+        b"RCPT TO:<b@x.org> NOTIFY=FAILURE ORCPT=rfc822;old+2Baddress@x.org\r\n",
+        b"RCPT TO:<c@x.org> NOTIFY=FAILURE ORCPT=rfc822;c@x.org\r\n",
+    ]
+    without = transaction_commands(envelope, b"x\r\n", {})
+    assert not isinstance(without, Unsendable) and b"ORCPT" not in b"".join(without)
+
+
 def test_a_message_without_a_name_of_its_own_asks_for_no_notification() -> None:
     assert transaction_commands(Envelope("a@x.org", ("b@x.org",)), b"x\r\n", {"DSN": ""}) == [
         b"MAIL FROM:<a@x.org>\r\n",
