@@ -69,7 +69,7 @@ def miscounted(facts: VerdictFacts) -> Iterator[str]:
 
 
 def unanswered(facts: VerdictFacts) -> Iterator[str]:
-    """Reports that were never answered with 250, though they were sent again for minutes."""
+    """Reports that were never answered with 250, though they were sent again until long after the storm."""
     for report in facts.reports:
         if report.answered_at is None:
             yield (

@@ -1,7 +1,6 @@
 """The harness's client of SMTP tells what may have been taken from what cannot have been; hosts report until a 250."""
 
 import asyncio
-import time
 from collections.abc import Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -26,6 +25,15 @@ from cluster.smtpd.server import SmtpServer
 
 MAIL = b"Subject: hello\r\n\r\nHello\r\n"
 LATER = ServerReply(451, "4.3.0 later")
+RECEIPT = Receipt(
+    at=9.0,
+    session=1,
+    message_id="msg_0",
+    recipients=("a.returned@example.org", "b.ok@example.org", "c.complains@example.org"),
+    accepted=True,
+    replied=False,
+    sender="b+x@y",
+)
 
 
 @asynccontextmanager
@@ -67,26 +75,16 @@ async def test_a_refused_recipient_is_told(tmp_path: Path) -> None:
 async def test_a_report_is_sent_until_it_is_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("WITHIN_S", "AGAIN_S", "LOOK_S", "TWICE_SHARE"):
         monkeypatch.setattr(reporters, name, 0.0)
-    recipients = ("a.returned@example.org", "b.ok@example.org", "c.complains@example.org")
-    receipt = Receipt(
-        at=time.time(),
-        session=1,
-        message_id="msg_0",
-        recipients=recipients,
-        accepted=True,
-        replied=False,
-        sender="b+x@y",
-    )
     log = tmp_path / "sink.jsonl"
-    log.write_bytes(msgspec.json.encode(receipt) + b"\n")
+    log.write_bytes(msgspec.json.encode(RECEIPT) + b"\n")
     async with serving(tmp_path, [LATER, ServerAction.DROP]) as (client, received):
         hosts = Reporters(client, tail_of(log), Random(1))
         ends = asyncio.Event()
         ends.set()
         await hosts.run(ends)
     assert [(one.recipient, one.kind) for one in hosts.reports] == [
-        (recipients[0], ReportKind.RETURNED),
-        (recipients[2], ReportKind.COMPLAINT),
+        (RECEIPT.recipients[0], ReportKind.RETURNED),
+        (RECEIPT.recipients[2], ReportKind.COMPLAINT),
     ]
     assert all(one.answered_at for one in hosts.reports) and not hosts.problems
     assert sum(one.tries for one in hosts.reports) == len(received) == 4
@@ -121,3 +119,19 @@ async def test_what_may_have_been_taken_stays_unknown(tmp_path: Path, monkeypatc
         await stream.run(0.03)
     [sent] = stream.sent
     assert sent.outcome == "unanswered" and sent.tries > 1
+
+
+async def test_a_report_that_is_never_answered_is_known_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, seconds in (("WITHIN_S", 0.0), ("AGAIN_S", 0.05), ("LOOK_S", 0.0), ("MAX_WAIT_S", 0.5)):
+        monkeypatch.setattr(reporters, name, seconds)
+    log = tmp_path / "sink.jsonl"
+    log.write_bytes(msgspec.json.encode(RECEIPT) + b"\n")
+    async with serving(tmp_path, [LATER] * 50) as (client, _):
+        hosts = Reporters(client, tail_of(log), Random(1))
+        ends = asyncio.Event()
+        ends.set()
+        await hosts.run(ends)
+    assert [one.answered_at for one in hosts.reports] == [None, None]
+    assert all(one.tries > 1 for one in hosts.reports)
