@@ -26,6 +26,7 @@ from api.send.request import (
 )
 from cluster.message.custom_fields import mailboxes
 from cluster.message.header_fields import NotComposable
+from cluster.message.submitted.filling import decoded
 
 LONGEST = 1024 * 1024
 MOST_RECIPIENTS = 1000
@@ -76,9 +77,21 @@ def read_smtpapi(text: str) -> SmtpApi:
     if len(text) > LONGEST:
         raise BadSmtpApi(f"it has {len(text)} characters, more than {LONGEST}")
     try:
-        return _decode(text.encode())
+        return _decode(_without_encoded_words(text).encode())
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeEncodeError, RecursionError) as error:
         raise BadSmtpApi(str(error)) from error
+
+
+def _without_encoded_words(text: str) -> str:
+    """The text, its encoded words (RFC 2047) decoded where it is no JSON with them. Libraries that take the field for
+    free text write them: nodemailer for all of it, Python's ``email`` for what fits on no line."""
+    if "=?" not in text:
+        return text
+    try:
+        msgspec.json.decode(text.encode())
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        return decoded(text) or text
+    return text
 
 
 def apply_smtpapi(said: SmtpApi, mail: MailSend) -> list[Fault]:
