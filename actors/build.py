@@ -126,11 +126,13 @@ async def delivery(context: Context, links: Links) -> "Deliverer":
 
 async def scheduler(context: Context, links: Links) -> "Scheduler":
     from actors.compose.probe import signed_probe
+    from actors.rating import TenantRating
     from actors.scheduler import Scheduler
     from cluster.routing.build import build_routing
     from cluster.routing.dispatcher import Dispatcher
     from cluster.tenancy.domains.publishing import CurrentPublishing
     from cluster.tenancy.domains.verifying import Verifier
+    from cluster.tenancy.rates import RateLimits
 
     journal = await context.open_journal(2)
     routing = build_routing(context, journal)
@@ -144,7 +146,11 @@ async def scheduler(context: Context, links: Links) -> "Scheduler":
         now=lambda: datetime.now(UTC),
         random=random.random,
     )
-    return Scheduler(journal, dispatcher, links.call, context.settings.delivery.lease_s, verifier=verifier)
+    set_ = context.settings.tenants
+    limits = RateLimits(bounces=set_.max_bounce_rate, complaints=set_.max_complaint_rate)
+    rating = TenantRating(journal, limits, pause=set_.pause_over_rates)
+    lease_s = context.settings.delivery.lease_s
+    return Scheduler(journal, dispatcher, links.call, lease_s, verifier=verifier, rating=rating)
 
 
 async def supervisor(context: Context, links: Links) -> "Supervisor":

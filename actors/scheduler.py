@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from actors.erasing import TenantEraser
 from actors.importing import ListImporter
 from actors.purging import purges
+from actors.rating import TenantRating
 from actors.stranded import Stranded
 from cluster import metrics
 from cluster.journal.journal import Journal, Unavailable
@@ -58,9 +59,10 @@ class Scheduler:
         lease_s: float,
         make_tasks: Callable[[], Tasks] = Tasks,
         verifier: Verifier | None = None,
+        rating: TenantRating | None = None,
     ) -> None:
         """``lease_s``: how long an owner may hold what it is offered without claiming it. ``verifier`` looks at sender
-        domains; None looks at none."""
+        domains; None looks at none. ``rating`` counts the rates of tenants; None counts none."""
         self._journal = journal
         self._dispatcher = dispatcher
         self._call = call
@@ -70,6 +72,7 @@ class Scheduler:
         self._eraser = TenantEraser(journal, call)
         self._importer = ListImporter(journal)
         self._verifier = verifier
+        self._rating = rating
         self._purges = purges(journal)
         self._problem: str | None = None
         self._full: dict[Lane, float] = {}
@@ -84,6 +87,8 @@ class Scheduler:
         self._tasks.spawn("importing", self._importer.run())
         if self._verifier is not None:
             self._tasks.spawn("domains", self._verifier.run())
+        if self._rating is not None:
+            self._tasks.spawn("rates of tenants", self._rating.run())
         for purge in self._purges:
             self._tasks.spawn(f"purge of {purge.what}", purge.run())
 

@@ -102,6 +102,17 @@ class LimitSettings(Section, frozen=True, kw_only=True):
     """Messages accepted in a day (UTC)."""
 
 
+class RateSettings(Section, frozen=True, kw_only=True):
+    """When the mail of a tenant bounces, or is complained of, too often. Shares from 0 to 1; 0 sets no limit."""
+
+    max_bounce_rate: float = 0.1
+    """Hard bounces among the last 1,000 recipients whose delivery ended."""
+    max_complaint_rate: float = 0.003
+    """Complaints among the last 10,000 recipients whose host took the message."""
+    pause_over_rates: bool = False
+    """Whether a tenant over a limit is suspended; a tenant may have its own answer."""
+
+
 class PostgresSettings(Section, frozen=True, kw_only=True):
     dsn: str = ""
     """libpq connection string; "" starts the embedded server in data_dir."""
@@ -300,6 +311,7 @@ class Settings(Section, frozen=True, kw_only=True):
     auth: AuthSettings = AuthSettings()
     message: MessageSettings = DEFAULT_LIMITS
     limits: LimitSettings = LimitSettings()
+    tenants: RateSettings = RateSettings()
     postgres: PostgresSettings = PostgresSettings()
     clickhouse: ClickHouseSettings = ClickHouseSettings()
     ray: RaySettings = RaySettings()

@@ -42,6 +42,8 @@ MAY_BE_ZERO = frozenset(
         "limits.creations_per_min",
         "limits.requests_per_s",
         "limits.messages_per_day",
+        "tenants.max_bounce_rate",
+        "tenants.max_complaint_rate",
         "delivery.messages_per_s_per_site",
         "delivery.connection_idle_s",
         "delivery.dsn_window_s",
@@ -80,6 +82,9 @@ def faults(settings: "Settings") -> Iterator[tuple[str, str]]:
                 network(text)
             except ValueError as error:
                 yield f"{section}.trusted_proxies[{i}]", str(error)
+    for name in ("max_bounce_rate", "max_complaint_rate"):
+        if (share := getattr(settings.tenants, name)) > 1:
+            yield f"tenants.{name}", f"is a share, at most 1, not {share}"
     yield from _auth(settings.auth)
     if settings.ray.address and not settings.postgres.dsn:
         yield "postgres.dsn", "a cluster at ray.address needs a Postgres that every node can reach"

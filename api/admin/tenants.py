@@ -10,7 +10,7 @@ import msgspec
 from litestar import delete, get, patch, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, JSONBody, QueryParameter
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from api.admin.deliverers import Deliverers
 from api.http import help_texts
@@ -37,6 +37,14 @@ class TenantName(Struct, frozen=True, kw_only=True):
     name: str
 
 
+class TenantChange(Struct, frozen=True, kw_only=True):
+    """What an operator changes of a tenant; what is left out stays."""
+
+    name: str | UnsetType = UNSET
+    pause_over_rates: bool | UnsetType | None = UNSET
+    """Whether the tenant is suspended when its bounces or complaints pass their limit; null: as the settings say."""
+
+
 class TenantList(Struct, frozen=True, kw_only=True):
     """Tenants in the order in which they were made."""
 
@@ -47,6 +55,10 @@ class TenantList(Struct, frozen=True, kw_only=True):
 
 class TenantNameBody(TypedBody[TenantName]):
     decoder = msgspec.json.Decoder(TenantName)
+
+
+class TenantChangeBody(TypedBody[TenantChange]):
+    decoder = msgspec.json.Decoder(TenantChange)
 
 
 class TenantCalls:
@@ -69,13 +81,13 @@ class TenantCalls:
             responses=answers(*named),
             summary="Make a tenant",
         )
-        rename = patch(
+        change = patch(
             "/tenants/{id:str}",
-            dto=TenantNameBody,
+            dto=TenantChangeBody,
             return_dto=None,
-            example=Example(path=path, body={"name": "acme-europe"}),
+            example=Example(path=path, body={"name": "acme-europe", "pause_over_rates": True}),
             responses=answers(*named, 404),
-            summary="Rename a tenant",
+            summary="Rename a tenant, or set whether it is paused when its mail bounces too often",
         )
         listing = get(
             "/tenants", example=Example(query={"limit": 50}), responses=answers(400, 401, 503), summary="List tenants"
@@ -107,7 +119,7 @@ class TenantCalls:
             create(self.create),
             listing(self.listing),
             one(self.one),
-            rename(self.rename),
+            change(self.change),
             suspend(self.suspend),
             resume(self.resume),
             remove(self.remove),
@@ -139,14 +151,21 @@ class TenantCalls:
     async def one(self, id: FromPath[str]) -> TenantRecord:
         return await existing(TENANT, id, self._tenants.record)
 
-    async def rename(self, id: FromPath[str], data: JSONBody[TenantName]) -> TenantRecord:
-        name = _checked(data.name)
-        try:
-            renamed = await existing(TENANT, id, lambda id: self._tenants.rename(id, name))
-        except NameTaken:
-            raise Conflict(TAKEN, "name", help_texts.TENANT_NAME) from None
+    async def change(self, id: FromPath[str], data: JSONBody[TenantChange]) -> TenantRecord:
+        changed = None
+        if data.name is not UNSET:
+            name = _checked(data.name)
+            try:
+                changed = await existing(TENANT, id, lambda id: self._tenants.rename(id, name))
+            except NameTaken:
+                raise Conflict(TAKEN, "name", help_texts.TENANT_NAME) from None
+        if data.pause_over_rates is not UNSET:
+            pause = data.pause_over_rates
+            changed = await existing(TENANT, id, lambda id: self._tenants.set_pausing(id, pause))
+        if changed is None:
+            raise Invalid([Fault("name or pause_over_rates is missing")])
         self._directory.changed_here(id)
-        return renamed
+        return changed
 
     async def suspend(self, id: FromPath[str]) -> TenantRecord:
         suspended = await existing(TENANT, id, self._tenants.suspend)

@@ -119,7 +119,8 @@ class Sending:
         """The key's tenant. Raises Forbidden when it may not send."""
         tenant = await self._directory.tenant(key.tenant_id)
         if tenant is None or tenant.is_suspended:
-            raise Forbidden(SUSPENDED, help=help_texts.TENANT_SUSPENDED)
+            why = f": {tenant.suspended_for}" if tenant is not None and tenant.suspended_for else ""
+            raise Forbidden(f"{SUSPENDED}{why}", help=help_texts.TENANT_SUSPENDED)
         return tenant
 
     async def send(

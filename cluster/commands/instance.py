@@ -32,7 +32,7 @@ ANSWER_S = 60.0
 # The token is for postray only: a proxy from the environment must not see it.
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
-Method = Literal["GET", "POST", "PUT", "DELETE"]
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Json = Any
 """Decoded JSON: the API's structs are documented in its OpenAPI document."""
 
@@ -110,6 +110,9 @@ class Instance:
 
     def post(self, path: str, **body: Json) -> Json:
         return self._call("POST", path, {}, {name: value for name, value in body.items() if value is not None})
+
+    def patch(self, path: str, **body: Json) -> Json:
+        return self._call("PATCH", path, {}, body)
 
     def put(self, path: str, **body: Json) -> Json:
         return self._call("PUT", path, {}, {name: value for name, value in body.items() if value is not None})

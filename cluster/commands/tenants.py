@@ -1,4 +1,4 @@
-"""Tenants: making, listing, suspending, resuming and removing them, and their limits."""
+"""Tenants: making, listing, suspending, resuming and removing them, their limits and rates."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +18,7 @@ LIMITS = {
 }
 SETTINGS = "settings"
 """Takes a limit back to that of the settings."""
+RATES = ("bounce_rate", "complaint_rate", "pause_over_rates", "suspended_at", "suspended_for")
 PAGE = 1000
 
 
@@ -92,10 +93,11 @@ def list_(config: str | None, as_json: bool) -> None:
     if not found:
         console.print("there is no tenant; postray tenants add NAME makes one")
         return
-    shown = table("name", "=id", "=made (UTC)", "=suspended since")
+    shown = table("name", "=id", "=made (UTC)", ">bounces", ">complaints", "=suspended since")
     for tenant in found:
         suspended = moment(tenant["suspended_at"])
-        shown.add_row(plain(tenant["name"]), tenant["id"], moment(tenant["created_at"]), suspended)
+        rates = (_percent(tenant["bounce_rate"]), _percent(tenant["complaint_rate"]))
+        shown.add_row(plain(tenant["name"]), tenant["id"], moment(tenant["created_at"]), *rates, suspended)
     console.print(shown)
 
 
@@ -115,6 +117,7 @@ def show(config: str | None, tenant: str, as_json: bool) -> None:
     console.print(plain(f"{found['name']}  {found['id']}"))
     state = f"suspended since {moment(found['suspended_at'])} UTC" if found["suspended_at"] else "not suspended"
     console.print(f"made {moment(found['created_at'])} UTC, {state}")
+    _print_rates(found)
     shown = table("setting", "value")
     for name, value in settings.items():
         shown.add_row(name, plain(_words(value)))
@@ -179,6 +182,28 @@ def limits(config: str | None, /, tenant: str, as_json: bool, **changes: float |
     _print_limits(answer)
 
 
+@tenants.command()
+@click.argument("tenant", type=NAME)
+@click.option(
+    "--pause",
+    type=click.Choice(["yes", "no", SETTINGS]),
+    help="Whether a rate over its limit suspends TENANT; settings: as tenants.pause_over_rates says.",
+)
+@json_option
+@click.pass_obj
+def rates(config: str | None, tenant: str, pause: str | None, as_json: bool) -> None:
+    """How often mail of TENANT bounces hard and is complained of, and whether it is paused when that is too often."""
+    instance = Instance.of(config)
+    found = find_tenant(instance, tenant)
+    if pause is not None:
+        wanted = {"yes": True, "no": False, SETTINGS: None}[pause]
+        found = instance.patch(f"tenants/{path_part(found['id'])}", pause_over_rates=wanted)
+    if as_json:
+        print_json({name: found[name] for name in RATES})
+        return
+    _print_rates(found)
+
+
 def _switch(config: str | None, tenant: str, action: str, *, as_json: bool) -> None:
     instance = Instance.of(config)
     answer = instance.post(f"tenants/{path_part(find_tenant(instance, tenant)['id'])}/{action}")
@@ -195,6 +220,18 @@ def _print_limits(answer: Json) -> None:
         sets = (answer[name], answer["by_operator"][name], answer["own"][name])
         shown.add_row(name, _limit(sets[0]), _limit(sets[1]), _limit(sets[2], unset=""))
     console.print(shown)
+
+
+def _print_rates(tenant: Json) -> None:
+    bounces, complaints = _percent(tenant["bounce_rate"]), _percent(tenant["complaint_rate"])
+    pauses = {True: "yes", False: "no", None: "as the settings say"}[tenant["pause_over_rates"]]
+    console.print(f"hard bounces {bounces}, complaints {complaints}; paused over a limit: {pauses}", markup=False)
+    if tenant["suspended_for"]:
+        console.print(f"suspended, for {tenant['suspended_for']}", markup=False, soft_wrap=True)
+
+
+def _percent(share: float | None) -> str:
+    return "too few" if share is None else f"{100 * share:.2f} %"
 
 
 def _limit(value: float | None, unset: str = SETTINGS) -> str:

@@ -32,6 +32,8 @@ STEPS = (
     "erase_mail_in",
     "erase_idempotency_keys",
     "erase_usage",
+    "erase_ends",
+    "erase_rates",
     "erase_suspensions",
     "erase_site_actions",
     "erase_name",

@@ -123,6 +123,13 @@ DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY (
 DELETE FROM tenant_usage WHERE ctid = ANY (ARRAY (
     SELECT ctid FROM tenant_usage WHERE tenant_id = %(id)s LIMIT %(limit)s))
 
+-- name: erase_ends
+DELETE FROM tenant_ends WHERE ctid = ANY (ARRAY (
+    SELECT ctid FROM tenant_ends WHERE tenant_id = %(id)s LIMIT %(limit)s))
+
+-- name: erase_rates
+DELETE FROM tenant_rates WHERE tenant_id = %(id)s
+
 -- name: erase_suspensions
 DELETE FROM suspensions WHERE ctid = ANY (ARRAY (
     SELECT ctid FROM suspensions WHERE tenant_id = %(id)s LIMIT %(limit)s))

@@ -36,6 +36,7 @@ from cluster.journal.suppressions import Suppressions
 from cluster.journal.suspensions import Suspensions
 from cluster.journal.templates import Templates
 from cluster.journal.tenant_load import TenantLoad
+from cluster.journal.tenant_rates import TenantRates
 from cluster.journal.tenants import Tenants
 from cluster.journal.tls_results import TlsResultCounts
 from cluster.journal.token_keys import TokenKeyRows
@@ -85,6 +86,7 @@ class Journal:
         self.tenants = Tenants(database)
         self.erasure = Erasure(database)
         self.tenant_load = TenantLoad(database)
+        self.tenant_rates = TenantRates(database)
         self.api_keys = ApiKeys(database)
         self.sealed = SealedValues(database)
         self.sender_domains = SenderDomains(database)

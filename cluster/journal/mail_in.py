@@ -169,10 +169,15 @@ class MailIn(JournalPart):
                 return None
             done = [told] if told else []
             if message is not None and effects:
-                await rows(connection, "lock_message", tenant_id=message.tenant_id, message_id=message.id)
+                key = {"tenant_id": message.tenant_id, "message_id": message.id}
+                await rows(connection, "lock_message", **key)
+                [ended_at] = (await rows(connection, "ended_at", **key) or [(None,)])[0]
+                took: list[Effect] = []
                 for effect in effects:
                     if said := await self._do(connection, message, effect, mail.at):
                         done.append(said)
+                        took.append(effect)
+                await self._count(connection, message, took, ended_at)
             changed = ", ".join(done)
             if changed:
                 await execute(connection, "tell_effect", id=kept[0][0], effect=changed)
@@ -259,6 +264,27 @@ class MailIn(JournalPart):
                 event: Event = SpamReported(reason=effect.reason, **facts)
                 await append(connection, [event])
                 return f"{recipient} complained"
+
+    async def _count(
+        self,
+        connection: AsyncConnection[Row],
+        message: ReportedMessage,
+        took: Sequence[Effect],
+        ended_at: datetime | None,
+    ) -> None:
+        """Count what changed for the tenant's rates. ``ended_at``: when the message ended, None before."""
+        hard = sum(isinstance(effect, Failure) and effect.bounce_type == "hard" for effect in took)
+        complaints = sum(isinstance(effect, Complaint) for effect in took)
+        if hard or complaints:
+            await execute(
+                connection,
+                "count_reports",
+                shard=self._database.shard,
+                tenant_id=message.tenant_id,
+                hard=hard,
+                complaints=complaints,
+                ended_at=ended_at,
+            )
 
     async def _return(
         self, connection: AsyncConnection[Row], message: ReportedMessage, failure: Failure, at: datetime

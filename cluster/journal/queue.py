@@ -25,7 +25,9 @@ from cluster.journal.records import (
     keys,
 )
 from cluster.journal.suppressions import suppress
+from cluster.journal.tenant_rates import columns, count_ends
 from cluster.policy.lifecycle import Status
+from cluster.tenancy.rates import ends_of
 
 
 class Settlement(Struct, frozen=True):
@@ -97,6 +99,7 @@ class Queue(JournalPart):
             owner=owner,
             shard=self._database.shard,
             events=encode_batch(events),
+            **columns(ends_of(events)),
             deferred_ids=[o.message_id for o in deferred],
             deferred_nos=[o.recipient_no for o in deferred],
             due_ats=[o.due_at for o in deferred],
@@ -121,6 +124,8 @@ class Queue(JournalPart):
             changes = await finish(connection, standing, at)
             await append(connection, [event for _, event in accepted])
             await tally(connection, self._database.shard, changes, at)
+            stood = [event for (_, event), (now, then) in zip(accepted, times, strict=True) if now >= then]
+            await count_ends(connection, self._database.shard, stood)
             if window_s:
                 await open_windows(connection, standing, window_s, at)
         again = sum(now > then for now, then in times)

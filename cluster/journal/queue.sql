@@ -34,8 +34,8 @@ RETURNING d.message_id, d.recipient_no, d.recipient, d.domain, d.tenant_id, m.re
 -- moves: queued, processing, sending -> bounced (rejected, expired)
 -- moves: queued, processing, sending -> failed (gave_up, suppressed)
 -- moves: sending -> queued (deferred)
--- Ends messages with one recipient, sets the time of the next attempt of others, appends to the log and tallies, in one
--- statement: a round trip costs as much as the work for ten messages. Only the owner of the claim can defer. No delivery
+-- Ends messages with one recipient, sets the time of the next attempt of others, appends to the log, tallies and counts
+-- for the tenants' rates, in one statement: a round trip costs as much as the work for ten messages. Only the owner of the claim can defer. No delivery
 -- is both ended and deferred.
 WITH gone AS (
     DELETE FROM deliveries AS d
@@ -55,6 +55,14 @@ WITH gone AS (
         AND d.status = 'sending' AND d.owner IS NOT DISTINCT FROM %(owner)s
 ), logged AS (
     INSERT INTO event_log (events) VALUES (%(events)s)
+), counted AS (
+    INSERT INTO tenant_ends AS e (tenant_id, shard, ended, hard, delivered, complaints)
+    SELECT tenant_id, %(shard)s, ended, hard, delivered, 0
+    FROM unnest(%(tenant_ids)s::text[], %(ended)s::bigint[], %(hard)s::bigint[], %(delivered)s::bigint[])
+        AS c (tenant_id, ended, hard, delivered)
+    ORDER BY tenant_id
+    ON CONFLICT (tenant_id, shard) DO UPDATE
+    SET ended = e.ended + excluded.ended, hard = e.hard + excluded.hard, delivered = e.delivered + excluded.delivered
 )
 INSERT INTO batch_tallies (batch_id, shard, status, messages, last_at)
 SELECT batch_id, %(shard)s, status, count(*), %(at)s FROM gone

@@ -18,6 +18,7 @@ from cluster.journal.database import JournalPart, Row, execute, rows
 from cluster.journal.ending import finish, tally
 from cluster.journal.event_log import append
 from cluster.journal.records import DueDelivery, Outcome, OutcomeWithEvent, keys
+from cluster.journal.tenant_rates import count_ends
 from cluster.policy.lifecycle import Status, Transition, after
 from cluster.policy.replies.bounce_class import BounceClass
 from cluster.tenancy.tenant import AFTER_SUSPENSION
@@ -125,7 +126,9 @@ class Scheduling(JournalPart):
                 at = datetime.now(UTC)
                 results = [expire(due, at) for due in expired]
                 changes = await finish(connection, [outcome for outcome, _ in results], at)
-                await append(connection, [event for _, event in results])
+                events = [event for _, event in results]
+                await append(connection, events)
+                await count_ends(connection, self._database.shard, events)
                 await tally(connection, self._database.shard, changes, at)
         return PagedIn(leased, len(parked), len(expired))
 

@@ -16,6 +16,9 @@ RETURNING site, tenant_id, until, reason, made_by, created_at
 -- A suspended tenant is one at every site, until it is resumed. It comes last of those of its key: it ends last.
 SELECT site, tenant_id, until, reason, made_by, created_at FROM suspensions WHERE until > now()
 UNION ALL
-SELECT '', id, '9999-12-31 00:00:00Z', 'the tenant is suspended', 'operator', suspended_at FROM tenants
+SELECT '', id, '9999-12-31 00:00:00Z',
+    'the tenant is suspended' || CASE suspended_for WHEN '' THEN '' ELSE ': ' || suspended_for END,
+    CASE suspended_for WHEN '' THEN 'operator' ELSE 'automation' END, suspended_at
+FROM tenants
 WHERE suspended_at IS NOT NULL AND erased_at IS NULL
 ORDER BY site, tenant_id, until

@@ -10,8 +10,10 @@ from psycopg.errors import UniqueViolation
 from cluster.ids import new_id
 from cluster.journal.database import JournalPart, Rejected, Row, execute, rows
 from cluster.journal.site_actions import SiteAction, write_actions
+from cluster.journal.tenant_rates import rates_of
 from cluster.tenancy import limits, settings
 from cluster.tenancy.limits import RequestLimits
+from cluster.tenancy.rates import Rate
 from cluster.tenancy.settings import TenantSettings
 from cluster.tenancy.tenant import NO_OTHERS, Tenant
 
@@ -28,6 +30,14 @@ class TenantRecord(Struct, frozen=True, kw_only=True):
     created_at: datetime
     suspended_at: datetime | None
     """Since when it is suspended; None when it is not."""
+    suspended_for: str
+    """Why, where a rate that passed its limit suspended it; "" otherwise."""
+    pause_over_rates: bool | None
+    """Whether a rate that passes its limit suspends it; None: as the setting tenants.pause_over_rates says."""
+    bounce_rate: float | None
+    """The share of the last 1,000 recipients that bounced hard, from 0 to 1; None with fewer than 100."""
+    complaint_rate: float | None
+    """The share of the last 10,000 recipients delivered to that complained; None with fewer than 1,000."""
 
 
 class Deletion(StrEnum):
@@ -68,12 +78,14 @@ class Tenants(JournalPart):
         row = await self._database.row("tenant", id=tenant_id)
         if row is None:
             return None
-        id, name, is_suspended, resumed_at, set_, given, own, domains, with_subdomains, *below, link_host, number = row
+        id, name, is_suspended, suspended_for, resumed_at, set_, given, own, *held, link_host, number = row
+        domains, with_subdomains, *below = held
         return Tenant(
             id=id,
             name=name,
             number=number,
             is_suspended=is_suspended,
+            suspended_for=suspended_for,
             resumed_at=resumed_at,
             settings=settings.decode(set_),
             limits=limits.lower_of(limits.decode(given), limits.decode(own)),
@@ -106,7 +118,7 @@ class Tenants(JournalPart):
                 if is_shared and found[0][0] != name:
                     raise NameTaken(f"another tenant has the name {name!r}")
                 if found[0][0] != name:
-                    return _record((await rows(connection, "rename_tenant", id=tenant_id, name=name))[0])
+                    await execute(connection, "rename_tenant", id=tenant_id, name=name)
         except Rejected as error:
             if isinstance(error.__cause__, UniqueViolation):
                 raise NameTaken(f"another tenant has the name {name!r}") from error
@@ -119,16 +131,25 @@ class Tenants(JournalPart):
         return await self._switch("suspend_tenant", tenant_id, "suspended")
 
     async def resume(self, tenant_id: str) -> TenantRecord | None:
-        """End a tenant's suspension; None when there is no such tenant."""
-        return await self._switch("resume_tenant", tenant_id, "resumed")
+        """End a tenant's suspension, and count its rates from now on; None when there is no such tenant."""
+        return await self._switch("resume_tenant", tenant_id, "resumed", "forget_ends", "forget_rates")
 
-    async def _switch(self, statement: str, tenant_id: str, action: str) -> TenantRecord | None:
+    async def set_pausing(self, tenant_id: str, pause: bool | None) -> TenantRecord | None:
+        """Set whether a rate that passes its limit suspends a tenant, None: as the settings say. None when there is no
+        such tenant."""
+        await self._database.execute("set_pausing", id=tenant_id, pause=pause)
+        return await self.record(tenant_id)
+
+    async def _switch(self, statement: str, tenant_id: str, action: str, *further: str) -> TenantRecord | None:
+        """``further``: statements for a tenant that the first has changed."""
         async with self._database.transaction() as connection:
             if not await rows(connection, "lock_operated_tenant", id=tenant_id):
                 return None
             if await execute(connection, statement, id=tenant_id):
                 done = SiteAction(at=datetime.now(UTC), tenant_id=tenant_id, action=action, made_by="operator")
                 await write_actions(connection, [done])
+                for one in further:
+                    await execute(connection, one, id=tenant_id)
             return _record((await rows(connection, "tenant_record", id=tenant_id))[0])
 
     async def delete(self, tenant_id: str) -> Deletion | None:
@@ -186,12 +207,17 @@ class Tenants(JournalPart):
 
 
 def _record(row: Row) -> TenantRecord:
-    id, name, created_at, suspended_at = row
+    id, name, created_at, suspended_at, suspended_for, pause_over_rates, *windows = row
+    rates = rates_of(*windows)
     return TenantRecord(
         id=id,
         name=name,
         created_at=created_at.astimezone(UTC),
         suspended_at=suspended_at.astimezone(UTC) if suspended_at else None,
+        suspended_for=suspended_for,
+        pause_over_rates=pause_over_rates,
+        bounce_rate=rates.bounces.share(Rate.BOUNCES),
+        complaint_rate=rates.complaints.share(Rate.COMPLAINTS),
     )
 
 

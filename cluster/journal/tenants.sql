@@ -13,13 +13,18 @@ RETURNING id
 SELECT id FROM tenants WHERE name = %(name)s AND deleted_at IS NULL ORDER BY id
 
 -- name: tenant_record
-SELECT id, name, created_at, suspended_at FROM tenants WHERE id = %(id)s AND deleted_at IS NULL
+SELECT t.id, t.name, t.created_at, t.suspended_at, t.suspended_for, t.pause_over_rates, r.ended, r.hard,
+    r.is_over_bounces, r.delivered, r.complaints, r.is_over_complaints
+FROM tenants t LEFT JOIN tenant_rates r ON r.tenant_id = t.id
+WHERE t.id = %(id)s AND t.deleted_at IS NULL
 
 -- name: tenant_records
 -- The tenants after an id, all or those with a name.
-SELECT id, name, created_at, suspended_at FROM tenants
-WHERE id > %(after)s AND deleted_at IS NULL AND name = coalesce(%(name)s, name)
-ORDER BY id LIMIT %(limit)s
+SELECT t.id, t.name, t.created_at, t.suspended_at, t.suspended_for, t.pause_over_rates, r.ended, r.hard,
+    r.is_over_bounces, r.delivered, r.complaints, r.is_over_complaints
+FROM tenants t LEFT JOIN tenant_rates r ON r.tenant_id = t.id
+WHERE t.id > %(after)s AND t.deleted_at IS NULL AND t.name = coalesce(%(name)s, t.name)
+ORDER BY t.id LIMIT %(limit)s
 
 -- name: lock_tenant
 -- Changes of what a tenant has (keys, domains, links) follow each other, so that counts and defaults hold.
@@ -35,13 +40,16 @@ SELECT EXISTS (
 
 -- name: rename_tenant
 UPDATE tenants SET name = %(name)s, is_name_shared = false WHERE id = %(id)s
-RETURNING id, name, created_at, suspended_at
+
+-- name: set_pausing
+UPDATE tenants SET pause_over_rates = %(pause)s WHERE id = %(id)s AND deleted_at IS NULL
 
 -- name: suspend_tenant
 UPDATE tenants SET suspended_at = now() WHERE id = %(id)s AND suspended_at IS NULL
 
 -- name: resume_tenant
-UPDATE tenants SET suspended_at = NULL, resumed_at = now() WHERE id = %(id)s AND suspended_at IS NOT NULL
+UPDATE tenants SET suspended_at = NULL, suspended_for = '', resumed_at = now()
+WHERE id = %(id)s AND suspended_at IS NOT NULL
 
 -- name: has_unfinished
 -- Reads the whole queue where the tenant has nothing in it: an index on tenants would add to the cost of each message.
@@ -64,7 +72,7 @@ UPDATE tenants SET own_limits = %(limits)s::text::jsonb WHERE id = %(id)s AND de
 RETURNING limits::text, own_limits::text
 
 -- name: tenant
-SELECT t.id, t.name, t.suspended_at IS NOT NULL, t.resumed_at, t.settings::text, t.limits::text, t.own_limits::text,
+SELECT t.id, t.name, t.suspended_at IS NOT NULL, t.suspended_for, t.resumed_at, t.settings::text, t.limits::text, t.own_limits::text,
     coalesce(d.domains, '{}'), coalesce(d.with_subdomains, '{}'),
     coalesce(o.domains, '{}'), coalesce(o.with_subdomains, '{}'),
     (SELECT b.subdomain || '.' || b.domain FROM branded_links b

@@ -24,6 +24,8 @@ class Tenant(Struct, frozen=True, kw_only=True, gc=False):
     number: int = 0
     """Names it in the tokens of tracked mail, where its id would be too long."""
     is_suspended: bool = False
+    suspended_for: str = ""
+    """Why, where no operator suspended it."""
     resumed_at: datetime | None = None
     """When its last suspension ended."""
     senders: Mapping[str, bool] = {}

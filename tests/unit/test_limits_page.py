@@ -56,6 +56,7 @@ from cluster.templates import markup
 from cluster.templates.handlebars import bounds, lexing
 from cluster.templates.handlebars import reading as template_reading
 from cluster.tenancy.domains import domain, names
+from cluster.tenancy.rates import Rate
 from cluster.tracking import clients
 from cluster.tracking import keys as token_keys
 from cluster.tracking import tokens as token_texts
@@ -91,6 +92,8 @@ LIMITS: dict[str, int | str] = {
     "new keys and webhooks": f"{DEFAULTS.limits.creations_per_min:,.0f} a minute",
     "all other requests with a key": f"{DEFAULTS.limits.requests_per_s:,.0f} a second",
     "messages in a day": DEFAULTS.limits.messages_per_day or "none",
+    "hard bounces": f"{100 * DEFAULTS.tenants.max_bounce_rate:g} %",
+    "complaints": f"{100 * DEFAULTS.tenants.max_complaint_rate:g} %",
     "body": mb(DEFAULTS.http.max_body_bytes),
     "gzip members": inflating.MOST_MEMBERS,
     "values in a body": crowding.MOST_VALUES,
@@ -255,5 +258,7 @@ def test_what_stands_beside_the_tables() -> None:
     assert outline.MOST_PIXELS["WEBP"] == outline.MOST_PIXELS["GIF"]
     assert f"the default is {image_calls.USUAL_PAGE} |" in PAGE
     assert f"others wait {seconds(checking.MAX_WAIT_S)} for them" in PAGE
+    for rate, of in ((Rate.BOUNCES, "recipients"), (Rate.COMPLAINTS, "recipients delivered to")):
+        assert f"of the last {rate.window:,} {of}, from {rate.least:,} on" in PAGE
     for kind in rules.CONTENT_TYPES:
         assert kind in PAGE

@@ -47,6 +47,12 @@ def test_the_example_file_has_every_key_with_its_default(monkeypatch: pytest.Mon
     assert named == set(keys())
 
 
+def test_a_rate_is_a_share(tmp_path: Path) -> None:
+    assert load(write(tmp_path, "[tenants]\nmax_bounce_rate = 0\nmax_complaint_rate = 1\n"), {}).tenants
+    with pytest.raises(SettingsError, match=r"tenants\.max_bounce_rate: is a share, at most 1, not 10"):
+        load(write(tmp_path, "[tenants]\nmax_bounce_rate = 10\n"), {})
+
+
 def test_a_variable_wins_over_the_file(tmp_path: Path) -> None:
     path = write(tmp_path, '[http]\nbind = "127.0.0.1:1"\n[delivery]\nwindow = 7\n')
     settings = load(path, {"POSTRAY_HTTP_BIND": "127.0.0.1:2", "PATH": "/bin"})

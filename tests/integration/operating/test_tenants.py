@@ -1,6 +1,8 @@
 """``postray tenants`` over a real API and a real journal."""
 
-from tests.integration.journal.builders import a_message, a_request
+from cluster.policy.lifecycle import Status
+from cluster.tenancy.rates import RateLimits
+from tests.integration.journal.builders import a_message, a_request, an_outcome, some_messages, waiting
 from tests.integration.operating.conftest import Postray
 
 
@@ -39,3 +41,37 @@ async def test_from_the_first_tenant_to_its_removal(postray: Postray) -> None:
     for command in ("show", "suspend", "resume", "limits"):
         assert "no tenant has the name" in await postray.refused("tenants", command, "acme [x]")
         assert "does not exist" in await postray.refused("tenants", command, made["id"])
+
+
+async def test_the_rates_of_a_tenant_and_its_pause(postray: Postray) -> None:
+    made = await postray.json("tenants", "add", "acme")
+    assert await postray.said("tenants", "rates", "acme") == (
+        "hard bounces too few, complaints too few; paused over a limit: as the settings say"
+    )
+    for answer, stored, words in (("yes", True, "yes"), ("no", False, "no"), ("settings", None, "as the settings say")):
+        assert f"paused over a limit: {words}" in await postray.said("tenants", "rates", "acme", "--pause", answer)
+        assert (await postray.json("tenants", "rates", made["id"]))["pause_over_rates"] is stored
+    await postray.said("tenants", "rates", "acme", "--pause", "yes")
+
+    messages = some_messages(100)
+    await postray.journal.intake.accept([a_request(made["id"], *messages)])
+    due = [one for message in messages for one in waiting(made["id"], message)]
+    await postray.journal.queue.claim(due, owner=1, lease_s=60)
+    ends = [an_outcome(one, Status.BOUNCED if i < 25 else Status.DELIVERED) for i, one in enumerate(due)]
+    await postray.journal.queue.commit(ends, owner=1)
+    limits = RateLimits(bounces=0.1, complaints=0.003)
+    assert [one.is_paused for one in await postray.journal.tenant_rates.count(limits, pause=False)] == [True]
+
+    why = "25 % of the last 100 recipients bounced hard, more than 10 % as is allowed"
+    assert f"suspended, for {why}" in await postray.said("tenants", "show", "acme")
+    assert "25.00 %" in await postray.said("tenants", "list")
+    shown = await postray.json("tenants", "show", "acme")
+    assert (shown["suspended_for"], shown["bounce_rate"]) == (why, 0.25)
+    assert [(one["action"], one["detail"]) for one in (await postray.json("actions"))["actions"]] == [
+        ("suspended", why),
+        ("bounce rate", why),
+    ]
+    assert "bounce rate" in await postray.said("actions")
+    assert await postray.said("tenants", "resume", "acme") == "acme is not suspended"
+    resumed = await postray.json("tenants", "rates", "acme")
+    assert (resumed["bounce_rate"], resumed["suspended_for"], resumed["pause_over_rates"]) == (None, "", True)

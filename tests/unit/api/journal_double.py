@@ -50,7 +50,8 @@ class JournalDouble:
         self.key_uses: list[Mapping[str, datetime]] = []
         self.lookups = 0
         self.verified = {("tnt_acme", "mail.example.com"), ("tnt_acme", "xn--bcher-kva.example")}
-        self.suspended: set[str] = set()
+        self.suspended: dict[str, str] = {}
+        """Suspended tenants, with the reason where no operator suspended them."""
         """Tenants."""
         self.changed_tenants: set[str] = set()
         """What the next poll for changes finds."""
@@ -203,6 +204,7 @@ class JournalDouble:
             number=7,
             link_host=self.link_hosts.get(tenant_id, ""),
             is_suspended=tenant_id in self.suspended,
+            suspended_for=self.suspended.get(tenant_id, ""),
             senders=senders,
             limits=limits,
             settings=settings,

@@ -44,7 +44,14 @@ from tests.webhooks import webhook_parts
 
 TOKEN = operator_token("secret")
 TENANT = TenantRecord(
-    id="tnt_01KQ7B2XWJ5T0E8M3N6R9VA4CD", name="acme", created_at=datetime(2026, 1, 1, tzinfo=UTC), suspended_at=None
+    id="tnt_01KQ7B2XWJ5T0E8M3N6R9VA4CD",
+    name="acme",
+    created_at=datetime(2026, 1, 1, tzinfo=UTC),
+    suspended_at=None,
+    suspended_for="",
+    pause_over_rates=None,
+    bounce_rate=None,
+    complaint_rate=None,
 )
 
 

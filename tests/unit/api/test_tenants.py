@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from cluster.journal.tenants import GivenLimits
+from cluster.journal.tenants import GivenLimits, TenantRecord
 from cluster.tenancy.limits import DEFAULTS as NO_LIMITS
 from cluster.tenancy.limits import RequestLimits, lower_of
 from cluster.tenancy.settings import DEFAULTS, TenantSettings
@@ -207,7 +207,7 @@ async def test_a_name_that_operators_cannot_use_is_refused(operating: Operating,
 
 
 async def test_a_suspended_tenant_reads_and_does_not_send(world: World) -> None:
-    world.journal.suspended = {"tnt_acme"}
+    world.journal.suspended = {"tnt_acme": ""}
     for body in (mail(), mail(mail_settings={"sandbox_mode": {"enable": True}})):
         response = await world.send(body)
         assert (response.status_code, response.json()["detail"]) == (403, "The tenant is suspended")
@@ -215,3 +215,42 @@ async def test_a_suspended_tenant_reads_and_does_not_send(world: World) -> None:
     assert world.journal.commits == []
     reader = world.journal.issue_key("messages.read")
     assert (await world.request("GET", "/v3/messages", reader)).status_code == 200
+
+
+async def test_a_tenant_that_is_suspended_for_its_bounces_is_told_so(world: World) -> None:
+    world.journal.suspended = {"tnt_acme": "25 % of the last 100 recipients bounced hard"}
+    response = await world.send(mail())
+    detail = "The tenant is suspended: 25 % of the last 100 recipients bounced hard"
+    assert (response.status_code, response.json()["detail"]) == (403, detail)
+
+
+async def test_what_a_change_of_a_tenant_names_is_changed(operating: Operating) -> None:
+    done: list[tuple[str, object]] = []
+
+    async def rename(id: str, name: str) -> TenantRecord:
+        done.append((id, name))
+        return TENANT
+
+    async def set_pausing(id: str, pause: bool | None) -> TenantRecord:
+        done.append((id, pause))
+        return TENANT
+
+    operating.journal.tenants.rename, operating.journal.tenants.set_pausing = rename, set_pausing
+    path = f"/api/admin/tenants/{TENANT.id}"
+    for body, wanted in (
+        ({"name": "acme-europe"}, ["acme-europe"]),
+        ({"pause_over_rates": None}, [None]),
+        ({"name": "acme-europe", "pause_over_rates": True}, ["acme-europe", True]),
+    ):
+        done.clear()
+        assert (await operating.client.patch(path, json=body)).status_code == 200
+        assert done == [(TENANT.id, one) for one in wanted]
+    done.clear()
+    for body, code, field in (
+        ({}, 400, None),
+        ({"pause_over_rates": "yes"}, 422, "pause_over_rates"),
+        ({"name": "", "pause_over_rates": True}, 400, "name"),
+    ):
+        refused = await operating.client.patch(path, json=body)
+        assert (refused.status_code, refused.json()["errors"][0]["field"]) == (code, field), body
+    assert done == []

@@ -315,7 +315,7 @@ async def test_limits_and_a_full_system_hold(emails: Emails) -> None:
     refused = await emails.post(email())
     assert refused.status_code == 503 and "Retry-After" in refused.headers
     emails.world.full = None
-    emails.journal.suspended.add("tnt_acme")
+    emails.journal.suspended["tnt_acme"] = ""
     emails.world.directory.changed_here("tnt_acme")
     assert (await emails.post(email())).status_code == 403
 

@@ -1,0 +1,81 @@
+"""Bounces in reply to mail, those reported later, and complaints make one rate, in which each counts once."""
+
+from pathlib import Path
+
+import psycopg
+
+from actors.rating import TenantRating
+from cluster.journal.journal import Journal
+from cluster.journal.records import NewMessage
+from cluster.policy.lifecycle import Status
+from cluster.tenancy.rates import RateLimits
+from tests.integration.journal.builders import a_request, a_tenant, an_outcome, some_messages, waiting
+from tests.integration.mail_in.world import FEEDBACK, MailInWorld, a_complaint, a_report, a_world
+
+LIMITS = RateLimits(bounces=0.1, complaints=0.003)
+
+
+async def sent(journal: Journal, tenant_id: str, delivered: int, bounced: int = 0) -> list[NewMessage]:
+    """Mail of which the last messages bounced in reply; returns those that were delivered."""
+    messages = some_messages(delivered + bounced)
+    await journal.intake.accept([a_request(tenant_id, *messages)])
+    due = [one for message in messages for one in waiting(tenant_id, message)]
+    await journal.queue.claim(due, owner=1, lease_s=60)
+    ends = [an_outcome(one, Status.DELIVERED if i < delivered else Status.BOUNCED) for i, one in enumerate(due)]
+    await journal.queue.commit(ends, owner=1)
+    return messages[:delivered]
+
+
+async def report(world: MailInWorld, message: NewMessage, **said: str) -> None:
+    await world.send(world.address(message.id), a_report(message.to_emails[0], **said))
+
+
+async def rates(journal: Journal, dsn: str) -> tuple[float, ...]:
+    """Recipients, hard bounces, recipients delivered to and complaints, after a count."""
+    await TenantRating(journal, LIMITS, pause=False).round()
+    async with await psycopg.AsyncConnection.connect(dsn) as connection:
+        cursor = await connection.execute(b"SELECT ended, hard, delivered, complaints FROM tenant_rates")
+        [found] = await cursor.fetchall()
+        return tuple(found)
+
+
+async def test_bounces_in_reply_and_by_report_pause_a_tenant(journal: Journal, tmp_path: Path) -> None:
+    tenant_id = await a_tenant(journal)
+    rating = TenantRating(journal, LIMITS, pause=True)
+    messages = await sent(journal, tenant_id, 95, 5)
+    async with a_world(journal, tmp_path) as world:
+        for message in messages[:5]:
+            for _ in range(2):  # the host did not see our answer
+                await report(world, message)
+        assert await rating.round() == [], "ten of a hundred are allowed"
+        # The same failure again in other words is no second bounce, and a refusal of the content is no hard one.
+        await report(world, messages[0], diagnostic="smtp; 550 5.1.1 still no such user")
+        await report(world, messages[6], status="5.7.1", diagnostic="smtp; 550 5.7.1 message rejected as spam")
+        await report(world, messages[7], action="delayed", status="4.4.1", diagnostic="smtp; 451 4.4.1 later")
+        assert await rating.round() == []
+        await report(world, messages[5])
+        (found,) = await rating.round()
+        assert found.is_paused
+        tenant = await journal.tenants.find(tenant_id)
+        assert tenant is not None and tenant.is_suspended and tenant.suspended_for.startswith("11 % of the last 100")
+
+        await journal.tenants.resume(tenant_id)
+        await sent(journal, tenant_id, 100)
+        for message in messages[8:40]:  # reports on what was sent before it was resumed
+            await report(world, message)
+        assert await rating.round() == []
+        record = await journal.tenants.record(tenant_id)
+        assert record is not None and record.suspended_at is None and record.bounce_rate == 0.0
+
+
+async def test_complaints_count_once_of_what_was_delivered(journal: Journal, journal_dsn: str, tmp_path: Path) -> None:
+    tenant_id = await a_tenant(journal)
+    first, second, *_ = await sent(journal, tenant_id, 50, 10)
+    async with a_world(journal, tmp_path) as world:
+        for kind in ("abuse", "fraud"):  # the second is another mail on the same complaint
+            await world.send(FEEDBACK, a_complaint(world.address(first.id), feedback_type=kind))
+        await world.send(FEEDBACK, a_complaint(world.address(second.id)))
+        assert await rates(journal, journal_dsn) == (60, 10, 50, 2)
+        # Whoever complained may bounce later.
+        await report(world, first)
+        assert await rates(journal, journal_dsn) == (60, 11, 50, 2)
