@@ -46,6 +46,7 @@ ACCESS: Access = ROUTES["POST /v3/mail/send"]
 USER = "apikey"
 LARGE_FROM_BYTES = 256 * 1024
 """A message of this size is read in a thread: it would hold up the event loop."""
+MOST_HEADER_BYTES = 256 * 1024
 MOST_ERRORS = 10
 MOST_FAULTS_TOLD = 3
 _WRONG = ServerReply(535, f"5.7.8 the user is {USER}, and the password an API key with the scope mail.send")
@@ -101,6 +102,7 @@ class Submission:
             hostname=self._parts.hostname,
             extensions=frozenset(Extension),
             max_message_bytes=self._most_bytes,
+            max_header_bytes=MOST_HEADER_BYTES,
             max_connections=settings.max_connections,
             max_connections_per_address=settings.max_connections_per_address,
             max_connections_per_login=settings.max_connections_per_key,

@@ -10,12 +10,14 @@ from enum import Enum, auto
 from cluster.smtpd.protocol import Service
 
 _END = b"\r\n.\r\n"
+_EMPTY_LINE = b"\r\n\r\n"
 
 
 class Problem(Enum):
     """Why a message will be refused after it has been read."""
 
     TOO_BIG = auto()
+    LONG_HEADER = auto()
     NO_ROOM = auto()
     BARE_LINE_END = auto()
 
@@ -32,6 +34,9 @@ class ContentReader:
         self._octets = bytearray()
         self._held = 0
         self._prefix = 0
+        self._is_in_header = True
+        self._searched = 0
+        """How far the end of the header was searched for."""
 
     def take_lines(self, source: bytearray, start: int) -> int | None:
         """Continues DATA from ``start``. Returns the position after the end; None when the end has not arrived."""
@@ -51,6 +56,7 @@ class ContentReader:
         del octets[end + 2 :]
         if b"\r\n." in octets:
             self._octets = octets.replace(b"\r\n.", b"\r\n")
+            self._searched = 0
         if self._keep(self._max + self._prefix) and not _only_crlf(self._octets):
             self.problem = Problem.BARE_LINE_END
         return after
@@ -80,12 +86,23 @@ class ContentReader:
         self._held = size
         if size > limit:
             self.problem = Problem.TOO_BIG
+        elif self._is_in_header and self._has_long_header():
+            self.problem = Problem.LONG_HEADER
         elif self._service.held_bytes > self._service.options.max_held_bytes:
             self.problem = Problem.NO_ROOM
         else:
             return True
         self.release()
         return False
+
+    def _has_long_header(self) -> bool:
+        """Whether the empty line behind the header (RFC 5322 §2.1) is still to come after all that one may have."""
+        octets = self._octets
+        limit = self._service.options.max_header_bytes + len(_EMPTY_LINE) - 2 + self._prefix
+        ends = octets.startswith(b"\r\n", self._prefix) or octets.find(_EMPTY_LINE, self._searched, limit) >= 0
+        self._is_in_header = not ends
+        self._searched = max(0, len(octets) - len(_EMPTY_LINE) + 1)
+        return not ends and len(octets) >= limit
 
 
 def _only_crlf(octets: bytearray) -> bool:

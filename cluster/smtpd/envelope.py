@@ -40,6 +40,8 @@ class ServerOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """STARTTLS is offered only if the server also has a TLS context."""
     max_message_bytes: int = 40 * 1024 * 1024
     """RFC 1870; a larger message is read and dropped, then refused with 552."""
+    max_header_bytes: int = 1024 * 1024
+    """Of a message; one with a larger header is read and dropped, then refused with 552."""
     max_held_bytes: int = 256 * 1024 * 1024
     """Content of all connections that is received and not yet answered. Beyond it, messages are refused with 452."""
     max_connections: int = 2000
@@ -59,6 +61,10 @@ class ServerOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     message_timeout_s: float = 3600.0
     """Time from the beginning of a connection, or from its last message, within which the next message is complete.
     It ends clients that send a byte now and then."""
+    content_timeout_s: float = 180.0
+    """For the next octets of a message that is being sent: what RFC 5321 §4.5.3.2.5 gives a client for each block."""
+    min_content_bytes_per_s: float = 100.0
+    """The least at which a message arrives, on average since its beginning; asked from ``content_timeout_s`` on."""
     idle_timeout_s: float = 300.0
     """RFC 5321 §4.5.3.2.7: at least 5 minutes."""
     tls_handshake_timeout_s: float = 30.0

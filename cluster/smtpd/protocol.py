@@ -79,6 +79,7 @@ _TOO_MANY_CONNECTIONS = ServerReply(421, "4.3.2 too many connections", then=Then
 _SHUTTING_DOWN = ServerReply(421, "4.3.2 shutting down", then=Then.CLOSE)
 _TOO_MANY_OF_CLIENT = ServerReply(421, "4.7.0 too many connections from your address", then=Then.CLOSE)
 _IDLE = ServerReply(421, "4.4.2 idle for too long", then=Then.CLOSE)
+_STALLED = ServerReply(421, "4.4.2 the message comes too slowly", then=Then.CLOSE)
 _TOO_SLOW = ServerReply(421, "4.4.2 no message for too long", then=Then.CLOSE)
 
 
@@ -105,6 +106,9 @@ class ServerProtocol(asyncio.Protocol):
         self._output: list[bytes] = []
         self._writable = True
         self._last_heard = self.began_at = 0.0
+        self._received = 0
+        self._content_from = (0.0, 0)
+        """When the content of a message began, and how many octets had been received by then."""
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._upgrade_task: asyncio.Task[None] | None = None
 
@@ -166,6 +170,7 @@ class ServerProtocol(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._last_heard = self._loop.time()
+        self._received += len(data)
         if self.state is ServerState.DEAF:
             return
         self.input += data
@@ -278,6 +283,30 @@ class ServerProtocol(asyncio.Protocol):
             self.abort()
         else:
             self.say(_IDLE)
+
+    # Content
+
+    def content_begins(self) -> None:
+        """The content of a message has to keep arriving from now on, until ``content_ends``."""
+        self._content_from = self._loop.time(), self._received
+        self._timers["content"] = self._loop.call_later(self.options.content_timeout_s, self._check_content)
+
+    def content_ends(self) -> None:
+        if (timer := self._timers.pop("content", None)) is not None:
+            timer.cancel()
+
+    def _check_content(self) -> None:
+        timeout_s = self.options.content_timeout_s
+        now = self._loop.time()
+        began, received = self._content_from
+        is_slow = self._received - received < (now - began) * self.options.min_content_bytes_per_s
+        left_s = self._last_heard + timeout_s - now
+        # Between the chunks of BDAT, and while the message is being answered, it is not the content that is awaited.
+        if self.state in (ServerState.DATA, ServerState.CHUNK) and (is_slow or left_s <= 0):
+            self.say(_STALLED)
+        else:
+            wait_s = left_s if left_s > 0 else timeout_s
+            self._timers["content"] = self._loop.call_later(wait_s, self._check_content)
 
     # TLS
 

@@ -39,6 +39,7 @@ _BYE = ServerReply(221, "2.0.0 bye", then=Then.CLOSE)
 _MESSAGE_TAKEN = ServerReply(250, "2.0.0 message taken")
 _PROBLEMS = {
     Problem.TOO_BIG: syntax.TOO_BIG,
+    Problem.LONG_HEADER: ServerReply(552, "5.3.4 the header is larger than this server takes"),
     Problem.NO_ROOM: ServerReply(452, "4.3.1 no room for the message now"),
     Problem.BARE_LINE_END: ServerReply(550, "5.6.0 bare CR or LF in the message (RFC 5321 section 2.3.8)"),
 }
@@ -82,10 +83,15 @@ class ServerSession(LoginSession):
         if self._content is not None:
             self._content.release()
             self._content = None
+            self.content_ends()
         self._mail = None
         self._recipients = []
         self._dsn = []
         self._refused_recipients = 0
+
+    def _begin_content(self) -> None:
+        self._content = ContentReader(self.service)
+        self.content_begins()
 
     def _next_command(self) -> bool:
         end = self.input.find(b"\n", self.position)
@@ -242,7 +248,7 @@ class ServerSession(LoginSession):
         else:
             answer = self.behaviour.data() if self.behaviour.data is not None else None
             if _goes_ahead(answer):
-                self._content = ContentReader(self.service)
+                self._begin_content()
                 self.state = ServerState.DATA
             self.say(_GO_AHEAD if answer is None else answer)
 
@@ -257,7 +263,7 @@ class ServerSession(LoginSession):
             return
         # Without recipients the octets are still read, and dropped (RFC 3030 §2).
         if self._content is None and self._not_ready_for_content() is None:
-            self._content = ContentReader(self.service)
+            self._begin_content()
         self._chunk_left = self._chunk.size
         self.state = ServerState.CHUNK
         if self._chunk_left == 0:

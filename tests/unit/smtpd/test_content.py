@@ -1,0 +1,119 @@
+"""Messages that do not come, or whose header does not end: the server gives up on them while it reads."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from random import Random
+
+import pytest
+
+from cluster.smtpd.content import ContentReader, Problem
+from cluster.smtpd.envelope import Behaviour, ReceivedMessage, ServerOptions
+from cluster.smtpd.protocol import Service
+from cluster.smtpd.session import ServerSession
+from tests.unit.smtpd.wire import Wire, WireLoop
+
+LIMIT = 40
+OPTIONS = ServerOptions(max_header_bytes=LIMIT)
+BEGIN = b"EHLO c.example\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.com>\r\n"
+
+
+def a_service(taken: list[ReceivedMessage]) -> Service:
+    def take(message: ReceivedMessage) -> None:
+        taken.append(message)
+
+    return Service(options=OPTIONS, on_message=take, tls=None, behaviour=Behaviour())
+
+
+def connected(service: Service) -> Wire:
+    session = ServerSession(service)
+    wire = Wire(session, "192.0.2.1")
+    session.connection_made(wire)
+    session.data_received(BEGIN)
+    return wire
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    with asyncio.Runner(loop_factory=lambda: WireLoop(Random(1))) as runner:
+        runner.run(test())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("begin", [b"DATA\r\n", b"BDAT 1000000 LAST\r\n"])
+@pytest.mark.parametrize(("octets", "is_slow"), [(0, True), (1, True), (3000, True), (10_000, False)])
+def test_a_message_that_hardly_comes_is_given_up(begin: bytes, octets: int, is_slow: bool) -> None:
+    async def drip() -> None:
+        taken: list[ReceivedMessage] = []
+        wire = connected(a_service(taken))
+        loop = asyncio.get_running_loop()
+        wire.protocol.data_received(begin + b"X: y\r\n\r\n")
+        began = loop.time()
+        while not wire.is_closing() and loop.time() < began + 3000:
+            await asyncio.sleep(59)
+            if octets and not wire.is_closing():
+                wire.protocol.data_received(b"a" * octets)
+        if is_slow:
+            assert wire.sent.endswith(b"421 4.4.2 the message comes too slowly\r\n")
+            assert 180 <= loop.time() - began <= 240
+        else:
+            assert wire.sent.count(b"421") == 0
+        wire.lose()
+        await asyncio.sleep(0)
+        assert not taken and not wire.protocol.service.held_bytes
+
+    run(drip)
+
+
+def test_a_pause_between_messages_and_chunks_is_no_stall() -> None:
+    async def pauses() -> None:
+        taken: list[ReceivedMessage] = []
+        wire = connected(a_service(taken))
+        for piece in (b"BDAT 8\r\nX: y\r\n\r\n", b"BDAT 1 LAST\r\na", BEGIN.partition(b"\n")[2], b"NOOP\r\n"):
+            wire.protocol.data_received(piece)
+            await asyncio.sleep(250)
+        assert wire.sent.count(b"421") == 0 and len(taken) == 1
+        wire.lose()
+
+    run(pauses)
+
+
+def header(octets: int) -> bytes:
+    return b"X: ".ljust(octets - 2, b"a") + b"\r\n"
+
+
+@pytest.mark.parametrize("by_lines", [True, False], ids=["DATA", "BDAT"])
+@pytest.mark.parametrize("cut", [1, 3, 7, 1000])
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (header(LIMIT) + b"\r\n" + b"body\r\n" * 100, None),
+        (header(LIMIT + 1) + b"\r\n" + b"body\r\n", Problem.LONG_HEADER),
+        (header(10) * 5 + b"\r\nbody\r\n", Problem.LONG_HEADER),
+        (b"\r\n" + b"a" * 200 + b"\r\n", None),
+        (header(10) * 4 + b"\r\n", None),
+        (b"a" * 200 + b"\r\n", Problem.LONG_HEADER),
+    ],
+)
+def test_a_header_is_bounded_while_it_is_read(
+    by_lines: bool, cut: int, content: bytes, problem: Problem | None
+) -> None:
+    service = a_service([])
+    reader = ContentReader(service)
+    sent = content + b".\r\n" if by_lines else content
+    source = bytearray()
+    after: int | None = None
+    held = 0
+    for start in range(0, len(sent), cut):
+        source = bytearray(sent[start : start + cut])
+        if by_lines:
+            after = reader.take_lines(source, 0)
+        else:
+            reader.take_octets(source, 0, len(source))
+        held = max(held, service.held_bytes)
+    assert reader.problem is problem
+    if by_lines:
+        assert after == len(source)
+    if problem is None:
+        assert reader.finish() == content
+    elif cut < LIMIT:
+        assert held <= LIMIT + 10
+    reader.release()
+    assert service.held_bytes == 0
