@@ -262,9 +262,8 @@ def part(job: Job, numbers: Sequence[int]) -> Job:
     """The job for the recipients with these indices only."""
     if len(numbers) == len(job.deliveries):
         return job
-    recipients = tuple([job.envelope.recipients[number] for number in numbers])
     return replace(
         job,
         deliveries=tuple([job.deliveries[number] for number in numbers]),
-        envelope=replace(job.envelope, recipients=recipients),
+        envelope=job.envelope.part(numbers),
     )

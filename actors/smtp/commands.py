@@ -6,10 +6,11 @@ decides the order and the grouping of the commands.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from cluster.message import xtext
 
@@ -34,6 +35,15 @@ class Envelope(Struct, frozen=True):
     original_recipients: tuple[str, ...] = ()
     """ORCPT for each recipient, in ASCII: a type, ``;`` and xtext (RFC 3461 §4.2). Empty, or "" for one: it names the
     recipient itself."""
+
+    def part(self, numbers: Sequence[int]) -> "Envelope":
+        """The envelope for the recipients with these indices only."""
+        originals = self.original_recipients
+        return replace(
+            self,
+            recipients=tuple([self.recipients[number] for number in numbers]),
+            original_recipients=tuple([originals[number] for number in numbers]) if originals else (),
+        )
 
 
 class Unsendable(StrEnum):

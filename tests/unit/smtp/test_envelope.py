@@ -137,6 +137,10 @@ def test_what_a_submitter_said_of_a_recipient_is_passed_on() -> None:
         b"RCPT TO:<b@x.org> NOTIFY=FAILURE ORCPT=rfc822;old+2Baddress@x.org\r\n",
         b"RCPT TO:<c@x.org> NOTIFY=FAILURE ORCPT=rfc822;c@x.org\r\n",
     ]
+    part = transaction_commands(envelope.part([1]), b"x\r\n", {"DSN": ""})
+    assert not isinstance(part, Unsendable) and part[1:] == [
+        b"RCPT TO:<c@x.org> NOTIFY=FAILURE ORCPT=rfc822;c@x.org\r\n"
+    ]
     without = transaction_commands(envelope, b"x\r\n", {})
     assert not isinstance(without, Unsendable) and b"ORCPT" not in b"".join(without)
 
