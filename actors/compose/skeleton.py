@@ -16,7 +16,8 @@ from cluster.templates.compiled import Filled
 
 class Composed(Struct, frozen=True):
     """A message in parts: header fields (name, folded value without the last CRLF) and the body, empty or ending in
-    CRLF. ``smtputf8``: an address in the header has a non-ASCII local part (RFC 6531)."""
+    CRLF. ``smtputf8``: an address in the header has a non-ASCII local part (RFC 6531), or a submitted header has octets
+    outside ASCII (RFC 6532)."""
 
     header_fields: tuple[tuple[bytes, bytes], ...]
     body: bytes

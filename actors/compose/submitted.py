@@ -18,6 +18,7 @@ from actors.compose.transform import Addressee, Transform, Transformer
 from cluster.journal.records import Address, BodyPart, Content, PreparedPersonalization
 from cluster.message import header_fields as fields
 from cluster.message.header_fields import NotComposable
+from cluster.message.submitted.downgrading import downgraded
 from cluster.message.submitted.filling import FilledHeader, readable_header
 from cluster.message.submitted.structure import Part, structure_of
 from cluster.message.submitted.texts import (
@@ -111,7 +112,7 @@ class SubmittedSkeleton(Skeleton):
         except UnicodeEncodeError as error:
             raise half_pair() from error
         header, pairs, smtputf8 = self._fields.written(changes, added)
-        return Composed(pairs, body, smtputf8, relaxed=relaxed, header=header)
+        return Composed(pairs, body, smtputf8, downgraded(pairs) if smtputf8 else None, relaxed, header)
 
     def fill(self, data: bytes, **bounds: int) -> Filled | None:
         return None  # it has no template

@@ -60,8 +60,8 @@ class Unsendable(StrEnum):
 
 _REASONS = {
     Unsendable.SMTPUTF8_NOT_OFFERED: (
-        "5.6.7 An address of the message has characters other than ASCII before its @, and the mail exchanger does not "
-        "offer SMTPUTF8, which such mail needs"
+        "5.6.7 An address of the message has characters other than ASCII before its @, or its header some that cannot "
+        "be encoded, and the mail exchanger does not offer SMTPUTF8, which such mail needs"
     ),
 }
 

@@ -46,7 +46,9 @@ class FilledHeader:
         self._lines = [data[field.start : field.end] for field in header.fields]
         if self._lines and not self._lines[-1].endswith(b"\r\n"):
             self._lines[-1] += b"\r\n"
-        self._pairs = [(field.name, field.raw_value(data)) for field in header.fields]
+        self._pairs = [
+            (data[field.start : field.value].rstrip(b" \t:"), field.raw_value(data)) for field in header.fields
+        ]
         self._whole = b"".join(self._lines)
         self._fillable: list[_Fillable] | None = None
 
@@ -74,8 +76,8 @@ class FilledHeader:
     def written(
         self, changes: Mapping[int, bytes | None], added: Sequence[tuple[bytes, bytes]]
     ) -> tuple[bytes, tuple[tuple[bytes, bytes], ...], bool]:
-        """The header with changed and added fields: its lines, its fields to sign, and whether it needs SMTPUTF8: an
-        address field has octets outside ASCII."""
+        """The header with changed and added fields: its lines, its fields to sign, and whether it needs SMTPUTF8: it
+        has octets outside ASCII (RFC 6532)."""
         lines, pairs = [self._whole], list(self._pairs)
         if changes:
             lines, pairs = list(self._lines), []
@@ -91,10 +93,7 @@ class FilledHeader:
         lines += [b"%b: %b\r\n" % field for field in added]
         pairs += added
         header = b"".join(lines)
-        smtputf8 = not header.isascii() and any(
-            not value.isascii() for name, value in pairs if name.lower() in ADDRESSES
-        )
-        return header, tuple(pairs), smtputf8
+        return header, tuple(pairs), not header.isascii()
 
     def _texts(self) -> list[_Fillable]:
         found = []

@@ -74,6 +74,36 @@ async def test_a_host_without_smtputf8(
         assert verdicts(data, there.world.key_records) == [True]
 
 
+def submitted(field: str) -> bytes:
+    original = f"From: a@mail.example.com\r\n{field}\r\n\r\nHé\r\n".encode()
+    return encode(Content(from_=Address("a@mail.example.com"), original=original))
+
+
+@pytest.mark.parametrize(
+    ("field", "ends"),
+    [
+        ("Subject: Hi", {"a": "Delivered", "é": "Bounced"}),
+        ("Subject: Grüße", {"a": "Delivered", "é": "Bounced"}),
+        ("To: a@h.test, é@h.test", {"a": "Delivered", "é": "Bounced"}),
+        ("Reply-To: é@h.test", {"a": "Bounced", "é": "Bounced"}),
+    ],
+)
+async def test_a_submitted_message_to_a_host_without_smtputf8(
+    journal: Journal, field: str, ends: dict[str, str]
+) -> None:
+    async with hosts(journal) as there:
+        await there.host("h.test", peer := Peer(extensions=ONE_BY_ONE))
+        found = await fates(there, message(to=(A, E)), content=submitted(field))
+        assert kinds(found) == ends
+        bounce = found["é@h.test"]
+        assert isinstance(bounce, Bounced) and bounce.reason.startswith("5.6.7 ")
+        for data in peer.messages:
+            head, _, body = data.partition(b"\r\n\r\n")
+            assert head.isascii() and body == "Hé\r\n".encode()  # as it is: encoding would break its signatures
+            assert verdicts(data, there.world.key_records) == [True]
+        assert b"SMTPUTF8" not in b" ".join(peer.commands) and b"8BITMIME" not in b" ".join(peer.commands)
+
+
 async def test_a_host_with_smtputf8_gets_all_in_one(journal: Journal) -> None:
     async with hosts(journal) as there:
         await there.host("h.test", peer := Peer())

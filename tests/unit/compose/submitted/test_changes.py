@@ -5,6 +5,7 @@ from email import message_from_bytes, policy
 import pytest
 from msgspec.structs import replace
 
+from actors.compose.message import draft_message, finish
 from actors.compose.mime import compile_content
 from actors.compose.tracking.transform import TrackingTransform
 from cluster.journal.records import Address, Content
@@ -13,7 +14,7 @@ from cluster.message.header_fields import NotComposable
 from cluster.settings import MessageSettings
 from cluster.tracking.choices import Tracking, UnsubscribeText
 from cluster.tracking.tokens import KEY_BYTES, TokenKey
-from tests.unit.compose.reading import DATE, MESSAGE_ID, SENDER, personalization
+from tests.unit.compose.reading import DATE, MESSAGE_ID, SENDER, Key, personalization, signer_with, verifies
 from tests.unit.compose.submitted.corpus import HEAD, HTML, TEXT, base64, crlf, message, part, parts, quoted
 from tests.unit.compose.submitted.test_corpus import ADDRESSEE, wire
 
@@ -142,12 +143,48 @@ def test_the_unsubscribe_text_is_in_the_first_text_of_each_kind() -> None:
     assert html.startswith("y<p")
 
 
-def test_an_address_outside_ascii_needs_smtputf8() -> None:
-    def needs(field: str) -> bool:
-        skeleton = compile_content(Content(from_=SENDER, original=crlf(f"From: a@example.com\n{field}\n\n")), {})
-        return skeleton.compose(personalization(), message_id=MESSAGE_ID, date=DATE).smtputf8
+@pytest.mark.parametrize(
+    ("field", "shown"),
+    [
+        ("Subject: Grüße", "Grüße"),
+        ("X-Note:  Grüße\n  und mehr", "Grüße  und mehr"),
+        (
+            "To: Zoë <zoe@example.net>, =?utf-8?q?Jos=C3=A9?= <j@example.net>",
+            "Zoë <zoe@example.net>, José <j@example.net>",
+        ),
+        ("Cc: jané@example.net, bob@example.net", '"jané@example.net":;, bob@example.net'),
+        ("Reply-To: jané@example.net", None),
+        ("Sender: jané@example.net", None),
+        ("To: Freunde: zoë@example.net;", None),
+        ("Content-Disposition: inline; filename=é", None),
+        ("Received: by é", None),
+    ],
+)
+def test_a_header_outside_ascii_needs_smtputf8_or_another_form(rsa: Key, field: str, shown: str | None) -> None:
+    data = crlf(f"From: a@example.com\n{field}\nX-Odd:a\n\nx\n")
+    skeleton = compile_content(Content(from_=SENDER, original=data), {})
+    draft = draft_message(
+        skeleton, personalization(), signer_with(rsa), message_id=MESSAGE_ID, date=DATE, signed_at=DATE
+    )
+    [made] = finish([draft])
+    assert made.smtputf8 and data.partition(b"\r\n\r\n")[0] in made.data and verifies(made.data, rsa.public)
+    if shown is None:
+        assert made.downgraded is None
+        return
+    assert made.downgraded is not None and verifies(made.downgraded, rsa.public)
+    head, _, body = made.downgraded.partition(b"\r\n\r\n")
+    assert head.isascii() and body == b"x\r\n"
+    name = field.partition(":")[0]
+    assert message_from_bytes(made.downgraded, policy=policy.SMTP)[name] == shown
+    assert b"\r\nFrom: a@example.com\r\n" + name.encode() in head and b"\r\nX-Odd: a\r\n" in head
 
-    assert needs("To: jané@example.net") and not needs("Subject: é") and not needs("To: jane@example.net")
+
+def test_an_ascii_header_needs_no_smtputf8_whatever_the_body_has() -> None:
+    skeleton = compile_content(
+        Content(from_=SENDER, original=crlf("From: a@example.com\nTo: b@example.net\n\né\n")), {}
+    )
+    made = skeleton.compose(personalization(), message_id=MESSAGE_ID, date=DATE)
+    assert not made.smtputf8 and made.downgraded is None
 
 
 def test_messages_that_cannot_be_composed() -> None:
