@@ -4,11 +4,13 @@ from typing import Any
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 
 from actors.erasing import TenantEraser
 from cluster.journal.erasure import STEPS
 from cluster.journal.journal import Journal
-from cluster.journal.records import DueDelivery
+from cluster.journal.records import Address, Content, DueDelivery, PreparedPersonalization, encode
+from cluster.message.dsn import Dsn
 from tests.integration.journal.builders import a_message, a_request, a_tenant
 
 OWN = """SELECT table_name::text FROM information_schema.columns
@@ -106,6 +108,17 @@ class World:
             counts[str(table)] = int(count)
         return counts
 
+    async def tables_with(self, address: str) -> set[str]:
+        """The tables that have this text in any column, as text or as octets."""
+        tables = await self.sql("SELECT table_name::text FROM information_schema.tables WHERE table_schema = 'public'")
+        found = set()
+        for (table,) in tables:
+            like = f"t::text ILIKE '%{address}%' OR t::text ILIKE '%{address.encode().hex()}%'"
+            [(count,)] = await self.sql(f"SELECT count(*) FROM {table} t WHERE {like}")
+            if count:
+                found.add(str(table))
+        return found
+
     async def read_log(self) -> None:
         """The recorder reads all events."""
         for row in await self.journal.event_log.after("recorder", 1000, 10**9):
@@ -180,3 +193,23 @@ async def test_a_tenant_is_erased_only_when_its_last_requests_have_ended(world: 
     assert await world.journal.erasure.next() is None
     await world.sql("UPDATE tenants SET deleted_at = now() - interval '1 min'")
     assert await world.journal.erasure.next() == tenant_id
+
+
+async def test_no_address_of_a_submitted_message_is_left(world: World) -> None:
+    tenant_id = await a_tenant(world.journal, "acme")
+    own = "secret-reader@example.net"
+    message = a_message(
+        personalization=PreparedPersonalization(
+            to=(Address("ada@example.com"),), dsn=Dsn(original_recipients={"ada@example.com": f"rfc822;{own}"})
+        )
+    )
+    original = f"From: hello@mail.example.com\r\nTo: {own}\r\nCc: X <{own}>\r\n\r\nHello {own}\r\n".encode()
+    content = encode(Content(from_=Address("hello@mail.example.com"), original=original))
+    await world.journal.intake.accept([replace(a_request(tenant_id, message), content=content)])
+    assert await world.tables_with(own) == {"requests", "messages"}
+    await world.journal.commands.cancel(tenant_id, message.id)
+    await world.delete(tenant_id)
+    assert await world.eraser.round() is False  # its events are not read yet
+    await world.read_log()
+    assert await world.eraser.round() is True
+    assert await world.tables_with(own) == set()
