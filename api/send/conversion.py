@@ -15,6 +15,7 @@ from cluster.journal.records import Address, Attachment, BodyPart, Content, Foot
 from cluster.message.dsn import Dsn
 from cluster.message.mime_fields import content_id, file_name, file_type
 from cluster.policy.routes.domains import spelled
+from cluster.suppression.address import compared
 from cluster.suppression.lists import Bypass
 from cluster.templates.texts import TemplateUse
 from cluster.tracking.choices import Tracking
@@ -73,8 +74,16 @@ def _personal(one: Personalization, dsn: Dsn | None) -> PreparedPersonalization:
         substitutions=one.substitutions or {},
         template_data=msgspec.json.encode(one.dynamic_template_data) if one.dynamic_template_data else b"",
         custom_args=one.custom_args or {},
-        dsn=dsn,
+        dsn=_own(dsn, one) if dsn is not None else None,
     )
+
+
+def _own(dsn: Dsn, one: Personalization) -> Dsn:
+    """What was said of the recipients of one message: nothing of another's is kept with it."""
+    own = {compared(mailbox.email) for mailbox in one.to or () if mailbox.email}
+    originals = {recipient: original for recipient, original in dsn.original_recipients.items() if recipient in own}
+    never = tuple([recipient for recipient in dsn.never if recipient in own])
+    return Dsn(envelope_id=dsn.envelope_id, original_recipients=originals, never=never)
 
 
 def _content(

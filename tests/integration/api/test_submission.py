@@ -336,6 +336,11 @@ async def test_what_the_envelope_says_of_reports_is_kept(world: Submitting) -> N
         await client.rcpt("Ada@Example.com", options=["NOTIFY=NEVER", "ORCPT=rfc822;old+2Bada@example.net"])
         await client.rcpt("bob@example.com", options=["NOTIFY=FAILURE,DELAY"])
         reply = (await client.data(PLAIN)).message
+        await client.mail(FROM, options=["ENVID=QQ"])
+        await client.rcpt("ada@example.com", options=["NOTIFY=NEVER", "ORCPT=rfc822;old@example.net"])
+        others = (await client.data(with_smtpapi({"to": ["carl@example.com"]}))).message
+    other = decode_personalization((await world.row(others)).personalization).dsn
+    assert other == Dsn(envelope_id="QQ")  # nothing of a recipient that it does not go to
     asked = decode_personalization((await world.row(reply)).personalization).dsn
     assert asked == Dsn(
         envelope_id="QQ+1",
