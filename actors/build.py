@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from actors.recorder import Recorder
     from actors.scheduler import Scheduler
     from actors.supervisor import Supervisor
+    from actors.tls_reports.reporting import TlsReporting
     from actors.webhooks.actor import WebhooksActor
+    from cluster.journal.journal import Journal
+    from cluster.lookup.resolver import Resolver
+    from cluster.settings import Settings
 
 DELIVERY_CONNECTIONS = 5
 """Connections to Postgres: three claim loops, outcomes and heartbeat. Other queries take whichever is free."""
@@ -30,6 +34,9 @@ WEBHOOK_CONNECTIONS = 4
 
 MAIL_IN_CONNECTIONS = 2
 """Connections to Postgres."""
+
+TLS_REPORT_TIMEOUT_S = 30.0
+"""For posting a TLS report, from the first packet to the head of the answer."""
 
 RECORDER_NICE = 5
 """Niceness of the recorder: nothing waits for its writes, so other processes go first when the cores are busy."""
@@ -150,7 +157,45 @@ async def scheduler(context: Context, links: Links) -> "Scheduler":
     limits = RateLimits(bounces=set_.max_bounce_rate, complaints=set_.max_complaint_rate)
     rating = TenantRating(journal, limits, pause=set_.pause_over_rates)
     lease_s = context.settings.delivery.lease_s
-    return Scheduler(journal, dispatcher, links.call, lease_s, verifier=verifier, rating=rating)
+    return Scheduler(
+        journal,
+        dispatcher,
+        links.call,
+        lease_s,
+        verifier=verifier,
+        rating=rating,
+        tls_reporting=_tls_reporting(context.settings, journal, routing.resolver),
+    )
+
+
+def _tls_reporting(settings: "Settings", journal: "Journal", resolver: "Resolver") -> "TlsReporting | None":
+    """None where no reports are sent; then the HTTP client is not loaded."""
+    if not settings.tls_reports.sender:
+        return None
+    import ssl
+
+    from actors.tls_reports.reporting import TlsReporting
+    from actors.tls_reports.sending import Sending
+    from actors.webhooks.client import Client
+    from cluster.lookup.resolver import Resolver
+    from cluster.lookup.trust import trust
+    from cluster.policy.routes.mx import UNGUARDED
+    from cluster.policy.routes.networks import networks
+
+    def now() -> datetime:
+        return datetime.now(UTC)
+
+    trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trust(trusted, settings.tls.ca_file)
+    client = Client(
+        # The addresses are checked when they are connected to.
+        Resolver(settings.dns, clock=time.monotonic, random=random.random, guard=UNGUARDED),
+        networks(allowed=settings.smtp.allowed_networks, prohibited=settings.smtp.prohibited_networks),
+        trusted,
+        timeout_s=TLS_REPORT_TIMEOUT_S,
+    )
+    sending = Sending(journal, client, settings.tls_reports, now=now)
+    return TlsReporting(journal, resolver, sending, now=now, random=random.random)
 
 
 async def supervisor(context: Context, links: Links) -> "Supervisor":

@@ -19,6 +19,9 @@ MAIL_IN_KEPT = timedelta(days=30)
 MOST_MAIL_IN = 100_000
 """Mails that came in; the oldest beyond them are forgotten."""
 
+TLS_REPORTS_KEPT = timedelta(days=31)
+"""What is known of reports of TLS that were sent."""
+
 
 class Purge:
     """Removes rows of one kind page by page. Several may run: each takes other rows."""
@@ -42,11 +45,13 @@ class Purge:
 
 def purges(journal: Journal, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Sequence[Purge]:
     """Idempotency keys that are free again, bounces that are too old for their tenants, imports of lists that never
-    ended or that can no longer be asked about, windows for reports that are over, and mail that came in long ago."""
+    ended or that can no longer be asked about, windows for reports that are over, mail that came in long ago, and
+    what is known of old TLS reports."""
     return (
         Purge("idempotency keys", lambda page: journal.idempotency_keys.purge(clock(), page)),
         Purge("bounces", journal.suppressions.purge_bounces),
         Purge("imports of lists", journal.suppression_imports.purge),
         Purge("windows for reports", journal.mail_in.confirm, every_s=WINDOWS_EVERY_S),
         Purge("mail in", lambda page: journal.mail_in.forget(MAIL_IN_KEPT, MOST_MAIL_IN, page)),
+        Purge("TLS reports", lambda page: journal.tls_reports.forget((clock() - TLS_REPORTS_KEPT).date(), page)),
     )

@@ -9,6 +9,8 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from datetime import date
+from typing import TYPE_CHECKING
 
 from actors.erasing import TenantEraser
 from actors.importing import ListImporter
@@ -16,15 +18,20 @@ from actors.purging import purges
 from actors.rating import TenantRating
 from actors.stranded import Stranded
 from cluster import metrics
+from cluster.context import DEGRADED
 from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.records import DueDelivery
 from cluster.journal.scheduling import Lane, PagedIn
 from cluster.metrics import Counter, Gauge, Reading
 from cluster.peers import Call, PeerGone
 from cluster.policy.routes.destinations import parse
+from cluster.policy.tls.shown_reports import ShownReports
 from cluster.routing.dispatcher import Dispatcher
 from cluster.tasks import Tasks
 from cluster.tenancy.domains.verifying import Verifier
+
+if TYPE_CHECKING:
+    from actors.tls_reports.reporting import TlsReporting
 
 log = logging.getLogger(__name__)
 
@@ -60,9 +67,11 @@ class Scheduler:
         make_tasks: Callable[[], Tasks] = Tasks,
         verifier: Verifier | None = None,
         rating: TenantRating | None = None,
+        tls_reporting: "TlsReporting | None" = None,
     ) -> None:
         """``lease_s``: how long an owner may hold what it is offered without claiming it. ``verifier`` looks at sender
-        domains; None looks at none. ``rating`` counts the rates of tenants; None counts none."""
+        domains; None looks at none. ``rating`` counts the rates of tenants; None counts none. ``tls_reporting`` is None
+        where no TLS reports are sent."""
         self._journal = journal
         self._dispatcher = dispatcher
         self._call = call
@@ -73,6 +82,7 @@ class Scheduler:
         self._importer = ListImporter(journal)
         self._verifier = verifier
         self._rating = rating
+        self._tls_reporting = tls_reporting
         self._purges = purges(journal)
         self._problem: str | None = None
         self._full: dict[Lane, float] = {}
@@ -89,10 +99,14 @@ class Scheduler:
             self._tasks.spawn("domains", self._verifier.run())
         if self._rating is not None:
             self._tasks.spawn("rates of tenants", self._rating.run())
+        if self._tls_reporting is not None:
+            self._tasks.spawn("TLS reports", self._tls_reporting.run())
         for purge in self._purges:
             self._tasks.spawn(f"purge of {purge.what}", purge.run())
 
     async def problem(self) -> str | None:
+        if self._problem is None and self._tls_reporting is not None and self._tls_reporting.problem is not None:
+            return DEGRADED + self._tls_reporting.problem
         return self._problem
 
     async def metrics(self) -> list[Reading]:
@@ -102,11 +116,21 @@ class Scheduler:
         await self._tasks.stop()
         if self._verifier is not None:
             await self._verifier.close()
+        if self._tls_reporting is not None:
+            await self._tls_reporting.close()
 
     async def verify_domain(self, id: int) -> None:
         """Look a sender domain's records up now and store what follows. Raises Unavailable."""
         if self._verifier is not None:
             await self._verifier.verify(id)
+
+    async def show_tls_reports(self, day: date, domain: str, after: str) -> ShownReports | None:
+        """``TlsReporting.show``; None where no TLS reports are sent."""
+        return None if self._tls_reporting is None else await self._tls_reporting.show(day, domain, after)
+
+    async def send_tls_reports(self, day: date, domain: str) -> int | None:
+        """``TlsReporting.send_now``; None where no TLS reports are sent."""
+        return None if self._tls_reporting is None else await self._tls_reporting.send_now(day, domain)
 
     # What is due
 

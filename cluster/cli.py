@@ -37,6 +37,7 @@ from cluster.commands.shaping import shaping
 from cluster.commands.sites import actions, resume, sites, suspend
 from cluster.commands.suppressions import suppressions
 from cluster.commands.tenants import tenants
+from cluster.commands.tls_report import tls_report
 from cluster.commands.tracking import tracking
 from cluster.commands.webhooks import webhooks
 from cluster.context import keeps_from_work
@@ -111,6 +112,7 @@ for command in (
     suppressions,
     operator_token,
     tracking,
+    tls_report,
     webhooks,
     secret,
 ):

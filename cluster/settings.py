@@ -236,6 +236,16 @@ class TlsSettings(Section, frozen=True, kw_only=True):
     """How long the journal keeps the counts for TLS reports (RFC 8460)."""
 
 
+class TlsReportSettings(Section, frozen=True, kw_only=True):
+    sender: str = ""
+    """The sender of the daily TLS reports (RFC 8460), which domains ask for in the DNS: an address of a verified sender
+    domain, whose keys sign them. "": none are sent."""
+    organization: str = ""
+    """Who reports, in words; "" takes the domain of the sender."""
+    contact: str = ""
+    """Whom the receivers of reports may ask, such as an address; "" takes the sender."""
+
+
 class DomainSettings(Section, frozen=True, kw_only=True):
     cname_target: str = ""
     """A domain of yours: owners of sender domains publish CNAME records to names below it, and you publish what these
@@ -319,6 +329,7 @@ class Settings(Section, frozen=True, kw_only=True):
     smtp: SmtpSettings = SmtpSettings()
     dns: DnsSettings = DnsSettings()
     tls: TlsSettings = TlsSettings()
+    tls_reports: TlsReportSettings = TlsReportSettings()
     bounce: BounceSettings = BounceSettings()
     submission: SubmissionSettings = SubmissionSettings()
     domains: DomainSettings = DomainSettings()

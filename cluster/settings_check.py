@@ -172,6 +172,7 @@ def _texts(settings: "Settings") -> Iterator[tuple[str, str]]:
     for key, sender in (
         ("webhooks.notices_from", settings.webhooks.notices_from),
         ("bounce.forward_from", settings.bounce.forward_from),
+        ("tls_reports.sender", settings.tls_reports.sender),
     ):
         if sender:
             checks.append((key, sender, _sender))

@@ -370,6 +370,7 @@ def _addressed(order: ComposeOrder, wire: WireMessage, sending: SendingDomain, k
                 data=wire.data,
                 categories=categories,
                 downgraded=wire.downgraded,
+                reports_tls=order.compiled.content.reports_tls,
             )
         )
     return made

@@ -165,7 +165,7 @@ class Courier:
             return False
         job = queued.job
         # Only now: the tenant may have changed what it requires while the job waited.
-        hop = self._enforced_tls.next_hop(job.deliveries[0].tenant_id, group.hop)
+        hop = self._enforced_tls.next_hop(job, group.hop)
         if hop is not group.hop:
             pool.redirect(hop or group.hop, queued)
             if hop is None:

@@ -1,5 +1,6 @@
 """What tenants require of TLS for their mail (enforced TLS), on the way to a connection.
 
+TLS reports are the installation's own, and go out without what tenants and the receiving domain require (RFC 8460 §3).
 The requirement is part of the next hop, so mail with different requirements shares no connection. It is looked at last
 before the transaction begins: a change holds within 5 s also for what waits, composed, for a connection.
 """
@@ -9,6 +10,7 @@ import logging
 
 from msgspec.structs import replace
 
+from actors.delivery.job import Job
 from cluster.journal.journal import Unavailable
 from cluster.lookup.ttl_cache import TtlCache
 from cluster.policy.routes.next_hop import NextHop
@@ -30,9 +32,12 @@ class EnforcedTls:
         self._directory = directory
         self._gone: TtlCache[str, bool] = TtlCache(GONE_KEPT, asyncio.get_running_loop().time)
 
-    def next_hop(self, tenant_id: str, hop: NextHop) -> NextHop | None:
-        """The next hop with what the tenant requires now, ``hop`` itself if that is the same; None while it is not
-        known (``learn``)."""
+    def next_hop(self, job: Job, hop: NextHop) -> NextHop | None:
+        """The next hop of a job with what its tenant requires now, ``hop`` itself if that is the same; None while it is
+        not known (``learn``)."""
+        if job.reports_tls:
+            return hop if hop.tls.carries_reports else replace(hop, tls=hop.tls.for_reports, tenant_tls=None)
+        tenant_id = job.deliveries[0].tenant_id
         tenant = self._directory.known(tenant_id)
         if tenant is None:
             return hop if self._gone.get(tenant_id) else None

@@ -54,14 +54,13 @@ class HandingOver:
             self.forget(taken)
             return
         site.claimed()
-        if not isinstance(hop, Unreachable):
-            # Where it is not known yet, the courier finds it out before it sends anything.
-            hop = self._enforced_tls.next_hop(taken.deliveries[0].waiting.tenant_id, hop) or hop
         for job in jobs:
             if isinstance(hop, Unreachable):
                 self._reporter.report(site, job, Hop(), NoRoute.of(hop))
             else:
-                site.pool.submit(self._deferring_hosts.hop_for(job, hop), job)
+                # Where it is not known yet, the courier finds it out before it sends anything.
+                required = self._enforced_tls.next_hop(job, hop) or hop
+                site.pool.submit(self._deferring_hosts.hop_for(job, required), job)
 
     def _end_attempt(self, uncomposed: Uncomposed) -> None:
         delivery, reason, now = uncomposed.delivery, uncomposed.reason, utc_now()

@@ -22,6 +22,8 @@ class Job(Struct, frozen=True, kw_only=True, eq=False):
     categories: tuple[str, ...]
     downgraded: bytes | None = None
     """The octets for a host without SMTPUTF8, if the header uses it and can do without."""
+    reports_tls: bool = False
+    """It is a TLS report (``DomainTls.for_reports``)."""
 
 
 class Uncomposed(Struct, frozen=True):

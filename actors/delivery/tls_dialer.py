@@ -59,6 +59,8 @@ class _Session(Struct, frozen=True, kw_only=True):
     address: str
     domain: str
     sending_ip: str
+    is_counted: bool
+    """Whether the TLS report tells of it."""
     may_be_plain: bool
     """Plain text is allowed: no password will be sent that needs TLS."""
     tell: Callable[[str], None]
@@ -127,6 +129,7 @@ class TlsDialer:
             address=address,
             domain=domain,
             sending_ip=source_address or "",
+            is_counted=not domain_tls.carries_reports,
             may_be_plain=credentials is None or credentials.needs is AuthNeeds.NOTHING,
             tell=(lambda text: observe("*", text)) if observe is not None else lambda text: None,
         )
@@ -238,6 +241,8 @@ class TlsDialer:
         failure: TlsFailure | None,
         published: tuple[dane.Tlsa, ...] = (),
     ) -> None:
+        if not session.is_counted:
+            return
         lines = self._policies.sts_lines(session.domain) if policy_type is PolicyType.STS else map(str, published)
         self._results.count(
             session.domain,

@@ -21,6 +21,7 @@ from api.admin.suppressing import Suppressing
 from api.admin.suspensions import SuspensionCalls
 from api.admin.tenant_settings import TenantSettingsCalls
 from api.admin.tenants import TenantCalls
+from api.admin.tls_reports import TlsReportCalls
 from api.admin.token_keys import TokenKeyCalls
 from api.admin.tracing import Tracing
 from api.admin.unlisting import Unlisting
@@ -61,7 +62,7 @@ class Admin:
         former_tokens: Sequence[FormerToken] = (),
     ) -> None:
         """``token`` is the derived operator token (cluster.keys), ``former_tokens`` are those of former secrets.
-        ``call`` calls the delivery actors. ``directory`` has the tenants and API keys of this process,
+        ``call`` calls other actors. ``directory`` has the tenants and API keys of this process,
         ``token_keys`` the keys of tracked mail.
         ``default_limits`` are those of the settings for a tenant."""
         self._operators = Operators(token, journal, former_tokens)
@@ -93,6 +94,7 @@ class Admin:
             Placing(deliverers, describe=describe, sources=sources, put_in_force=put_in_force, version=version),
             TenantCalls(journal, directory, deliverers),
             TokenKeyCalls(token_keys),
+            TlsReportCalls(call),
             WebhookOverview(webhooks, names),
         )
         self._of_tenants = TenantSettingsCalls(journal, directory, default_limits)

@@ -310,6 +310,8 @@ ROUTES: Mapping[str, Access] = {
     "GET /api/admin/sites": _OPERATOR,
     "GET /api/admin/actions": _OPERATOR,
     "GET /api/admin/inbound": _OPERATOR,
+    "GET /api/admin/tls-reports": _OPERATOR,
+    "POST /api/admin/tls-reports": _OPERATOR,
     "GET /api/admin/suspensions": _OPERATOR,
     "POST /api/admin/suspensions": _OPERATOR,
     "DELETE /api/admin/suspensions": _OPERATOR,

@@ -10,10 +10,11 @@ from hashlib import sha256
 from msgspec import Struct
 
 from cluster.intake.prepared import prepared_request
+from cluster.intake.senders import tenant_of_sender
 from cluster.journal.journal import Journal
 from cluster.journal.records import Address, Attachment, BodyPart, Content, PreparedPersonalization
 from cluster.message.header_fields import one_line
-from cluster.policy.routes.domains import domain_of, parents, spelled
+from cluster.policy.routes.domains import spelled
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ class Notices:
     async def send(self, to: str, subject: str, text: str, file: NoticeFile | None = None) -> bool:
         """Commit a notice. Returns False when no tenant may send from the sender's address, which is logged. Raises
         Unavailable, Rejected."""
-        tenant_id = await self._tenant_id()
+        tenant_id = await tenant_of_sender(self._journal, self._sender)
         if tenant_id is None:
             log.warning("notice not sent: the domain of its sender is not verified sender=%s to=%s", self._sender, to)
             return False
@@ -68,12 +69,3 @@ class Notices:
         )
         await self._journal.intake.accept([request])
         return True
-
-    async def _tenant_id(self) -> str | None:
-        """The tenant that may send from the address."""
-        domain = domain_of(self._sender)
-        for name in (domain, *parents(domain)):
-            for found in await self._journal.sender_domains.named(name):
-                if found.verified_at is not None and (name == domain or found.include_subdomains):
-                    return found.tenant_id
-        return None

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from cluster.journal.journal import Journal
+from cluster.policy.routes.domains import domain_of, parents
 from cluster.tenancy.directory import TenantDirectory
 from cluster.tenancy.tenant import Tenant
 
@@ -18,4 +20,15 @@ async def first_unverified(directory: TenantDirectory, tenant: Tenant, domains: 
             if reloaded is None or reloaded.sender_domain(domain) is None:
                 return domain
             tenant = reloaded
+    return None
+
+
+async def tenant_of_sender(journal: Journal, email: str) -> str | None:
+    """The tenant that may send from an address, for the installation's own mail; None when none may. Raises
+    Unavailable."""
+    domain = domain_of(email)
+    for name in (domain, *parents(domain)):
+        for found in await journal.sender_domains.named(name):
+            if found.verified_at is not None and (name == domain or found.include_subdomains):
+                return found.tenant_id
     return None

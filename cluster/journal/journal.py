@@ -38,6 +38,7 @@ from cluster.journal.templates import Templates
 from cluster.journal.tenant_load import TenantLoad
 from cluster.journal.tenant_rates import TenantRates
 from cluster.journal.tenants import Tenants
+from cluster.journal.tls_reports import TlsReports
 from cluster.journal.tls_results import TlsResultCounts
 from cluster.journal.token_keys import TokenKeyRows
 from cluster.journal.unsubscribing import Unsubscribing
@@ -108,6 +109,7 @@ class Journal:
         self.known_names = KnownNames(database)
         self.mail_in = MailIn(database)
         self.tls_results = TlsResultCounts(database)
+        self.tls_reports = TlsReports(database)
         self.warm_up = WarmUps(database)
         self.webhooks = Webhooks(database)
         self.webhook_owing = WebhookOwing(database)

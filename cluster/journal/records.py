@@ -78,6 +78,8 @@ class Content(Struct, frozen=True, kw_only=True, omit_defaults=True):
     attachments, headers and footer are empty; ``from_``, ``reply_to`` and ``subject`` repeat its header, for lists."""
     readdressed: bool = False
     """Each message of ``original`` names its own recipients in To."""
+    reports_tls: bool = False
+    """A TLS report: it is delivered even where the TLS that it reports on fails (RFC 8460 §3)."""
 
 
 class PreparedPersonalization(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -378,14 +380,12 @@ _personals = msgspec.msgpack.Decoder(PreparedPersonalization)
 
 
 encode: Callable[[Content | PreparedPersonalization], bytes] = _encoder.encode
-"""Encode a record for storage. It is the bound method itself, because it is called for each message of a request."""
+"""Encode a record for storage; the bound method itself, called for each message of a request."""
 
 
 def encode_stably(content: Content) -> bytes:
-    """The encoded content, the same when a later release has more fields: for what is derived from it.
-
-    The encoder writes a longer header of a map (msgpack's ``map 16``) for a record that may have more than 15 fields,
-    however few it has."""
+    """The encoded content, the same when a later release has more fields, for what is derived from it: the encoder
+    writes a longer header of a map (msgpack's ``map 16``) for a record that may have more than 15 fields."""
     data = encode(content)
     return bytes([0x80 | data[2]]) + data[3:] if data[:2] == b"\xde\x00" and data[2] < 16 else data
 

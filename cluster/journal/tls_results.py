@@ -1,11 +1,17 @@
 """The journal's part for TLS reports (RFC 8460): counts of sessions per day, recipient domain and result."""
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import date
 
 from cluster.journal.database import JournalPart
 from cluster.policy.tls.policy import PolicyType
 from cluster.policy.tls.report import TlsResult
+
+MOST_RESULTS = 20_000
+"""Rows of a domain's day that are read: a domain that changes its hosts all day may have more."""
+MOST_POLICIES = 20
+"""Policies of a domain on a day whose counts are read; the text of each may have 64 KB."""
 
 
 class TlsResultCounts(JournalPart):
@@ -26,15 +32,28 @@ class TlsResultCounts(JournalPart):
         )
 
     async def of_day(self, day: date, domain: str) -> list[tuple[TlsResult, int]]:
-        """The counts of a domain on a day, in a fixed order, as ``cluster.policy.tls.report.report`` takes them."""
-        found = await self._database.rows("tls_results", day=day, domain=domain)
-        return [
+        """The counts of a domain on a day, as ``cluster.policy.tls.report.report`` takes them: at most
+        ``MOST_RESULTS``, of ``MOST_POLICIES`` policies, the most frequent first."""
+        found = await self._database.rows("tls_results", day=day, domain=domain, limit=MOST_RESULTS)
+        sessions_of: Counter[tuple[str, int]] = Counter()
+        for policy_type, hash, *_, sessions in found:
+            sessions_of[policy_type, hash] += sessions
+        kept = [key for key, _ in sessions_of.most_common(MOST_POLICIES)]
+        texts = await self._database.rows(
+            "tls_policy_texts",
+            day=day,
+            domain=domain,
+            policy_types=[policy_type for policy_type, _ in kept],
+            hashes=[hash for _, hash in kept],
+        )
+        policies = {(policy_type, hash): policy for policy_type, hash, policy in texts}
+        counts = [
             (
                 TlsResult(
                     day=day,
                     domain=domain,
                     policy_type=PolicyType(policy_type),
-                    policy=policy,
+                    policy=policies[policy_type, hash],
                     result_type=result_type,
                     mx_host=mx_host,
                     sending_ip=sending_ip,
@@ -42,7 +61,15 @@ class TlsResultCounts(JournalPart):
                 ),
                 sessions,
             )
-            for policy_type, policy, result_type, mx_host, sending_ip, receiving_ip, sessions in found
+            for policy_type, hash, result_type, mx_host, sending_ip, receiving_ip, sessions in found
+            if (policy_type, hash) in policies
+        ]
+        return sorted(counts, key=lambda one: (one[0].policy_type.value, one[0].policy))
+
+    async def domains(self, day: date, after: str, limit: int) -> list[str]:
+        """The domains that have counts of a day, in their order, behind ``after``."""
+        return [
+            domain for (domain,) in await self._database.rows("tls_result_domains", day=day, after=after, limit=limit)
         ]
 
     async def forget(self, before: date) -> None:

@@ -50,6 +50,7 @@ from cluster.journal.idempotency import KEPT
 from cluster.message import addresses, custom_fields, mime_fields, substitution
 from cluster.message.transfer_encoding import LINE_LIMIT
 from cluster.policy.limits import patterns
+from cluster.policy.tls.rua import MOST_DESTINATIONS
 from cluster.settings import Settings
 from cluster.suppression import imported
 from cluster.templates import markup
@@ -168,6 +169,7 @@ LIMITS: dict[str, int | str] = {
     "name of a group": suppression_group_calls.LONGEST_NAME,
     "description of a group": suppression_group_calls.LONGEST_DESCRIPTION,
     "addresses on a page of who has left a group": suppression_group_calls.MOST_OF_PAGE,
+    "destinations of the TLS reports of a domain": MOST_DESTINATIONS,
     "endpoints of webhooks of a tenant": DEFAULTS.webhooks.most_endpoints,
     "events of a post to an endpoint": bundles.MOST_EVENTS,
     "posts of parts of an array that an endpoint refuses": f"{halving.MOST_PARTS}, within {halving.LONGEST_S:g} s",

@@ -44,6 +44,14 @@ class DomainTls(Struct, frozen=True):
     mx_security: MxSecurity = MxSecurity.INSECURE
     alias_of: str = ""
     """The name that the domain is a secure alias of: its hosts may have a certificate for that name."""
+    carries_reports: bool = False
+    """Connections carry TLS reports only, and are not counted for the next ones (RFC 8460 §3)."""
+
+    @property
+    def for_reports(self) -> "DomainTls":
+        """The requirements for TLS reports (RFC 8460 §3): they must arrive also where the TLS that they report on
+        fails, so nothing that the domain publishes counts. The operator's level does."""
+        return self if self.carries_reports else DomainTls(self.level, carries_reports=True)
 
 
 class TenantTls(Struct, frozen=True):

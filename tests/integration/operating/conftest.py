@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from cluster.journal.records import DueDelivery, NewRequest
 from cluster.keys import operator_token
 from cluster.policies import check_policies, put_in_force
 from cluster.policy.limits.retry import tried_until
+from cluster.policy.tls.shown_reports import ShownDestination, ShownReport, ShownReports
 from cluster.routing.site_state import LastReply, SiteState, TraceLine
 from cluster.routing.views import (
     MxHost,
@@ -55,6 +56,9 @@ class Postray:
         self.url = ""
         self.followed = 0
         self.lifetime_s = 86_400.0
+        self.reports: dict[str, Any] | None = {"show_tls_reports": TLS_REPORTS, "send_tls_reports": 3}
+        """What the scheduler answers about TLS reports; None where they are off."""
+        self.reports_asked: list[tuple[Any, ...]] = []
         self.moved: list[bytes] = []
         self.tried: list[tuple[str, str]] = []
         self.webhooks = Actors()
@@ -131,6 +135,9 @@ class Postray:
         return result.output
 
     async def _call(self, name: str, method: str, *arguments: Any) -> Any:
+        if name == "scheduler":
+            self.reports_asked.append((method, *arguments))
+            return self.reports and self.reports.get(method)
         assert name == ACTOR
         match method:
             case "sites":
@@ -243,6 +250,27 @@ def a_site() -> SiteState:
     )
 
 
+TLS_REPORTS = ShownReports(
+    problem=None,
+    reports=(
+        ShownReport(
+            domain="example.com",
+            document='{"organization-name":"[bold]Example"}',
+            file_name="mail.example.net!example.com!1772323200!1772409599.json.gz",
+            destinations=(
+                ShownDestination(
+                    uri="mailto:tls@example.com", sent_at=datetime(2026, 3, 2, 3, tzinfo=UTC), result="ok"
+                ),
+                ShownDestination(
+                    uri="https://r.example.com/", due_at=datetime(2026, 3, 2, 4, tzinfo=UTC), result="503"
+                ),
+                ShownDestination(uri="https://s.example.com/"),
+            ),
+            faults=("'ftp://x': only mailto and https count",),
+        ),
+    ),
+    next=None,
+)
 TRACKING = "http://127.0.0.1:8081"
 """Where this postray would answer recipients apart."""
 SUBMISSION, MAIL_IN = "127.0.0.1:2587", "127.0.0.1:2525"

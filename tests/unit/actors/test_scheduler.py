@@ -29,6 +29,7 @@ class Backlog:
         self.parked: list[tuple[str, str]] = []
         self.emptied: list[str] = []
         self.scheduling = self.membership = self.suppressions = self.suppression_imports = self.mail_in = self
+        self.tls_reports = self
 
     async def anything_due(self) -> bool:
         return bool(self.due)

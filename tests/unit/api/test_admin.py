@@ -21,6 +21,8 @@ ROUTES = [
     ("GET", "/api/admin/sites"),
     ("GET", "/api/admin/actions"),
     ("GET", "/api/admin/inbound"),
+    ("GET", "/api/admin/tls-reports?day=2026-03-01"),
+    ("POST", "/api/admin/tls-reports"),
     ("GET", "/api/admin/suspensions"),
     ("POST", "/api/admin/suspensions"),
     ("DELETE", "/api/admin/suspensions"),

@@ -189,7 +189,7 @@ class _EnforcedTls:
         self.required: TenantTls | None = None
         self.is_known = True
 
-    def next_hop(self, tenant_id: str, hop: NextHop) -> NextHop | None:
+    def next_hop(self, job: Job, hop: NextHop) -> NextHop | None:
         if not self.is_known:
             return None
         return hop if hop.tenant_tls == self.required else replace(hop, tenant_tls=self.required)
