@@ -19,12 +19,14 @@ from benchmarks.tail import Tail
 
 KINDS = {"returned": ReportKind.RETURNED, "complains": ReportKind.COMPLAINT}
 """By the recipient's fate."""
+AT_ONCE_SHARE = 0.3
+"""Of the reports: some of them come before the outcome of the delivery is on disk."""
 WITHIN_S = 8.0
-"""Some reports come before the outcome of the delivery is on disk, and some after the time for reports."""
-AT_ONCE = 8
-"""Connections; one address may have 20."""
+"""Of the others: some come after the time in which a message counts as sent."""
+CONNECTIONS = 8
+"""At the same time; one address may have 20."""
 TWICE_SHARE = 0.1
-LOOK_S = 0.2
+LOOK_S = 0.05
 AGAIN_S = 1.0
 MAX_WAIT_S = 60.0
 """How long a report is sent again when everything runs again. Before, without an end: hosts do so for days."""
@@ -37,7 +39,7 @@ class Reporters:
         self._to = to
         self._tail = tail
         self._random = random
-        self._places = asyncio.Semaphore(AT_ONCE)
+        self._places = asyncio.Semaphore(CONNECTIONS)
         self._copies = 0
         self._gives_up_at = math.inf
         self.reports: list[SentReport] = []
@@ -61,7 +63,8 @@ class Reporters:
                 await asyncio.sleep(LOOK_S)
 
     async def _report(self, report: SentReport, sender: str, name: str) -> None:
-        await asyncio.sleep(self._random.uniform(0, WITHIN_S))
+        if self._random.random() >= AT_ONCE_SHARE:
+            await asyncio.sleep(self._random.uniform(0, WITHIN_S))
         to, mail = sender, failure_report(sender, report.recipient, name)
         if report.kind is ReportKind.COMPLAINT:
             to, mail = self._random.choice((sender, FEEDBACK)), complaint(sender, report.recipient, name)
