@@ -25,12 +25,13 @@ import msgspec
 
 from analytics import queries
 from analytics.attempts import ATTEMPTS, AttemptsWanted, attempt_columns, attempts
-from analytics.bounces import BounceCount, Bounces
 from analytics.client import ClickHouse, ClickHouseRejected, ClickHouseUnavailable
 from analytics.damage import Damage, find_damage
 from analytics.feed import FeedFilter, FeedPage, feed
 from analytics.queries import MessageEvents
 from analytics.rows import Position, columns
+from analytics.statistics import Count, Names, Statistics, categories, statistics
+from analytics.tallies import Tallies
 from cluster import metrics
 from cluster.context import DEGRADED
 from cluster.event_consumer import STOP_MAX_WAIT_S, CannotHandle, EventConsumer, Pacing
@@ -101,6 +102,7 @@ class Recorder:
         self._look_for_damage_s = look_for_damage_s
         self._client: ClickHouse | None = None
         self._migrated = False
+        self._tallies: Tallies | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="clickhouse")
         self._damage = Damage()
         self._looked_at = 0.0
@@ -143,9 +145,17 @@ class Recorder:
         events = await self._in_thread(queries.timeline, self._ready(), tenant_id, message_id)
         return MessageEvents(events, incomplete=self._damage.of_events)
 
-    async def bounces(self, wanted: Bounces) -> list[BounceCount]:
-        """The counts of a tenant's bounces. Raises ClickHouseUnavailable."""
-        return await self._in_thread(queries.bounces, self._ready(), wanted)
+    async def statistics(self, wanted: Statistics) -> list[Count]:
+        """The counts of a tenant's events. Raises ClickHouseUnavailable."""
+        client, tallies = self._ready(), self._tallies
+        assert tallies is not None
+        return await self._in_thread(lambda: statistics(client, wanted, tallies.uncounted))
+
+    async def categories(self, wanted: Names) -> list[str]:
+        """The names of the categories that a tenant has used. Raises ClickHouseUnavailable."""
+        client, tallies = self._ready(), self._tallies
+        assert tallies is not None
+        return await self._in_thread(lambda: categories(client, wanted, tallies.uncounted))
 
     async def feed(self, wanted: FeedFilter, after: str, limit: int) -> FeedPage:
         """The next events of a tenant in the order of the log, as far as the cursor is: what is behind it may be stored
@@ -173,11 +183,14 @@ class Recorder:
         return self._client
 
     async def _prepare(self) -> None:
-        """Connect if there is no connection, and look for damage at intervals. Raises CannotHandle."""
+        """Connect if there is no connection, and look for damage and count for statistics at intervals. Raises
+        CannotHandle."""
         if self._client is None or not self._migrated:
             await self._tried_in_thread(self._make_ready)
         if time.monotonic() - self._looked_at > self._look_for_damage_s:
             await self._tried_in_thread(self._look_for_damage)
+        if self._tallies is not None and self._tallies.is_due:
+            await self._in_thread(self._count, self._tallies)
 
     async def _handle(self, rows: list[LogRow]) -> None:
         """Insert a page. Raises CannotHandle."""
@@ -200,8 +213,16 @@ class Recorder:
             self._client = self._connect(self._settings, self._data_dir)
         if not self._migrated:
             self._client.migrate()
+            self._tallies = Tallies(self._client)
             self._migrated = True
             self._look_for_damage()
+
+    def _count(self, tallies: Tallies) -> None:
+        try:
+            tallies.step()
+        except ClickHouseUnavailable as error:
+            # Recording goes on: what is not counted is read from the events.
+            log.warning("not counted for statistics error=%s", error)
 
     def _look_for_damage(self) -> None:
         assert self._client is not None
@@ -236,9 +257,11 @@ class Recorder:
 
     def _insert(self, rows: list[LogRow], found: "_Found") -> None:
         """Insert what these rows tell."""
-        assert self._client is not None
+        assert self._client is not None and self._tallies is not None
         try:
-            self._client.insert(columns(found.events, found.positions))
+            values = columns(found.events, found.positions)
+            self._tallies.note(values)
+            self._client.insert(values)
             if found.attempts:
                 self._client.insert(attempt_columns(found.attempts), ATTEMPTS)
             self.inserted += len(found.events)

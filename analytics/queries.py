@@ -4,7 +4,6 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from analytics.bounces import BounceCount, Bounces
 from analytics.client import ClickHouse, Row
 from cluster.times import iso
 
@@ -20,20 +19,6 @@ SELECT at, event_id, event, recipient, attempt, site, mx_host, mx_ip, source_ip,
 FROM events
 PREWHERE message_id = {message_id:String}
 """
-
-# At most 1,000 domains of a day.
-BOUNCES = """
-SELECT toString(toDate(at)) AS day, {column} AS name, count() AS bounces
-FROM events_once
-WHERE tenant_id = {{tenant_id:String}} AND event IN ('bounce', 'blocked')
-    AND at >= {{first:Date}} AND at < {{last:Date}} + 1 {condition}
-GROUP BY day, name ORDER BY day, bounces DESC, name LIMIT 1000 BY day
-SETTINGS max_execution_time = 10
-"""
-BY_CLASS = BOUNCES.format(column="bounce_class", condition="")
-BY_DOMAIN = BOUNCES.format(
-    column="recipient_domain", condition="AND bounce_class IN splitByChar(',', {classes:String})"
-)
 
 
 class TimelineEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -59,7 +44,7 @@ class MessageEvents(Struct, frozen=True):
     incomplete: bool = False
 
 
-TABLES = ("events", "feed", "webhook_attempts")
+TABLES = ("events", "feed", "webhook_attempts", "firsts", "tallies")
 """All that have rows of tenants."""
 ERASE_TENANT = "ALTER TABLE {table} DELETE WHERE tenant_id = {{tenant_id:String}}"
 """A mutation rewrites the parts that hold such rows. They are not only hidden, as by DELETE FROM."""
@@ -77,17 +62,6 @@ def timeline(client: ClickHouse, tenant_id: str, message_id: str) -> list[Timeli
     rows = client.rows(TIMELINE, message_id=message_id)
     found = {(row[0], row[1]): row for row in rows if row[-1] == tenant_id}
     return [shown(found[key]) for key in sorted(found)]
-
-
-def bounces(client: ClickHouse, wanted: Bounces) -> list[BounceCount]:
-    """The counts of a tenant's bounces, by day, the most frequent first. Raises ClickHouseUnavailable."""
-    if wanted.last < wanted.first:
-        return []
-    query = BY_CLASS if wanted.classes is None else BY_DOMAIN
-    classes = {} if wanted.classes is None else {"classes": ",".join(wanted.classes)}
-    days = {"first": wanted.first.isoformat(), "last": wanted.last.isoformat()}
-    rows = client.rows(query, tenant_id=wanted.tenant_id, **days, **classes)
-    return [BounceCount(day, name, count) for day, name, count in rows]
 
 
 def shown(row: Row) -> TimelineEvent:

@@ -8,7 +8,6 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
-from analytics.bounces import CountBounces
 from analytics.timeline import Timeline
 from api.admin.routes import Admin
 from api.batches import BatchCalls
@@ -45,8 +44,10 @@ from api.send.handler import MailSending
 from api.send.large.requests import Large
 from api.send.sending import Sending
 from api.settings.calls import SettingCalls
+from api.stats.asking import AskRecorder, Counting
+from api.stats.calls import StatisticsCalls
+from api.stats.classifications import BounceClassifications
 from api.submission.server import Submission
-from api.suppressions.classifications import BounceClassifications
 from api.suppressions.groups import GroupCalls
 from api.suppressions.importing import ListImports
 from api.suppressions.lists import SuppressionLists
@@ -70,7 +71,7 @@ from cluster.tracking.keys import TokenKeys
 
 DESCRIPTION = (
     "Send mail in bulk and follow it. The shapes are SendGrid v3's: its clients work with the host changed, for the "
-    "routes that are here; `/api/v1/emails` is a smaller API for the same mail. There are no statistics yet. "
+    "routes that are here; `/api/v1/emails` is a smaller API for the same mail. "
     "Every answer from 400 up has `errors` and `detail`, a text; in a 422 `detail` is a list: what is not JSON or has "
     "the wrong type, and where. Two answers are not errors of that form: a 409 of cancel, retry or fail has "
     "`message_id`, `status` and `message`, and a 503 of `/readyz` has the parts. `X-Postray-Ignored` names what a "
@@ -104,7 +105,7 @@ def create_app(
     engagements: Engagements,
     large: Large,
     timeline: Timeline,
-    count_bounces: CountBounces,
+    ask_recorder: AskRecorder,
     webhooks: WebhookParts,
     readiness: Readiness,
     lifetime_s: float,
@@ -119,6 +120,7 @@ def create_app(
     and API keys, ``limiter`` their limits, ``domains`` the sender domains, ``active_policy`` the routing. ``aliases``
     looks up CNAME records. ``images`` has the images to serve. ``token_keys`` reads the tokens of tracked mail,
     ``engagements`` notes opens and clicks.
+    ``ask_recorder`` asks for statistics.
     ``webhooks`` has what the routes of webhooks work with.
     ``make_submission`` makes the submission server, which its lifespan starts and stops too.
     ``lifetime_s`` is the lifetime of a retried message. ``limits`` apply to the composed messages. ``helo_name`` is the
@@ -144,6 +146,7 @@ def create_app(
     once = Idempotency(sending or journal)
     submission = make_submission(authenticator, steps, once)
     searches, showing = MessageSearches(journal), MessageShowing(journal, versions, timeline, limits)
+    counting = Counting(ask_recorder, directory)
     accepting = Accepting(authenticator, limiter, steps, once, intake, large, settings.max_body_bytes)
     keyed = for_caller(
         Caller.KEY,
@@ -158,7 +161,8 @@ def create_app(
         *SettingCalls(journal, directory).routes(),
         Links(journal, settings.public_host, aliases).routes(),
         *template_routes(journal, intake, settings),
-        BounceClassifications(count_bounces).routes(),
+        BounceClassifications(counting).routes(),
+        *StatisticsCalls(counting).routes(),
         SuppressionLists(journal).routes(),
         ListImports(journal).routes(),
         *GroupCalls(journal).routes(),

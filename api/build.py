@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from analytics.bounces import BounceCount, Bounces
 from analytics.queries import MessageEvents
 from analytics.timeline import Timeline
 from api.admin.routes import Admin
@@ -158,10 +157,6 @@ async def api(context: Context, links: Links) -> Api:
         events: MessageEvents = await links.call("recorder", "timeline", tenant_id, message_id)
         return events
 
-    async def count_bounces(wanted: Bounces) -> list[BounceCount]:
-        found: list[BounceCount] = await links.call("recorder", "bounces", wanted)
-        return found
-
     async def readiness() -> Mapping[str, str | None]:
         try:
             parts: Mapping[str, str | None] = await links.call("supervisor", "readiness")
@@ -198,7 +193,7 @@ async def api(context: Context, links: Links) -> Api:
             lambda: routing.active_policy.routing.pools,
         ),
         timeline=timeline,
-        count_bounces=count_bounces,
+        ask_recorder=partial(links.call, "recorder"),
         webhooks=webhooks,
         readiness=readiness,
         limits=settings.message,

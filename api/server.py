@@ -5,7 +5,6 @@ The actor that hosts the server calls it, and opens and closes the journal.
 
 import logging
 
-from analytics.bounces import CountBounces
 from analytics.timeline import Timeline
 from api.admin.routes import Admin
 from api.app import create_app
@@ -17,6 +16,7 @@ from api.images.serving import PATH as IMAGES
 from api.links import Aliases
 from api.send.large.requests import Large
 from api.send.sending import Sending
+from api.stats.asking import AskRecorder
 from api.submission.server import Submission, SubmissionParts
 from api.tracking.recording import Engagements
 from api.tracking.serving import PATH as TRACKING
@@ -67,7 +67,7 @@ class ApiServer:
         offers: Offers,
         large: Large,
         timeline: Timeline,
-        count_bounces: CountBounces,
+        ask_recorder: AskRecorder,
         webhooks: WebhookParts,
         readiness: Readiness,
         limits: MessageSettings = DEFAULT_LIMITS,
@@ -82,8 +82,9 @@ class ApiServer:
         ``directory`` has the tenants and API keys, ``active_policy`` the routing, ``domains`` the sender domains.
         ``aliases`` looks up CNAME records. ``token_keys`` reads the tokens of tracked mail.
         ``lifetime_s`` is delivery.lifetime_s. ``offers`` is called with committed requests (see Intake). ``large``
-        accepts large requests. ``why_full`` returns the reason while the system is full. ``helo_name`` is
-        smtp.helo_name. ``admin`` has the operators' routes. ``tokens`` verifies JWTs; without it none is accepted.
+        accepts large requests. ``ask_recorder`` asks for statistics. ``why_full`` returns the reason while the system
+        is full. ``helo_name`` is smtp.helo_name. ``admin`` has the operators' routes. ``tokens`` verifies JWTs; without
+        it none is accepted.
         ``submission``: None without a submission server."""
         self._bind = settings.bind
         self._token_keys = token_keys
@@ -121,7 +122,7 @@ class ApiServer:
             engagements=engagements,
             large=large,
             timeline=timeline,
-            count_bounces=count_bounces,
+            ask_recorder=ask_recorder,
             webhooks=webhooks,
             readiness=readiness,
             lifetime_s=lifetime_s,

@@ -90,6 +90,7 @@ def _require(key: ApiKey, scopes: tuple[str, ...]) -> None:
 
 
 SEND_AT = "send_at"
+CSV_FILE = "text/csv"
 BODIES = "html_content, plain_content, custom_headers, custom_args"
 
 _OPEN = Access(caller=Caller.ANYBODY)
@@ -109,6 +110,7 @@ _TEMPLATE = Access(scopes=("templates.read",))
 _TEMPLATE_CHANGE = Access(scopes=("templates.write",), sandbox=SandboxUse.REFUSED)
 _TEMPLATE_END = Access(scopes=("templates.delete",), sandbox=SandboxUse.REFUSED)
 _BOTH: tuple[KeyKind, ...] = ("piisend", "api")
+_STATISTICS = Access(scopes=("stats.read", "stats.export"), parts={CSV_FILE: ("stats.export",)})
 _READS = ("messages.read", "stats.read", "mail.send", "mail.cancel")
 
 ROUTES: Mapping[str, Access] = {
@@ -128,6 +130,13 @@ ROUTES: Mapping[str, Access] = {
     "POST /v3/messages/{id}/cancel": Access(scopes=("mail.cancel",), sandbox=SandboxUse.OWN),
     "POST /v3/messages/{id}/retry": Access(scopes=("mail.send",), sandbox=SandboxUse.OWN),
     "POST /v3/messages/{id}/fail": Access(scopes=("mail.cancel",), sandbox=SandboxUse.OWN),
+    "GET /v3/stats": _STATISTICS,
+    "GET /v3/stats/categories": _STATISTICS,
+    "GET /v3/stats/summary": _STATISTICS,
+    "GET /v3/categories": _STATISTICS,
+    "GET /v3/categories/stats": _STATISTICS,
+    "GET /v3/categories/stats/sums": _STATISTICS,
+    "GET /v3/mailbox_providers/stats": _STATISTICS,
     "POST /api/v1/emails": Access(scopes=("emails:send",), limit=Limit.MESSAGES, kinds=_BOTH),
     "GET /api/v1/emails": Access(scopes=("emails:read",), sandbox=SandboxUse.OWN, limit=Limit.READS, kinds=_BOTH),
     "GET /api/v1/emails/{id}": Access(scopes=("emails:read",), sandbox=SandboxUse.OWN, kinds=_BOTH),

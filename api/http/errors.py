@@ -5,6 +5,7 @@ response. A client never learns details of an internal error: a 500 only reports
 """
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -46,6 +47,8 @@ INVALID_GRANT = "The provided authorization grant is invalid, expired, or revoke
 """SendGrid's text, which its clients compare."""
 CANNOT_BE_STORED = "The request holds data that cannot be stored"
 CANNOT_BE_FOUND = "The request looks for data of a form that is never stored"
+_MISSING = re.compile(r"Missing required query parameter '(\w+)'")
+"""Litestar's text, which ends with the path."""
 KEY_REUSED = "The key belongs to a request with another body"
 
 
@@ -165,6 +168,8 @@ def _litestar_answer(request: Request[Any, Any, Any], error: HTTPException) -> R
     faults = []
     if isinstance(error.extra, list):
         faults = [_of_parameter(request, item) for item in error.extra if isinstance(item, dict)]
+    elif missing := _MISSING.match(error.detail):
+        faults = [Fault("Required", missing[1], help_texts.CALLS)]
     headers = dict(error.headers or {})
     if "allow" in headers:
         headers["allow"] = allowed(headers["allow"])

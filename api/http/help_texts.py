@@ -58,6 +58,10 @@ TENANT = "`postray tenants list` or GET /api/admin/tenants lists the tenants; an
 TENANT_NAME = "Choose another name; `postray tenants list` or GET /api/admin/tenants lists the tenants"
 SUSPEND_FIRST = "`postray tenants suspend` or POST /api/admin/tenants/{id}/suspend suspends it"
 FINISH_FIRST = "`postray bounce` ends its mail; or resume it with `postray tenants resume` until all of it is sent"
+DAYS = "Such as 2026-04-01; days are those of the tenant's time zone"
+PERIODS = "Begin later, or ask by week or month"
+METRICS = "docs/statistics.md says what each metric counts"
+PROVIDERS = "They are the names of families of sites, in cluster/policy/routes/site_families.toml"
 TIME_ZONE = "Names are those of the IANA database, such as Europe/Berlin"
 OWN_LIMIT = "GET /api/admin/tenants/{id}/limits shows the limits of the operator, who alone can raise them"
 

@@ -22,6 +22,7 @@ from api.http.refusals import Enough, Fault, Faults, Invalid
 
 UNUSED: Mapping[str, frozenset[str]] = {
     "GET /v3/whitelabel/domains": frozenset({"exclude_subusers", "username"}),
+    "GET /v3/categories/stats/sums": frozenset({"aggregated_by"}),
 }
 """Parameters that SendGrid's API documents for a route and that mean nothing here, by the route's name (access.py).
 They are accepted, and named in the answer."""

@@ -7,20 +7,12 @@ from collections.abc import AsyncIterator, Sequence
 import msgspec
 from litestar.response import Stream
 
-from api.http.body import ApiRequest
-from api.http.media import accepted
+from api.http.csv_files import CSV
 from cluster.journal.journal import Journal
 from cluster.journal.suppressions import Position, Suppression, Wanted
 from cluster.suppression.lists import SuppressionList
 
 PAGE = 2000
-CSV = "text/csv; charset=utf-8; header=present"
-
-
-def wants_csv(request: ApiRequest) -> bool:
-    """Whether the client asks for a CSV file, and for nothing else that there is."""
-    named = accepted(request.scope)
-    return "text/csv" in named and "application/json" not in named
 
 
 async def exported(

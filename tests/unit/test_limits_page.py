@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from actors.webhooks import halving
+from analytics import statistics
 from api import app
 from api.admin import bouncing, searching, sites, suspensions, tenants, tracing
 from api.domains import calls as domain_calls
@@ -22,6 +23,8 @@ from api.piisend import drafting
 from api.send import attachments, personalizations, reply_to, templating, texts
 from api.send import validation as rules
 from api.send.large import crowding
+from api.stats import calls as stats_calls
+from api.stats import periods
 from api.suppressions import emails, upload
 from api.suppressions import groups as suppression_group_calls
 from api.suppressions import lists as suppression_lists
@@ -207,6 +210,11 @@ LIMITS: dict[str, int | str] = {
     "pixels of all frames": outline.MOST_PIXELS_IN_ALL,
     "scans of a JPEG": outline.MOST_SCANS,
     "segments, chunks and blocks of a file": outline.MOST_PIECES,
+    "periods of an answer": periods.MOST_PERIODS,
+    "`categories`, `mailbox_providers` of a question": stats_calls.MOST_NAMES,
+    "`limit` of `/v3/categories` and of sums": stats_calls.MOST_SUMS,
+    "domains of a day of a classification": statistics.MOST_EACH,
+    "time for a question": seconds(statistics.MOST_S),
     "name of an image's file": image_names.LONGEST_FILENAME,
     "`alt_text`": image_texts.LONGEST["alt_text"],
     "`folder`": image_texts.LONGEST["folder"],

@@ -2,7 +2,6 @@
 
 import gc
 import socket
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +9,12 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from analytics.bounces import BounceCount, Bounces
 from analytics.client import ClickHouse, ClickHouseRejected, ClickHouseUnavailable, migrations
-from analytics.queries import bounces, timeline
+from analytics.metrics import Kind
+from analytics.queries import timeline
 from analytics.rows import COLUMNS, columns
+from analytics.statistics import LAST, Statistics, statistics
+from analytics.tallies import Uncounted
 from cluster.events import Event
 from cluster.settings import ClickHouseSettings
 from tests.integration.analytics.counting import event_counts
@@ -341,30 +342,26 @@ def test_parts_that_were_merged_are_not_deleted_by_a_hundred_threads(clickhouse:
 
 
 def test_bounces_are_counted_once_by_day_and_class_or_domain(clickhouse: ClickHouse) -> None:
-    other_day = AT + 86_400
+    day = 86_400
     events: list[Event] = [
         bounced(1),
         bounced(2, recipient="bob@two.example"),
         bounced(3, bounce_class="spam", bounce_type="block"),
-        bounced(4, at=other_day, bounce_class=""),
+        bounced(4, at=AT + day, bounce_class=""),
         bounced(5, tenant_id="tnt_2"),
         delivered(6),
     ]
     for _ in range(2):  # the second insert is a replay
         clickhouse.insert(columns(events))
-    first, last = date(2026, 4, 23), date(2026, 4, 24)
-    assert bounces(clickhouse, Bounces(tenant_id="tnt_1", first=first, last=last)) == [
-        BounceCount("2026-04-23", "bad_mailbox", 2),
-        BounceCount("2026-04-23", "spam", 1),
-        BounceCount("2026-04-24", "", 1),
-    ]
-    assert bounces(clickhouse, Bounces(tenant_id="tnt_1", first=last, last=last, classes=("other", ""))) == [
-        BounceCount("2026-04-24", "example.com", 1)
-    ]
-    assert bounces(clickhouse, Bounces(tenant_id="tnt_1", first=first, last=first, classes=("bad_mailbox",))) == [
-        BounceCount("2026-04-23", "example.com", 1),
-        BounceCount("2026-04-23", "two.example", 1),
-    ]
-    assert bounces(clickhouse, Bounces(tenant_id="tnt_1", first=last, last=first)) == []
-    edges = Bounces(tenant_id="tnt_1", first=date(1970, 1, 1), last=date(2149, 6, 5))
-    assert len(bounces(clickhouse, edges)) == 3
+    first = int(AT // day) * day
+
+    def counted(kind: Kind, starts: tuple[int, ...], *classes: str) -> list[tuple[int, str, int]]:
+        wanted = Statistics(tenant_id="tnt_1", kind=kind, starts=starts, end=first + 2 * day, names=classes)
+        found = statistics(clickhouse, wanted, Uncounted(runs=((0, LAST),)))
+        return [((one.start - first) // day, one.name, one.metrics["bounces"] + one.metrics["blocks"]) for one in found]
+
+    both = (first, first + day)
+    assert counted(Kind.CLASS, both) == [(0, "bad_mailbox", 2), (0, "spam", 1), (1, "", 1)]
+    assert counted(Kind.CLASS_DOMAIN, both[1:], "other", "") == [(1, "example.com", 1)]
+    assert counted(Kind.CLASS_DOMAIN, both, "bad_mailbox") == [(0, "example.com", 1), (0, "two.example", 1)]
+    assert counted(Kind.CLASS, ()) == []

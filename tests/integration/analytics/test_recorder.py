@@ -14,7 +14,10 @@ from msgspec.structs import replace
 from actors.recorder import PACING, Recorder
 from analytics.client import ClickHouse, ClickHouseUnavailable
 from analytics.feed import START, FeedFilter
+from analytics.metrics import QUARTER_S
 from analytics.rows import EVENTS, Table
+from analytics.statistics import Names, Statistics
+from analytics.tallies import QUARTERS
 from cluster.event_consumer import Pacing
 from cluster.events import Event, WebhookAttempt, WebhookDisabled, encode_batch
 from cluster.journal.journal import Journal
@@ -22,7 +25,7 @@ from cluster.journal.journal import Unavailable as JournalUnavailable
 from cluster.journal.records import LogRow
 from cluster.settings import ClickHouseSettings
 from tests.integration.analytics.counting import event_counts
-from tests.unit.analytics.samples import by_name, delivered, every_kind, processed
+from tests.unit.analytics.samples import AT, by_name, delivered, every_kind, processed
 
 SETTINGS = ClickHouseSettings(poll_interval_ms=1)
 QUICK = replace(PACING, page_interval_s=0.001, first_wait_s=0.001, longest_wait_s=0.01, trim_every=2)
@@ -101,8 +104,11 @@ class Failing:
         if self.refusals:
             self.refusals -= 1
             raise ClickHouseUnavailable("too many parts")
-        self.inserts += 1
+        self.inserts += table is not QUARTERS
         self.client.insert(columns, table)
+
+    def command(self, statement: str, **parameters: Any) -> None:
+        self.client.command(statement, **parameters)
 
     def migrate(self) -> list[str]:
         return self.client.migrate()
@@ -166,6 +172,22 @@ async def test_what_is_in_the_log_can_be_read_as_a_timeline(tmp_path: Path) -> N
         events = (await scene.recorder.timeline("tnt_1", "msg_1")).events
         assert [event.event_type for event in events] == list(by_name())
         assert (await scene.event_counts())["delivered"] == 1
+
+
+async def test_what_is_recorded_is_in_statistics_before_and_after_it_was_counted(tmp_path: Path) -> None:
+    begin = int(AT // QUARTER_S) * QUARTER_S
+    wanted = Statistics(tenant_id="tnt_1", starts=(begin,), end=begin + QUARTER_S)
+    async with recording(ListLog(batch(*every_kind())), tmp_path) as scene:
+        await scene.log.drained()
+        [before] = await scene.recorder.statistics(wanted)
+        assert before.metrics["processed"] == before.metrics["unique_opens"] == before.metrics["unsubscribe_drops"] + 1
+        assert await scene.recorder.categories(Names(tenant_id="tnt_1", limit=9)) == ["onboarding", "welcome"]
+        tallies = scene.recorder._tallies
+        assert tallies is not None and tallies.uncounted.runs
+        tallies._touched.clear()
+        while tallies.uncounted.runs:
+            await asyncio.sleep(0.01)
+        assert await scene.recorder.statistics(wanted) == [before]
 
 
 async def test_events_that_come_later_follow(tmp_path: Path) -> None:

@@ -1,14 +1,16 @@
 """The API on a real port over a real journal, with a tenant, a key and a sender domain."""
 
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import httpx
 import pytest
 
-from analytics.bounces import BounceCount, Bounces
 from analytics.queries import MessageEvents
+from analytics.statistics import Names, Statistics
 from api.http.auth import Tokens
 from api.server import ApiServer
+from api.stats.asking import AskRecorder
 from api.submission.server import SubmissionParts
 from cluster.intake.backpressure import WhyFull, never_full
 from cluster.journal.journal import Journal
@@ -43,6 +45,7 @@ class Site:
         self.key = key
         self.url = ""
         self.offered: list[NewRequest] = []
+        self.recorder: AskRecorder | None = None
         self.aliases: dict[str, Sequence[str] | None] = {}
         """Where the CNAME records of a host lead; None: the DNS does not answer."""
         self.token_keys = token_keys(journal)
@@ -76,7 +79,7 @@ class Site:
             offers=self._offer,
             large=large_requests(self.dsn, limiter, self.due.extend),
             timeline=self._timeline,
-            count_bounces=self._count_bounces,
+            ask_recorder=self._ask_recorder,
             webhooks=webhook_parts(self.journal, self.actors),
             readiness=self._readiness,
             why_full=why_full,
@@ -98,8 +101,8 @@ class Site:
     async def _timeline(self, tenant_id: str, message_id: str) -> MessageEvents:
         return MessageEvents([])
 
-    async def _count_bounces(self, wanted: Bounces) -> list[BounceCount]:
-        return []
+    async def _ask_recorder(self, method: str, wanted: Statistics | Names) -> list[Any]:
+        return await self.recorder(method, wanted) if self.recorder is not None else []
 
     async def _readiness(self) -> dict[str, str | None]:
         return {"journal": None}

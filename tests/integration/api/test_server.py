@@ -171,7 +171,7 @@ async def test_a_port_that_is_taken(journal: Journal, journal_dsn: str) -> None:
             offers=lambda _: None,
             large=large_requests(journal_dsn, limiter),
             timeline=nothing,  # type: ignore[arg-type]
-            count_bounces=nothing,  # type: ignore[arg-type]
+            ask_recorder=nothing,
             webhooks=webhook_parts(journal),
             readiness=nothing,
         )

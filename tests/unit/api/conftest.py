@@ -8,8 +8,8 @@ import msgspec
 import pytest
 from litestar import Litestar
 
-from analytics.bounces import BounceCount, Bounces
 from analytics.queries import MessageEvents, TimelineEvent
+from analytics.statistics import Count, Names, Statistics
 from api.app import create_app
 from api.images.cache import ImageCache
 from api.send.sending import Sending
@@ -43,8 +43,8 @@ class World:
         self.parts: dict[str, str | None] = {"journal": None, "cluster": None}
         self.events: list[TimelineEvent] | Exception = []
         self.events_incomplete = False
-        self.bounces: list[BounceCount] | Exception = []
-        self.counted: list[Bounces] = []
+        self.counts: list[Count] | list[str] | Exception = []
+        self.counted: list[Any] = []
         """What bounces were asked for."""
         self.before_timeline: Callable[[], Awaitable[object]] | None = None
         self.now = 1000.0
@@ -96,7 +96,7 @@ class World:
             engagements=Engagements(journal),
             large=self.large,
             timeline=self._timeline,
-            count_bounces=self._count_bounces,
+            ask_recorder=self._ask_recorder,
             webhooks=webhook_parts(journal),
             readiness=self._readiness,
             lifetime_s=86_400,
@@ -114,11 +114,12 @@ class World:
             raise self.events
         return MessageEvents(self.events, self.events_incomplete)
 
-    async def _count_bounces(self, wanted: Bounces) -> list[BounceCount]:
+    async def _ask_recorder(self, method: str, wanted: Statistics | Names) -> list[Any]:
         self.counted.append(wanted)
-        if isinstance(self.bounces, Exception):
-            raise self.bounces
-        return self.bounces
+        if isinstance(self.counts, Exception):
+            raise self.counts
+        assert method == ("categories" if isinstance(wanted, Names) else "statistics")
+        return self.counts
 
     async def _aliases(self, host: str) -> Sequence[str] | None:
         return self.aliases.get(host, ())

@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import httpx
 
-from analytics.bounces import BounceCount, Bounces
 from analytics.queries import MessageEvents, TimelineEvent
+from analytics.statistics import Names, Statistics
 from api.admin.routes import Admin
 from api.app import create_app
 from api.images.cache import ImageCache
@@ -244,7 +244,7 @@ class Operating:
             engagements=Engagements(journal),
             large=cast(Large, self),
             timeline=self._timeline,
-            count_bounces=self._count_bounces,
+            ask_recorder=self._ask_recorder,
             webhooks=webhook_parts(journal),
             readiness=self._readiness,
             lifetime_s=1,
@@ -278,7 +278,7 @@ class Operating:
     async def commit(self, request: NewRequest) -> None:
         raise AssertionError("an operator sends no mail here")
 
-    async def _count_bounces(self, wanted: Bounces) -> list[BounceCount]:
+    async def _ask_recorder(self, method: str, wanted: Statistics | Names) -> list[Any]:
         return []
 
     async def _timeline(self, tenant_id: str, message_id: str) -> MessageEvents:

@@ -1,35 +1,31 @@
 """/v3/suppression/bounces/classifications: how many bounces of each kind there were, by day."""
 
-import csv
-import io
 from collections import Counter, defaultdict
-from collections.abc import Iterable
-from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Any
+from datetime import timedelta
+from typing import Annotated
 
 from litestar import Response, get
 from litestar.params import FromPath, QueryParameter
 from msgspec import Struct
 
-from analytics.bounces import BounceCount, Bounces, CountBounces, counted
-from api.http import dates
+from analytics.metrics import Kind
+from analytics.statistics import Statistics
 from api.http.body import ApiRequest
+from api.http.csv_files import csv_file, wants_csv
 from api.http.errors import answers
 from api.http.examples import Example
 from api.http.refusals import Fault, Invalid
 from api.http.routes import RouteGroup, resource
-from api.http.sharing import FairShare
-from api.suppressions.exporting import CSV, wants_csv
-from cluster.intake.backpressure import Overloaded
+from api.stats.asking import Counting
+from api.stats.periods import EARLIEST, Periods, periods
+from api.stats.ranges import TOO_LONG, asked_days
 from cluster.policy.replies.classifications import CLASSES, UNCLASSIFIED, classification_of
 
 USUAL_DAYS = 30
 """The range where it is not given, today among them."""
-MAX_WAIT_S = 30.0
-NOT_NOW = "The bounces cannot be counted now; try again later"
-TOO_MANY = "Too many counts at once; try again later"
+_USUAL = timedelta(days=USUAL_DAYS - 1)
 
-Day = Annotated[str | None, QueryParameter(description="YYYY-MM-DD, UTC; it belongs to the range", max_length=10)]
+Day = Annotated[str | None, QueryParameter(description="YYYY-MM-DD; it belongs to the range", max_length=10)]
 
 
 class ClassificationCount(Struct, frozen=True):
@@ -47,14 +43,14 @@ class DomainCount(Struct, frozen=True):
 
 
 class DayByClassification(Struct, frozen=True):
-    """A day (YYYY-MM-DD, UTC) that has bounces, the most frequent first."""
+    """A day (YYYY-MM-DD, in the tenant's time zone) that has bounces, the most frequent first."""
 
     date: str
     stats: list[ClassificationCount]
 
 
 class DayByDomain(Struct, frozen=True):
-    """A day (YYYY-MM-DD, UTC) that has bounces, the most frequent first, at most 1,000 domains."""
+    """A day (YYYY-MM-DD, in the tenant's time zone) that has bounces, the most frequent first: 1,000 domains."""
 
     date: str
     stats: list[DomainCount]
@@ -75,9 +71,8 @@ class ByDomain(Struct, frozen=True):
 class BounceClassifications:
     """The two routes."""
 
-    def __init__(self, count: CountBounces) -> None:
-        self._count = count
-        self._turns = FairShare(1, 1, MAX_WAIT_S, TOO_MANY)  # the recorder counts with its only thread
+    def __init__(self, counting: Counting) -> None:
+        self._counting = counting
 
     def routes(self) -> RouteGroup:
         days = {"start_date": "2026-04-01", "end_date": "2026-04-30"}
@@ -103,14 +98,14 @@ class BounceClassifications:
     async def totals(
         self, request: ApiRequest, start_date: Day = None, end_date: Day = None
     ) -> Response[ByClassification]:
-        first, last = _range(start_date, end_date)
-        found = await self._counted(Bounces(tenant_id=request.auth.tenant_id, first=first, last=last))
+        wanted = await self._periods(request, start_date, end_date)
+        found = await self._counted(request, wanted, Kind.CLASS)
         days: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        for one in found:
-            days[one.day][classification_of(one.name)] += one.count
+        for day, name, count in found:
+            days[day][classification_of(name)] += count
         if wants_csv(request):
             rows = ((day, name, count) for day, counts in days.items() for name, count in counts.most_common())
-            return _as_csv("classification", rows)
+            return csv_file(("date", "classification", "count"), rows)
         return Response(
             ByClassification(
                 [
@@ -125,54 +120,38 @@ class BounceClassifications:
     ) -> Response[ByDomain]:
         if classification not in CLASSES:
             raise Invalid([Fault(f"A classification is one of {', '.join(CLASSES)}", "classification")])
-        first, last = _range(start_date, end_date)
+        wanted = await self._periods(request, start_date, end_date)
         classes: tuple[str, ...] = CLASSES[classification]
         if classification == UNCLASSIFIED:
             classes = (*classes, "")  # of events from before there were classes
-        wanted = Bounces(tenant_id=request.auth.tenant_id, first=first, last=last, classes=classes)
-        found = await self._counted(wanted)
+        found = await self._counted(request, wanted, Kind.CLASS_DOMAIN, classes)
         if wants_csv(request):
-            return _as_csv("domain", ((one.day, one.name, one.count) for one in found))
+            return csv_file(("date", "domain", "count"), found)
         days: defaultdict[str, list[DomainCount]] = defaultdict(list)
-        for one in found:
-            days[one.day].append(DomainCount(one.name, one.count))
+        for day, name, count in found:
+            days[day].append(DomainCount(name, count))
         return Response(ByDomain([DayByDomain(*day) for day in days.items()]))
 
-    async def _counted(self, wanted: Bounces) -> list[BounceCount]:
-        async with self._turns.hold(wanted.tenant_id, 1):
-            found = await counted(self._count, wanted)
-        if found is None:
-            raise Overloaded(NOT_NOW)
-        return found
+    async def _periods(self, request: ApiRequest, start_date: str | None, end_date: str | None) -> Periods:
+        """Raises Invalid."""
+        zone = await self._counting.zone(request.auth.tenant_id)
+        faults: list[Fault] = []
+        first, last = asked_days(start_date, end_date, zone, faults)
+        first = first or max(last, EARLIEST + _USUAL) - _USUAL
+        if faults:
+            raise Invalid(faults)
+        try:
+            return periods(first, last, "day", zone)
+        except ValueError:
+            raise Invalid([TOO_LONG]) from None
 
-
-def _range(start_date: str | None, end_date: str | None) -> tuple[date, date]:
-    """Raises Invalid."""
-    faults: list[Fault] = []
-    last = _day(end_date, "end_date", faults) or datetime.now(UTC).date()
-    first = _day(start_date, "start_date", faults) or max(last, _FIRST + _USUAL) - _USUAL
-    if faults:
-        raise Invalid(faults)
-    return first, last
-
-
-_FIRST, _LAST, _USUAL = date(1970, 1, 1), date(2149, 6, 5), timedelta(days=USUAL_DAYS - 1)
-"""The days of ClickHouse's type Date, of which the last has a day after it."""
-
-
-def _day(text: str | None, field: str, faults: list[Fault]) -> date | None:
-    if text is None:
-        return None
-    try:
-        return min(max(dates.day(text), _FIRST), _LAST)
-    except ValueError:
-        faults.append(Fault("A date is YYYY-MM-DD", field))
-        return None
-
-
-def _as_csv(name: str, rows: Iterable[tuple[str, str, int]]) -> Response[Any]:
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(("date", name, "count"))
-    writer.writerows(rows)
-    return Response(text.getvalue().encode(), media_type=CSV)
+    async def _counted(
+        self, request: ApiRequest, wanted: Periods, kind: Kind, classes: tuple[str, ...] = ()
+    ) -> list[tuple[str, str, int]]:
+        """The day, the name and the count, in order."""
+        question = Statistics(
+            tenant_id=request.auth.tenant_id, kind=kind, starts=wanted.starts, end=wanted.end, names=classes
+        )
+        found = await self._counting.counts(question)
+        days = dict(zip(wanted.starts, wanted.dates, strict=True))
+        return [(days[one.start], one.name, one.metrics["bounces"] + one.metrics["blocks"]) for one in found]

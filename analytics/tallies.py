@@ -1,0 +1,272 @@
+"""Counting events by quarter of an hour, for statistics: which quarters are to be counted, and counting them.
+
+The recorder calls ``note`` before each insert and ``step`` between inserts, in its thread. ``uncounted`` may be read
+from any thread. The metrics are in ``metrics``; ``statistics`` reads the counts.
+
+A quarter that an insert touches is noted on disk as dirty before the insert. It is counted as a whole once it is over
+and nothing was added for a while; its rows count only once the quarter is noted as counted. So at any moment, also
+after a crash between any two statements, a quarter is either dirty, and then its events are counted by each question,
+or its tally is what counting its events would give.
+
+A recipient's first open of a message is a unique one. An open that comes late, and lies before those that are stored,
+makes their quarters dirty too.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from itertools import count, takewhile
+from typing import Any
+
+from msgspec import Struct
+
+from analytics.client import ClickHouse, ClickHouseUnavailable
+from analytics.metrics import METRICS, NAMES, QUARTER_S, counts_sql, events_sql, when_sql
+from analytics.rows import COLUMNS, Table
+
+log = logging.getLogger(__name__)
+
+SETTLED_S = 60.0
+"""A quarter is counted so long after its end, and after the last insert into it."""
+STEP_S = 0.1
+"""A step that took less makes the next one longer; one that took twice as long makes it shorter. Inserts and questions
+wait for it."""
+REST = 20.0
+"""After a step there is none for so many times as long as it took, so that counting takes at most 5 % of a core."""
+AFTER_FAILURE_S = 30.0
+LONGEST_SPAN_S = 32 * 86_400
+_END = 1 << 32
+"""What lies outside of ClickHouse's type DateTime is in no statistics."""
+
+QUARTERS = Table(
+    "quarters",
+    {
+        "quarter": "DateTime('UTC')",
+        "version": "UInt64",
+        "tally": "UInt64",
+        "is_dirty": "Bool",
+        "is_filled": "Bool",
+    },
+)
+LOAD = """
+SELECT toUnixTimestamp(quarter), argMax(tally, version), argMax(is_dirty, version), argMax(is_filled, version),
+    max(version)
+FROM quarters GROUP BY quarter
+"""
+FILL = """
+INSERT INTO firsts (message_id, recipient_hash, event, tenant_id, first_at)
+SELECT message_id, sipHash64(recipient) AS recipient_hash, event, tenant_id, min(at)
+FROM events PREWHERE {when} WHERE event IN ('open', 'click')
+GROUP BY message_id, recipient_hash, event, tenant_id
+"""
+TALLY = """
+INSERT INTO tallies (tenant_id, kind, name, quarter, part, tally, {metrics})
+SELECT tenant_id, named.1, named.2, toStartOfFifteenMinutes(at) AS in_quarter, {part}, {{tally:UInt64}},
+        {counts}
+FROM (SELECT *, arrayJoin(arrayConcat({names})) AS named FROM ({events}))
+GROUP BY tenant_id, named, in_quarter
+"""
+LATER = """
+SELECT DISTINCT toUnixTimestamp(toStartOfFifteenMinutes(first))
+FROM
+(
+    SELECT min(first_at) AS first FROM firsts
+    WHERE message_id IN splitByChar(',', {message_ids:String})
+    GROUP BY message_id, recipient_hash, event, tenant_id
+)
+WHERE first >= fromUnixTimestamp64Milli({after:Int64})
+"""
+
+Run = tuple[int, int]
+"""Quarters without a gap: the first second, and the one after the last; seconds since the epoch."""
+
+
+class Uncounted(Struct, frozen=True):
+    """What ``tallies`` does not tell."""
+
+    runs: tuple[Run, ...] = ()
+    """Whose events must be counted, in order."""
+    is_filled: bool = True
+    """Whether ``firsts`` has all opens and clicks."""
+
+
+class Tallies:
+    """The state of the quarters, as in the table ``quarters``, and the work on it. Methods raise
+    ClickHouseUnavailable."""
+
+    def __init__(self, client: ClickHouse, clock: Callable[[], float] = time.time) -> None:
+        """``clock``: seconds since the epoch. Reads the state."""
+        self._client = client
+        self._clock = clock
+        self._tallies: dict[int, int] = {}
+        self._dirty: set[int] = set()
+        self._unfilled: set[int] = set()
+        self._touched: dict[int, float] = {}
+        """When there was an insert into a dirty quarter."""
+        self._version = 0
+        self._part: tuple[int, int, int] | None = None
+        """The quarter that is being counted in parts, its tally, and where the next part begins."""
+        self._span_s = QUARTER_S
+        self._next_step = 0.0
+        for quarter, tally, is_dirty, is_filled, version in client.rows(LOAD):
+            self._tallies[quarter] = tally
+            self._version = max(self._version, version)
+            if is_dirty:
+                self._dirty.add(quarter)
+            if not is_filled:
+                self._unfilled.add(quarter)
+        self._latest = max(self._tallies, default=0)
+        self.uncounted = self._seen()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether there may be something to count now."""
+        return bool(self._dirty or self._unfilled) and self._clock() >= self._next_step
+
+    def note(self, columns: Sequence[Sequence[Any]]) -> None:
+        """Note that these columns of ``events`` are about to be inserted."""
+        if not columns:
+            return
+        times = columns[_AT]
+        quarters = {at // 1000 // QUARTER_S * QUARTER_S for at in set(times)}
+        touched = {quarter for quarter in quarters if 0 <= quarter < _END}
+        if touched and min(touched) < self._latest:
+            touched |= self._later(columns)
+        now = self._clock()
+        self._touched |= dict.fromkeys(touched, now)
+        if self._part is not None and self._part[0] in touched:
+            self._part = None
+        if new := touched - self._dirty:
+            self._write({quarter: (self._tallies.get(quarter, 0), True) for quarter in new})
+
+    def step(self) -> None:
+        """Count something, for a moment."""
+        began = self._clock()
+        try:
+            worked = self._work(began)
+        except ClickHouseUnavailable:
+            self._span_s = max(self._span_s // 4, 1)
+            self._next_step = self._clock() + AFTER_FAILURE_S
+            raise
+        took = self._clock() - began
+        self._next_step = began + took * REST if worked else began + SETTLED_S / 10
+        if took > STEP_S * 2:
+            self._span_s = max(self._span_s // 2, 1)
+        elif worked and took < STEP_S:
+            self._span_s = min(self._span_s * 2, LONGEST_SPAN_S)
+
+    def count_some(self, longest_s: int) -> bool:
+        """Count up to so many seconds of events that are due, at once; returns whether there were any."""
+        self._span_s = longest_s
+        return self._work(self._clock())
+
+    def _work(self, now: float) -> bool:
+        return self._fill() if self._unfilled else self._tally(now)
+
+    def _later(self, columns: Sequence[Sequence[Any]]) -> set[int]:
+        """The quarters whose unique opens and clicks are no longer the first after an insert of these columns."""
+        engaged = [
+            (message_id, at)
+            for message_id, at, event in zip(columns[_MESSAGE_ID], columns[_AT], columns[_EVENT], strict=True)
+            if event in ("open", "click")
+        ]
+        if not engaged:
+            return set()
+        message_ids = ",".join(dict.fromkeys(message_id for message_id, _ in engaged))
+        found = self._client.rows(LATER, message_ids=message_ids, after=min(at for _, at in engaged))
+        return {quarter for (quarter,) in found}
+
+    def _fill(self) -> bool:
+        run = _first_run(self._unfilled, self._span_s)
+        self._client.command(FILL.format(when=when_sql([run])))
+        of_run = range(run[0], run[1], QUARTER_S)
+        self._unfilled.difference_update(of_run)
+        try:
+            self._write({quarter: (self._tallies[quarter], quarter in self._dirty) for quarter in of_run})
+        except ClickHouseUnavailable:
+            self._unfilled.update(of_run)
+            raise
+        return True
+
+    def _tally(self, now: float) -> bool:
+        due = {
+            quarter
+            for quarter in self._dirty
+            if quarter + QUARTER_S + SETTLED_S <= now and self._touched.get(quarter, 0.0) + SETTLED_S <= now
+        }
+        if self._part is None and not due:
+            return False
+        if self._part is None and self._span_s >= QUARTER_S:
+            last = max(due)  # the newest are asked for most
+            back = takewhile(due.__contains__, count(last, -QUARTER_S))
+            quarters = [quarter for quarter, _ in zip(back, range(self._span_s // QUARTER_S), strict=False)]
+            tally = self._count((quarters[-1], last + QUARTER_S))
+            self._write(dict.fromkeys(quarters, (tally, False)))
+            return True
+        quarter, tally, start = self._part or (max(due), self._new_version(), max(due))
+        end = min(start + self._span_s, quarter + QUARTER_S)
+        self._count((start, end), tally)
+        if end < quarter + QUARTER_S:
+            self._part = (quarter, tally, end)
+        else:
+            self._part = None
+            self._write({quarter: (tally, False)})
+        return True
+
+    def _count(self, run: Run, tally: int | None = None) -> int:
+        """Count the events of a run of quarters, or of a part of one. Returns the number of the tally."""
+        tally = tally if tally is not None else self._new_version()
+        statement = TALLY.format(
+            metrics=", ".join(METRICS),
+            part="in_quarter" if run[0] % QUARTER_S == 0 else f"toDateTime({run[0]}, 'UTC')",
+            counts=counts_sql(),
+            names=", ".join(f"arrayMap(name -> ('{kind}', name), {names})" for kind, names in NAMES.items()),
+            events=events_sql(when_sql([run])),
+        )
+        self._client.command(statement, tally=tally)
+        return tally
+
+    def _write(self, changes: dict[int, tuple[int, bool]]) -> None:
+        """Note the tally of each quarter, and whether it is dirty."""
+        version = self._new_version()
+        rows = [
+            (quarter, version, tally, is_dirty, quarter not in self._unfilled)
+            for quarter, (tally, is_dirty) in changes.items()
+        ]
+        self._client.insert([list(column) for column in zip(*rows, strict=True)], QUARTERS)
+        self._latest = max(self._latest, *changes)
+        for quarter, (tally, is_dirty) in changes.items():
+            self._tallies[quarter] = tally
+            if is_dirty:
+                self._dirty.add(quarter)
+            else:
+                self._dirty.discard(quarter)
+                self._touched.pop(quarter, None)
+        self.uncounted = self._seen()
+
+    def _new_version(self) -> int:
+        """Greater than all before, also when the clock was set back."""
+        self._version = max(self._version + 1, time.time_ns())
+        return self._version
+
+    def _seen(self) -> Uncounted:
+        return Uncounted(tuple(_runs(self._dirty)), is_filled=not self._unfilled)
+
+
+_AT, _EVENT, _MESSAGE_ID = (list(COLUMNS).index(name) for name in ("at", "event", "message_id"))
+
+
+def _runs(quarters: set[int]) -> list[Run]:
+    runs: list[Run] = []
+    for quarter in sorted(quarters):
+        if runs and runs[-1][1] == quarter:
+            runs[-1] = (runs[-1][0], quarter + QUARTER_S)
+        else:
+            runs.append((quarter, quarter + QUARTER_S))
+    return runs
+
+
+def _first_run(quarters: set[int], longest_s: int) -> Run:
+    """The earliest run, at most so long, and at least a quarter."""
+    first, end = _runs(quarters)[0]
+    return first, min(end, first + max(longest_s // QUARTER_S, 1) * QUARTER_S)

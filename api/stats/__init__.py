@@ -1,0 +1,1 @@
+"""/v3/stats and its kin: counts of a tenant's events by day, week or month."""

@@ -1,0 +1,311 @@
+"""The routes of statistics. They ask the recorder once, and answer every period that was asked for, also the empty
+ones."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from litestar import Response, get
+from litestar.params import QueryParameter
+
+from analytics.metrics import METRICS as COUNTED
+from analytics.metrics import PROVIDERS, Kind
+from analytics.statistics import Count, Names, Statistics
+from api.http import help_texts
+from api.http.access import CSV_FILE
+from api.http.body import ApiRequest
+from api.http.csv_files import csv_file, wants_csv
+from api.http.errors import answers
+from api.http.examples import Example
+from api.http.refusals import Fault
+from api.http.routes import RouteGroup, access_of, resource
+from api.stats.asking import Counting
+from api.stats.periods import AggregatedBy, Periods
+from api.stats.ranges import EndDate, StartDate, asked_periods
+from api.stats.views import (
+    METRICS,
+    NONE,
+    Category,
+    CategoryPeriod,
+    CategoryPeriods,
+    Metrics,
+    Period,
+    Segment,
+    Summary,
+    metrics,
+)
+
+MOST_NAMES = 10
+MOST_SUMS = 500
+MOST_CATEGORIES = 500
+USUAL_SUMS = 5
+USUAL_CATEGORIES = 50
+
+Names_ = Annotated[list[str], QueryParameter(max_items=MOST_NAMES, min_items=1)]
+Limit = Annotated[int | None, QueryParameter(description="Of periods; all, if absent", ge=1, le=10_000)]
+By = Annotated[AggregatedBy, QueryParameter(description="Weeks begin on Monday")]
+Offset = Annotated[int, QueryParameter(ge=0, le=1_000_000)]
+
+DATES = {"start_date": "2026-04-01", "end_date": "2026-04-30"}
+ABOUT = "Days are those of the tenant's time zone. With Accept: text/csv it is a CSV file, which takes stats.export."
+_ANSWERS = answers(400, 401, 403, 503)
+
+
+class StatisticsCalls:
+    """The routes."""
+
+    def __init__(self, counting: Counting) -> None:
+        self._counting = counting
+
+    def routes(self) -> tuple[RouteGroup, ...]:
+        by_category = {**DATES, "categories": "receipt"}
+        return (
+            resource(
+                "/v3/stats",
+                get(
+                    responses=_ANSWERS,
+                    summary="Counts of all mail by day, week or month",
+                    description=ABOUT,
+                    example=Example(query={**DATES, "aggregated_by": "week"}),
+                )(self.all),
+                get(
+                    "/categories",
+                    responses=_ANSWERS,
+                    summary="Counts of categories by day, week or month, as one list",
+                    description=ABOUT,
+                    example=Example(query=by_category),
+                )(self.categories_as_list),
+                get(
+                    "/summary",
+                    responses=_ANSWERS,
+                    summary="Counts of all mail of a range of days",
+                    description=ABOUT,
+                    example=Example(query=DATES),
+                )(self.summary),
+                tag="statistics",
+            ),
+            resource(
+                "/v3/categories",
+                get(
+                    responses=_ANSWERS,
+                    summary="The categories of the tenant's messages, in the order of the alphabet",
+                    example=Example(query={"category": "rec", "limit": 50}),
+                )(self.names),
+                get(
+                    "/stats",
+                    responses=_ANSWERS,
+                    summary="Counts of categories by day, week or month",
+                    description=ABOUT,
+                    example=Example(query=by_category),
+                )(self.categories),
+                get(
+                    "/stats/sums",
+                    responses=_ANSWERS,
+                    summary="Counts of the categories that have the most, or the least, of a metric",
+                    description=ABOUT,
+                    example=Example(query={**DATES, "sort_by_metric": "unique_opens", "limit": 10}),
+                )(self.sums),
+                tag="statistics",
+            ),
+            resource(
+                "/v3/mailbox_providers",
+                get(
+                    "/stats",
+                    responses=_ANSWERS,
+                    summary="Counts by the provider of the recipients' mailboxes",
+                    description=f"{ABOUT} The providers: {', '.join(PROVIDERS)}.",
+                    example=Example(query={**DATES, "mailbox_providers": "google.com"}),
+                )(self.providers),
+                tag="statistics",
+            ),
+        )
+
+    async def all(
+        self,
+        request: ApiRequest,
+        start_date: StartDate,
+        end_date: EndDate = None,
+        aggregated_by: By = "day",
+        limit: Limit = None,
+        offset: Offset = 0,
+    ) -> Response[list[Period]]:
+        as_csv = self._as_csv(request)
+        wanted = _page(await self._periods(request, start_date, end_date, aggregated_by), limit, offset)
+        found = {one.start: metrics(one.metrics) for one in await self._count(request, wanted)}
+        if as_csv:
+            return csv_file(("date", *METRICS), ((day, *one.row) for day, one in wanted.each(found, NONE)))
+        return Response([Period(day, [Segment(one)]) for day, one in wanted.each(found, NONE)])
+
+    async def summary(self, request: ApiRequest, start_date: StartDate, end_date: EndDate = None) -> Response[Summary]:
+        as_csv = self._as_csv(request)
+        zone = await self._counting.zone(request.auth.tenant_id)
+        wanted = asked_periods(start_date, end_date, None, zone)
+        found = await self._count(request, wanted)
+        one = metrics(found[0].metrics) if found else NONE
+        if as_csv:
+            return csv_file(("start_date", "end_date", *METRICS), [(wanted.dates[0], wanted.last, *one.row)])
+        return Response(Summary(wanted.dates[0], wanted.last, one))
+
+    async def categories_as_list(
+        self,
+        request: ApiRequest,
+        start_date: StartDate,
+        categories: Names_,
+        end_date: EndDate = None,
+        aggregated_by: By = "day",
+    ) -> Response[CategoryPeriods]:
+        as_csv = self._as_csv(request)
+        wanted = await self._periods(request, start_date, end_date, aggregated_by)
+        names = tuple(dict.fromkeys(categories))
+        found = _by_name(await self._count(request, wanted, Kind.CATEGORY, names))
+        rows = _rows(wanted, found, names)
+        if as_csv:
+            return csv_file(("date", "category", *METRICS), ((day, name, *one.row) for day, name, one in rows))
+        return Response(CategoryPeriods([CategoryPeriod(*row) for row in rows]))
+
+    async def categories(
+        self,
+        request: ApiRequest,
+        start_date: StartDate,
+        categories: Names_,
+        end_date: EndDate = None,
+        aggregated_by: By = "day",
+    ) -> Response[list[Period]]:
+        as_csv = self._as_csv(request)
+        wanted = await self._periods(request, start_date, end_date, aggregated_by)
+        names = tuple(dict.fromkeys(categories))
+        found = _by_name(await self._count(request, wanted, Kind.CATEGORY, names))
+        return _answer(wanted, found, names, "category", as_csv)
+
+    async def sums(
+        self,
+        request: ApiRequest,
+        start_date: StartDate,
+        end_date: EndDate = None,
+        sort_by_metric: Annotated[str, QueryParameter(max_length=100)] = "delivered",
+        sort_by_direction: Annotated[Literal["asc", "desc"], QueryParameter(description="Of the metric")] = "desc",
+        limit: Annotated[int, QueryParameter(ge=1, le=MOST_SUMS)] = USUAL_SUMS,
+        offset: Offset = 0,
+    ) -> Response[Period]:
+        as_csv = self._as_csv(request)
+        faults = []
+        if sort_by_metric not in METRICS:
+            faults.append(Fault(f"A metric is one of {', '.join(METRICS)}", "sort_by_metric", help_texts.METRICS))
+        zone = await self._counting.zone(request.auth.tenant_id)
+        wanted = asked_periods(start_date, end_date, None, zone, faults)
+        question = Statistics(
+            tenant_id=request.auth.tenant_id,
+            kind=Kind.CATEGORY,
+            starts=wanted.starts,
+            end=wanted.end,
+            sort_by=sort_by_metric if sort_by_metric in COUNTED else "processed",
+            descending=sort_by_direction == "desc",
+            limit=limit,
+            offset=offset,
+        )
+        found = [(one.name, metrics(one.metrics)) for one in await self._counting.counts(question)]
+        if as_csv:
+            return csv_file(("category", *METRICS), ((name, *one.row) for name, one in found))
+        return Response(Period(wanted.dates[0], [Segment(one, name, "category") for name, one in found]))
+
+    async def providers(
+        self,
+        request: ApiRequest,
+        start_date: StartDate,
+        mailbox_providers: Annotated[list[str] | None, QueryParameter(max_items=MOST_NAMES)] = None,
+        end_date: EndDate = None,
+        aggregated_by: By = "day",
+        limit: Limit = None,
+        offset: Offset = 0,
+    ) -> Response[list[Period]]:
+        as_csv = self._as_csv(request)
+        names = tuple(dict.fromkeys(mailbox_providers or ()))
+        faults = [
+            Fault(f"A provider is one of {', '.join(PROVIDERS)}", f"mailbox_providers[{index}]", help_texts.PROVIDERS)
+            for index, name in enumerate(names)
+            if name not in PROVIDERS
+        ]
+        whole = await self._periods(request, start_date, end_date, aggregated_by, faults)
+        wanted = _page(whole, limit, offset)
+        found = _by_name(await self._count(request, wanted, Kind.PROVIDER, names))
+        return _answer(wanted, found, names or sorted(found), "mailbox_provider", as_csv)
+
+    async def names(
+        self,
+        request: ApiRequest,
+        category: Annotated[str, QueryParameter(description="What its name begins with", max_length=255)] = "",
+        limit: Annotated[int, QueryParameter(ge=1, le=MOST_CATEGORIES)] = USUAL_CATEGORIES,
+        offset: Offset = 0,
+    ) -> Response[list[Category]]:
+        as_csv = self._as_csv(request)
+        wanted = Names(tenant_id=request.auth.tenant_id, prefix=category, limit=limit, offset=offset)
+        found = await self._counting.categories(wanted)
+        if as_csv:
+            return csv_file(("category",), ((name,) for name in found))
+        return Response([Category(name) for name in found])
+
+    def _as_csv(self, request: ApiRequest) -> bool:
+        """Whether to answer with a CSV file. Raises Forbidden when the key may not have one."""
+        if not wants_csv(request):
+            return False
+        access_of(request.route_handler).require(request.auth, CSV_FILE)
+        return True
+
+    async def _periods(
+        self,
+        request: ApiRequest,
+        start_date: str,
+        end_date: str | None,
+        by: AggregatedBy,
+        faults: Sequence[Fault] = (),
+    ) -> Periods:
+        """Raises Invalid, also for these faults."""
+        zone = await self._counting.zone(request.auth.tenant_id)
+        return asked_periods(start_date, end_date, by, zone, faults)
+
+    async def _count(
+        self, request: ApiRequest, wanted: Periods, kind: Kind = Kind.ALL, names: tuple[str, ...] = ()
+    ) -> list[Count]:
+        return await self._counting.counts(
+            Statistics(tenant_id=request.auth.tenant_id, kind=kind, starts=wanted.starts, end=wanted.end, names=names)
+        )
+
+
+def _page(wanted: Periods, limit: int | None, offset: int) -> Periods:
+    """Some of the periods."""
+    return wanted.part(offset, offset + limit if limit is not None else len(wanted.starts))
+
+
+def _by_name(found: Iterable[Count]) -> dict[str, dict[int, Metrics]]:
+    """The metrics by name and start."""
+    by_name: defaultdict[str, dict[int, Metrics]] = defaultdict(dict)
+    for one in found:
+        by_name[one.name][one.start] = metrics(one.metrics)
+    return by_name
+
+
+def _rows(
+    wanted: Periods, found: Mapping[str, Mapping[int, Metrics]], names: Sequence[str]
+) -> Iterator[tuple[str, str, Metrics]]:
+    """The date, the name and the metrics, for each name in each period."""
+    columns = [wanted.each(found.get(name, {}), NONE) for name in names]
+    for period in zip(*columns, strict=True):
+        for name, (day, one) in zip(names, period, strict=True):
+            yield day, name, one
+
+
+def _answer(
+    wanted: Periods,
+    found: Mapping[str, Mapping[int, Metrics]],
+    names: Sequence[str],
+    type: Literal["category", "mailbox_provider"],
+    as_csv: bool,
+) -> Response[Any]:
+    """Each period with all names."""
+    rows = _rows(wanted, found, names)
+    if as_csv:
+        return csv_file(("date", type, *METRICS), ((day, name, *one.row) for day, name, one in rows))
+    answer = [Period(day, []) for day in wanted.dates]
+    for number, (_, name, one) in enumerate(rows):
+        answer[number // len(names)].stats.append(Segment(one, name, type))
+    return Response(answer)

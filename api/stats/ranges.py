@@ -1,0 +1,62 @@
+"""The dates that a question about statistics gives."""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+from litestar.params import QueryParameter
+
+from api.http import dates, help_texts
+from api.http.refusals import Fault, Invalid
+from api.stats.periods import EARLIEST, LATEST, MOST_PERIODS, AggregatedBy, Periods, periods, whole
+
+StartDate = Annotated[str, QueryParameter(description="YYYY-MM-DD; it belongs to the range", max_length=10)]
+EndDate = Annotated[
+    str | None, QueryParameter(description="YYYY-MM-DD; it belongs to the range. Today, if absent", max_length=10)
+]
+
+TOO_LONG = Fault(f"An answer has at most {MOST_PERIODS:,} periods", "start_date", help_texts.PERIODS)
+
+
+def asked_days(
+    start_date: str | None, end_date: str | None, zone: ZoneInfo, faults: list[Fault]
+) -> tuple[date | None, date]:
+    """The days that were given, within those that can be counted; the last is today if absent."""
+    last = day(end_date, "end_date", faults) or datetime.now(zone).date()
+    first = day(start_date, "start_date", faults)
+    if not faults and first is not None and end_date is not None and last < first:
+        faults.append(Fault("end_date is before start_date", "end_date", help_texts.DAYS))
+    return first, last
+
+
+def asked_periods(
+    start_date: str,
+    end_date: str | None,
+    aggregated_by: AggregatedBy | None,
+    zone: ZoneInfo,
+    earlier: Sequence[Fault] = (),
+) -> Periods:
+    """The periods of a question; without ``aggregated_by`` the range is one. Raises Invalid, also for ``earlier``
+    faults."""
+    faults = list(earlier)
+    first, last = asked_days(start_date, end_date, zone, faults)
+    if faults or first is None:
+        raise Invalid(faults)
+    if aggregated_by is None:
+        return whole(first, last, zone)
+    try:
+        return periods(first, last, aggregated_by, zone)
+    except ValueError:
+        raise Invalid([TOO_LONG]) from None
+
+
+def day(text: str | None, field: str, faults: list[Fault]) -> date | None:
+    """A date that was given, moved to the nearest day that can be counted."""
+    if text is None:
+        return None
+    try:
+        return min(max(dates.day(text), EARLIEST), LATEST)
+    except ValueError:
+        faults.append(Fault("A date is YYYY-MM-DD", field, help_texts.DAYS))
+        return None
