@@ -1,5 +1,6 @@
-"""Erases the data of deleted tenants in the background: first in the journal, then, once the recorder has read the last
-of their events, in ClickHouse. The journal knows which tenants are left, so the next life of the process goes on.
+"""Erases in the background the data of deleted tenants, and of recipients for whom a tenant asked it: first in the
+journal, then, once the recorder has read the last of their events, in ClickHouse. The journal knows what is left, so
+the next life of the process goes on.
 """
 
 import asyncio
@@ -7,6 +8,7 @@ import logging
 
 from cluster.journal.erasure import AFTER_S, STEPS
 from cluster.journal.journal import Journal, Unavailable
+from cluster.journal.recipient_erasure import EraseJob, Stage
 from cluster.metrics import Counter
 from cluster.peers import Call, PeerGone
 
@@ -60,3 +62,113 @@ class TenantEraser:
         self.erased += 1
         log.info("erased tenant=%s", tenant_id)
         return True
+
+
+RECIPIENT_ERASED = "The recipient's data was erased"
+SENDING_WAIT_S = 10.0
+"""While mail to a recipient, or to others of the same message, is not finished."""
+READ_WAIT_S = 1.0
+"""While consumers read the log, posts of webhooks end, or ClickHouse rewrites its parts."""
+
+
+class RecipientEraser:
+    """``call`` calls the recorder, which has ClickHouse."""
+
+    erased = Counter("postray_erase_jobs_done_total", "Jobs that have erased recipients.")
+
+    def __init__(
+        self,
+        journal: Journal,
+        call: Call,
+        *,
+        look_s: float = LOOK_S,
+        pause_s: float = PAUSE_S,
+        sending_wait_s: float = SENDING_WAIT_S,
+        read_wait_s: float = READ_WAIT_S,
+    ) -> None:
+        self._journal = journal
+        self._call = call
+        self._look_s = look_s
+        self._pause_s = pause_s
+        self._sending_wait_s = sending_wait_s
+        self._read_wait_s = read_wait_s
+
+    async def run(self) -> None:
+        """Erase until cancelled."""
+        while True:
+            try:
+                goes_on = await self.round()
+            except (Unavailable, PeerGone) as error:
+                goes_on = False
+                log.warning("erasing recipients waits reason=%r", error.reason)
+            await asyncio.sleep(0 if goes_on else self._look_s)
+
+    async def round(self) -> bool:
+        """Do one stage of the job that has waited longest, or postpone it. Returns whether there was one. Raises
+        Unavailable, PeerGone."""
+        job = await self._journal.recipient_erasure.next()
+        if job is None:
+            return False
+        match Stage(job.stage):
+            case Stage.JOURNAL:
+                await self._erase_from_journal(job)
+            case Stage.BUNDLES:
+                await self._erase_bundles(job)
+            case Stage.EVENTS:
+                await self._erase_events(job)
+            case _:
+                await self._end(job)
+        return True
+
+    async def _erase_from_journal(self, job: EraseJob) -> None:
+        erasure = self._journal.recipient_erasure
+        while unfinished := await erasure.unfinished(job):
+            if not await self._journal.queue_control.give_up(unfinished, RECIPIENT_ERASED):
+                await erasure.postpone(job, self._sending_wait_s)
+                return
+        are_all_erased, after = True, ""
+        while True:
+            is_whole, next_after = await erasure.messages(job, after)
+            are_all_erased = are_all_erased and is_whole
+            if next_after is None:
+                break
+            after = next_after
+            await asyncio.sleep(self._pause_s)
+        if not are_all_erased:
+            await erasure.postpone(job, self._sending_wait_s)
+            return
+        await erasure.mail_in(job)
+        await erasure.replies(job)
+        await erasure.suppressions(job)
+        await erasure.begin(job, Stage.BUNDLES)
+
+    async def _erase_bundles(self, job: EraseJob) -> None:
+        """What is logged until then is owed to endpoints; and what is being posted is logged when that has ended."""
+        erasure = self._journal.recipient_erasure
+        if await erasure.is_log_read(job) and (await erasure.bundles(job))[0]:
+            await erasure.begin(job, Stage.EVENTS)
+        else:
+            await erasure.postpone(job, self._read_wait_s)
+
+    async def _erase_events(self, job: EraseJob) -> None:
+        erasure = self._journal.recipient_erasure
+        if await erasure.is_log_read(job) and await self._call("recorder", "erase_recipients", job):
+            await erasure.begin(job, Stage.LAST)
+        else:
+            await erasure.postpone(job, self._read_wait_s)
+
+    async def _end(self, job: EraseJob) -> None:
+        """A replay may have read events before they were erased: then what it owes is erased, too."""
+        erasure = self._journal.recipient_erasure
+        if await erasure.is_replaying(job):
+            await erasure.postpone(job, self._read_wait_s)
+            return
+        _, found = await erasure.bundles(job)
+        if found:
+            await erasure.begin(job, Stage.BUNDLES)
+            return
+        await erasure.suppressions(job)
+        await erasure.finish(job)
+        await erasure.compact()
+        self.erased += 1
+        log.info("erased recipients tenant=%s job=%s addresses=%d", job.tenant_id, job.id, len(job.addresses))

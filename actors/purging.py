@@ -45,13 +45,15 @@ class Purge:
 
 def purges(journal: Journal, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Sequence[Purge]:
     """Idempotency keys that are free again, bounces that are too old for their tenants, imports of lists that never
-    ended or that can no longer be asked about, windows for reports that are over, mail that came in long ago, and
-    what is known of old TLS reports."""
+    ended or that can no longer be asked about, windows for reports that are over, mail that came in long ago, and what
+    is known of old TLS reports and erasures."""
     return (
         Purge("idempotency keys", lambda page: journal.idempotency_keys.purge(clock(), page)),
         Purge("bounces", journal.suppressions.purge_bounces),
         Purge("imports of lists", journal.suppression_imports.purge),
         Purge("windows for reports", journal.mail_in.confirm, every_s=WINDOWS_EVERY_S),
+        Purge("erased messages", journal.recipient_erasure.purge_messages),
+        Purge("erase jobs", journal.recipient_erasure.purge_jobs),
         Purge("mail in", lambda page: journal.mail_in.forget(MAIL_IN_KEPT, MOST_MAIL_IN, page)),
         Purge("TLS reports", lambda page: journal.tls_reports.forget((clock() - TLS_REPORTS_KEPT).date(), page)),
     )

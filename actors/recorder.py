@@ -27,6 +27,7 @@ from analytics import queries
 from analytics.attempts import ATTEMPTS, AttemptsWanted, attempt_columns, attempts
 from analytics.client import ClickHouse, ClickHouseRejected, ClickHouseUnavailable
 from analytics.damage import Damage, find_damage
+from analytics.erasing import erase_recipients, erase_tenant
 from analytics.feed import FeedFilter, FeedPage, feed
 from analytics.queries import MessageEvents
 from analytics.rows import Position, columns
@@ -34,9 +35,10 @@ from analytics.statistics import Count, Names, Statistics, categories, statistic
 from analytics.tallies import Tallies
 from cluster import metrics
 from cluster.context import DEGRADED
-from cluster.event_consumer import STOP_MAX_WAIT_S, CannotHandle, EventConsumer, Pacing
+from cluster.event_consumer import STOP_MAX_WAIT_S, CannotHandle, EventConsumer, Pacing, erase_rejected
 from cluster.events import Event, WebhookAttempt, WebhookDisabled, decode_row, last_number, numbered
 from cluster.journal.journal import Journal
+from cluster.journal.recipient_erasure import EraseJob
 from cluster.journal.records import LogRow
 from cluster.metrics import Counter, Gauge, Reading
 from cluster.settings import ClickHouseSettings
@@ -172,10 +174,28 @@ class Recorder:
     async def erase_events(self, tenant_id: str) -> bool:
         """Begin to delete all events of a tenant; returns whether none is left. Call it until then."""
         try:
-            return await self._in_thread(queries.erase_tenant, self._ready(), tenant_id)
+            is_done = await self._in_thread(erase_tenant, self._ready(), tenant_id)
         except ClickHouseUnavailable as error:
             log.warning("events not erased tenant=%s reason=%r", tenant_id, error.reason)
             return False
+        if is_done:
+            await self._in_thread(erase_rejected, self._data_dir, tenant_id)
+        return is_done
+
+    async def erase_recipients(self, job: EraseJob) -> bool:
+        """Begin or go on to delete what there is about recipients; returns whether nothing is left. Call it until
+        then."""
+        asked_ms = int(job.created_at.timestamp() * 1000)
+        try:
+            is_done = await self._in_thread(
+                erase_recipients, self._ready(), job.id, job.tenant_id, job.addresses, job.before, asked_ms
+            )
+        except ClickHouseUnavailable as error:
+            log.warning("events of recipients not erased job=%s reason=%r", job.id, error.reason)
+            return False
+        if is_done:
+            await self._in_thread(erase_rejected, self._data_dir, job.tenant_id, job.addresses)
+        return is_done
 
     def _ready(self) -> ClickHouse:
         if self._client is None or not self._migrated:

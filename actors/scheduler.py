@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
-from actors.erasing import TenantEraser
+from actors.erasing import RecipientEraser, TenantEraser
 from actors.importing import ListImporter
 from actors.purging import purges
 from actors.rating import TenantRating
@@ -79,6 +79,7 @@ class Scheduler:
         self._tasks = make_tasks()
         self._stranded = Stranded(journal, dispatcher)
         self._eraser = TenantEraser(journal, call)
+        self._recipient_eraser = RecipientEraser(journal, call)
         self._importer = ListImporter(journal)
         self._verifier = verifier
         self._rating = rating
@@ -94,6 +95,7 @@ class Scheduler:
         self._tasks.spawn("lanes", self._keep_naming_lanes())
         self._tasks.spawn("stranded", self._keep_moving_stranded())
         self._tasks.spawn("erasing", self._eraser.run())
+        self._tasks.spawn("erasing recipients", self._recipient_eraser.run())
         self._tasks.spawn("importing", self._importer.run())
         if self._verifier is not None:
             self._tasks.spawn("domains", self._verifier.run())

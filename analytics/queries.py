@@ -44,19 +44,6 @@ class MessageEvents(Struct, frozen=True):
     incomplete: bool = False
 
 
-TABLES = ("events", "feed", "webhook_attempts", "firsts", "tallies")
-"""All that have rows of tenants."""
-ERASE_TENANT = "ALTER TABLE {table} DELETE WHERE tenant_id = {{tenant_id:String}}"
-"""A mutation rewrites the parts that hold such rows. They are not only hidden, as by DELETE FROM."""
-ANY_OF_TENANT = "SELECT 1 FROM {table} WHERE tenant_id = {{tenant_id:String}} LIMIT 1"
-UNDER_WAY = """
-SELECT 1 FROM system.mutations
-WHERE database = currentDatabase() AND table = {table:String} AND NOT is_done
-    AND position(command, {tenant_id:String}) > 0
-LIMIT 1
-"""
-
-
 def timeline(client: ClickHouse, tenant_id: str, message_id: str) -> list[TimelineEvent]:
     """A message's events, oldest first; empty when the tenant has no such message. Raises ClickHouseUnavailable."""
     rows = client.rows(TIMELINE, message_id=message_id)
@@ -102,13 +89,3 @@ def shown(row: Row) -> TimelineEvent:
         smtp_response=smtp_response or None,
         metadata={key: value for key, value in details.items() if value not in ("", None)},
     )
-
-
-def erase_tenant(client: ClickHouse, tenant_id: str) -> bool:
-    """Begin to delete all that there is of a tenant, unless that is under way; returns whether nothing is left. Raises
-    ClickHouseUnavailable."""
-    left = [table for table in TABLES if client.rows(ANY_OF_TENANT.format(table=table), tenant_id=tenant_id)]
-    for table in left:
-        if not client.rows(UNDER_WAY, table=table, tenant_id=tenant_id):
-            client.command(ERASE_TENANT.format(table=table), tenant_id=tenant_id)
-    return not left

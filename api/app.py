@@ -37,6 +37,7 @@ from api.messages.showing import MessageShowing
 from api.messages.versions import Versions
 from api.piisend.calls import EmailCalls
 from api.piisend.sending import EmailSending
+from api.recipients import RecipientCalls
 from api.scheduled_sends import ScheduledSendCalls
 from api.scopes import Scopes
 from api.send.accepting import Accepting
@@ -153,6 +154,7 @@ def create_app(
         MailSending(accepting, steps).routes(),
         BatchCalls(journal).routes(),
         ScheduledSendCalls(journal).routes(),
+        RecipientCalls(journal).routes(),
         MessageReading(searches, showing, limits).routes(),
         MessageCommands(journal, versions, lifetime_s, limits).routes(),
         EmailSending(accepting, steps, journal).routes(),

@@ -17,7 +17,7 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -28,6 +28,8 @@ from cluster.journal.records import LogRow
 from cluster.metrics import Counter, Gauge
 
 STOP_MAX_WAIT_S = 5.0
+REJECTED = "rejected"
+"""The folder of rows of the log that cannot be handled."""
 _FIRST = "recorder"
 """The consumer whose files are in the folder ``rejected`` itself: it existed before there were others."""
 
@@ -111,7 +113,7 @@ class EventConsumer:
         self._poll_interval_s = poll_interval_s
         self._log = log
         self._work = work
-        self._rejected = data_dir / "rejected" if name == _FIRST else data_dir / "rejected" / name
+        self._rejected = data_dir / REJECTED if name == _FIRST else data_dir / REJECTED / name
         self._has_cursor = False
         self._untrimmed = 0
         self._stopping = asyncio.Event()
@@ -232,3 +234,15 @@ class EventConsumer:
         if self.last_error is not None:
             self._log.info("%s goes on", self._work)
         self.last_error = None
+
+
+def erase_rejected(data_dir: Path, tenant_id: str, addresses: Sequence[str] = ()) -> int:
+    """Delete rows of the log that were put aside and name the tenant, and one of the addresses if there are any;
+    returns how many. A row is deleted as a whole: what could not be handled cannot be taken apart."""
+    erased = 0
+    for path in sorted((data_dir / REJECTED).rglob("*.msgpack")):
+        text = path.read_bytes().decode("utf-8", "replace")
+        if tenant_id in text and (not addresses or any(address in text.lower() for address in addresses)):
+            path.unlink(missing_ok=True)
+            erased += 1
+    return erased

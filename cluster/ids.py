@@ -13,7 +13,7 @@ from threading import Lock
 from typing import Literal
 
 Prefix = Literal[
-    "msg_", "bat_", "tnt_", "key_", "opt_", "req_", "evt_", "d-", "v_", "img_", "imp_", "wh_", "rpl_", "att_"
+    "msg_", "bat_", "tnt_", "key_", "opt_", "req_", "evt_", "d-", "v_", "img_", "imp_", "wh_", "rpl_", "att_", "ers_"
 ]
 
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", re.ASCII)

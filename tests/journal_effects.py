@@ -20,7 +20,7 @@ from tests.journal_moves import moves_of
 HAS_IT = (Status.DELIVERED, Status.SENT)
 """The final statuses that recipients keep when other recipients of the message are retried."""
 
-ERASING = frozenset(("erase_messages",))
+ERASING = frozenset(("erase_messages", "erase_messages_to"))
 """Statements that delete a finished message with its outcome."""
 
 # A delivery that ends is deleted from the deliveries, and its outcome is inserted into the outcomes.

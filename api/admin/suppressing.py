@@ -14,10 +14,10 @@ from msgspec import Struct
 from api.admin.naming import NameFinder
 from api.http import help_texts
 from api.http.body import ApiRequest
+from api.http.emails import addresses
 from api.http.errors import answers
 from api.http.examples import IMPORT_ID, TENANT, Example
 from api.http.refusals import NotFound
-from api.suppressions.emails import addresses
 from api.suppressions.exporting import PAGE, exported
 from api.suppressions.importing import ImportJob, UploadOperation, import_job, received
 from api.suppressions.lists import LISTS, LONGEST_PART, MOST_OF_PAGE, SHAPES, Addition, AdditionBody

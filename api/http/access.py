@@ -293,6 +293,8 @@ ROUTES: Mapping[str, Access] = {
     "POST /v3/asm/suppressions/global": _LIST_CHANGE,
     "GET /v3/asm/suppressions/global/{email}": _LIST,
     "DELETE /v3/asm/suppressions/global/{email}": _LIST_CHANGE,
+    "POST /v3/recipients/erasejob": _SETTING_CHANGE,
+    "GET /v3/recipients/erasejob/{id}": _SETTING,
     "GET /i/{id}": _OPEN,
     "GET /t/o/{token}": _OPEN,
     "GET /t/c/{token}": _OPEN,

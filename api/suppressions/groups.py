@@ -10,13 +10,13 @@ from msgspec import UNSET, Struct, UnsetType
 
 from api.http import help_texts
 from api.http.body import ApiRequest, TypedBody
+from api.http.emails import addresses
 from api.http.errors import answers
 from api.http.examples import GROUP_ID, Example
 from api.http.existing import number_id
 from api.http.refusals import Conflict, Fault, Invalid, NotFound
 from api.http.routes import RouteGroup, resource
 from api.http.texts import check_text
-from api.suppressions.emails import addresses
 from api.suppressions.paging import After, Offset, next_page, place_of, position
 from cluster.journal.journal import Journal
 from cluster.journal.suppression_groups import MOST_GROUPS, AddressInGroup, Group, GroupNameTaken, TooManyGroups

@@ -15,11 +15,11 @@ from msgspec import Struct
 from api.http import help_texts
 from api.http.body import ApiRequest, TypedBody
 from api.http.csv_files import CSV, wants_csv
+from api.http.emails import addresses
 from api.http.errors import answers
 from api.http.examples import Example
 from api.http.refusals import Fault, Invalid, NotFound
 from api.http.routes import RouteGroup, resource
-from api.suppressions.emails import addresses
 from api.suppressions.exporting import PAGE as EXPORTED_AT_ONCE
 from api.suppressions.exporting import exported, page_as_csv
 from api.suppressions.paging import After, Offset, next_page, place_of, position

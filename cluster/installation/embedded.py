@@ -31,6 +31,7 @@ max_connections = 200
 shared_buffers = '256MB'
 max_wal_size = '4GB'
 checkpoint_timeout = '15min'
+wal_recycle = off
 jit = off
 io_workers = 1
 max_logical_replication_workers = 0

@@ -37,7 +37,7 @@ class Engagement(JournalPart):
     """Finds the messages of events, and writes the events."""
 
     async def messages(self, recipients: Sequence[Recipient]) -> list[EngagedMessage | None]:
-        """The message of each; None for one whose tenant is deleted."""
+        """The message of each; None for one that was erased, or whose tenant is deleted."""
         found = await self._database.rows(
             "engaged",
             tenant_numbers=[one.tenant_number for one in recipients],

@@ -1,8 +1,8 @@
 -- What recipients do with messages.
 
 -- name: engaged
--- What the events of these messages need, in the order of the arguments. Tenants that are deleted are left out. The
--- columns of a message that is gone are NULL. A message with several recipients does not tell when each was delivered.
+-- What the events of these messages need, in the order of the arguments. Tenants that are deleted are left out, and
+-- messages that were erased. The columns of a message that is gone are NULL. A message with several recipients does not tell when each was delivered.
 SELECT k.no, t.id, m.batch_id, r.categories,
     CASE WHEN cardinality(m.to_emails) = 1 AND o.status IN ('delivered', 'sent')
         THEN extract(epoch FROM o.finished_at)::float8 END,
@@ -15,6 +15,7 @@ JOIN tenants t ON t.number = ANY (ARRAY[k.tenant_number]) AND t.deleted_at IS NU
 LEFT JOIN messages m ON m.tenant_id = ANY (ARRAY[t.id]) AND m.id = ANY (ARRAY[k.message_id])
 LEFT JOIN requests r ON r.id = ANY (ARRAY[m.request_id])
 LEFT JOIN outcomes o ON o.tenant_id = ANY (ARRAY[m.tenant_id]) AND o.message_id = ANY (ARRAY[m.id])
+WHERE NOT EXISTS (SELECT FROM erased_messages e WHERE e.message_id = ANY (ARRAY[k.message_id]))
 ORDER BY k.no
 
 -- name: open_images

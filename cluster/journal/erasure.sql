@@ -115,6 +115,16 @@ DELETE FROM complaints WHERE tenant_id = %(id)s AND (message_id, recipient_no) I
 -- name: erase_mail_in
 DELETE FROM mail_in WHERE id = ANY (ARRAY (SELECT id FROM mail_in WHERE tenant_id = %(id)s LIMIT %(limit)s))
 
+-- name: erase_erase_jobs
+DELETE FROM erase_jobs WHERE id = ANY (ARRAY (SELECT id FROM erase_jobs WHERE tenant_id = %(id)s LIMIT %(limit)s))
+
+-- name: erase_erased_messages
+DELETE FROM erased_messages WHERE message_id = ANY (ARRAY (
+    SELECT message_id FROM erased_messages WHERE tenant_id = %(id)s LIMIT %(limit)s))
+
+-- name: erase_suppression_keys
+DELETE FROM suppression_keys WHERE tenant_id = %(id)s
+
 -- name: erase_idempotency_keys
 DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY (
     SELECT ctid FROM idempotency_keys WHERE tenant_id = %(id)s LIMIT %(limit)s))

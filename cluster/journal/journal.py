@@ -24,6 +24,7 @@ from cluster.journal.operator_tokens import OperatorTokens
 from cluster.journal.policies import PolicyVersions
 from cluster.journal.queue import Queue
 from cluster.journal.queue_control import QueueControl
+from cluster.journal.recipient_erasure import RecipientErasure
 from cluster.journal.scheduled_sends import ScheduledSends
 from cluster.journal.scheduling import Scheduling
 from cluster.journal.sealed import SealedValues
@@ -86,6 +87,7 @@ class Journal:
         self.event_log = EventLog(database)
         self.tenants = Tenants(database)
         self.erasure = Erasure(database)
+        self.recipient_erasure = RecipientErasure(database)
         self.tenant_load = TenantLoad(database)
         self.tenant_rates = TenantRates(database)
         self.api_keys = ApiKeys(database)

@@ -40,7 +40,7 @@ SELECT s.email, g.id, g.name, s.created_at, s.address
 FROM suppression_groups g
 CROSS JOIN LATERAL (
     SELECT email, created_at, address FROM suppressions
-    WHERE tenant_id = g.tenant_id AND list = 'group' AND group_id = g.id
+    WHERE tenant_id = g.tenant_id AND list = 'group' AND group_id = g.id AND email <> ''
         AND (created_at, address) <= (%(after_at)s, %(after_address)s)
         AND (created_at, address, group_id) < (%(after_at)s, %(after_address)s, %(after_group_id)s::int)
     ORDER BY created_at DESC, address DESC
@@ -49,7 +49,7 @@ WHERE g.tenant_id = %(tenant_id)s
 ORDER BY s.created_at DESC, s.address DESC, g.id DESC LIMIT %(limit)s OFFSET %(offset)s
 
 -- name: groups_of_address
-SELECT g.id, g.name, g.description, g.is_default, s.address IS NOT NULL
-FROM suppression_groups g LEFT JOIN suppressions s
-    ON s.tenant_id = g.tenant_id AND s.address = %(address)s AND s.list = 'group' AND s.group_id = g.id
-WHERE g.tenant_id = %(tenant_id)s ORDER BY g.id
+SELECT g.id, g.name, g.description, g.is_default, EXISTS (SELECT FROM suppressions s
+    WHERE s.tenant_id = g.tenant_id AND s.address = ANY (ARRAY[%(address)s, erased_form(g.tenant_id, %(address)s)])
+        AND s.list = 'group' AND s.group_id = g.id)
+FROM suppression_groups g WHERE g.tenant_id = %(tenant_id)s ORDER BY g.id

@@ -12,33 +12,37 @@ ON CONFLICT DO NOTHING
 RETURNING tenant_id, address
 
 -- name: lift_suppressions
--- Takes addresses off one list; returns which were on it.
-DELETE FROM suppressions
-WHERE tenant_id = %(tenant_id)s AND list = %(list)s::suppression_list AND group_id = %(group_id)s
-    AND address = ANY (%(addresses)s::text[])
-RETURNING address
+-- Takes addresses off one list; returns which were on it. The erased form of an address is it, too.
+DELETE FROM suppressions s USING unnest(%(addresses)s::text[]) AS k (address)
+WHERE s.tenant_id = %(tenant_id)s AND s.list = %(list)s::suppression_list AND s.group_id = %(group_id)s
+    AND s.address = ANY (ARRAY[k.address, erased_form(%(tenant_id)s, k.address)])
+RETURNING k.address
 
 -- name: groups_among
 SELECT id FROM suppression_groups WHERE tenant_id = %(tenant_id)s AND id = ANY (%(ids)s::int[])
 
 -- name: suppression_page
--- A page of one list, the newest first; after an entry (its time and address), or from an offset.
+-- A page of one list, the newest first; after an entry (its time and address), or from an offset. Entries of erased
+-- addresses have nothing to show.
 SELECT email, created_at, reason, status, ip, address FROM suppressions
 WHERE tenant_id = %(tenant_id)s AND list = %(list)s::suppression_list AND group_id = %(group_id)s
-    AND created_at >= %(start)s AND created_at <= %(until)s
+    AND email <> '' AND created_at >= %(start)s AND created_at <= %(until)s
     AND (created_at, address) < (%(after_at)s, %(after_address)s)
     AND (%(patterns)s::text[] IS NULL OR address LIKE ANY (%(patterns)s::text[]))
 ORDER BY created_at DESC, address DESC LIMIT %(limit)s OFFSET %(offset)s
 
 -- name: suppression_entry
-SELECT email, created_at, reason, status, ip, address FROM suppressions
-WHERE tenant_id = %(tenant_id)s AND address = %(address)s AND list = %(list)s::suppression_list
-    AND group_id = %(group_id)s
+-- Of an erased address, as it is asked for.
+SELECT coalesce(nullif(email, ''), %(address)s), created_at, reason, status, ip, %(address)s FROM suppressions
+WHERE tenant_id = %(tenant_id)s AND address = ANY (ARRAY[%(address)s, erased_form(%(tenant_id)s, %(address)s)])
+    AND list = %(list)s::suppression_list AND group_id = %(group_id)s
+ORDER BY email = '' LIMIT 1
 
 -- name: suppressed_among
-SELECT address FROM suppressions
-WHERE tenant_id = %(tenant_id)s AND address = ANY (%(addresses)s::text[]) AND list = %(list)s::suppression_list
-    AND group_id = %(group_id)s
+SELECT k.address FROM unnest(%(addresses)s::text[]) AS k (address)
+WHERE EXISTS (SELECT FROM suppressions s
+    WHERE s.tenant_id = %(tenant_id)s AND s.address = ANY (ARRAY[k.address, erased_form(%(tenant_id)s, k.address)])
+        AND s.list = %(list)s::suppression_list AND s.group_id = %(group_id)s)
 
 -- name: clear_suppressions
 -- A part of one list.

@@ -9,7 +9,7 @@ from api import app
 from api.admin import bouncing, searching, sites, suspensions, tenants, tracing
 from api.domains import calls as domain_calls
 from api.http import body as bodies
-from api.http import forms, free_json, idempotency, ignored, inflating, refusals, setting_rules
+from api.http import emails, forms, free_json, idempotency, ignored, inflating, refusals, setting_rules
 from api.http.unread import SKIPPED_BYTES
 from api.images import cache as image_cache
 from api.images import calls as image_calls
@@ -25,9 +25,9 @@ from api.send import validation as rules
 from api.send.large import crowding
 from api.stats import calls as stats_calls
 from api.stats import periods
-from api.suppressions import emails, upload
 from api.suppressions import groups as suppression_group_calls
 from api.suppressions import lists as suppression_lists
+from api.suppressions import upload
 from api.templates import bodies as template_bodies
 from api.templates import missing_names, paging, previewing, saving, versions
 from api.tracking import recording

@@ -5,7 +5,7 @@ import time
 from msgspec.structs import replace
 
 from analytics.client import ClickHouse
-from analytics.queries import erase_tenant
+from analytics.erasing import erase_tenant
 from analytics.rows import columns
 from tests.unit.analytics.samples import processed
 

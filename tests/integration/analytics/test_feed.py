@@ -7,8 +7,8 @@ from msgspec import structs
 
 from analytics.attempts import ATTEMPTS, attempt_columns
 from analytics.client import ClickHouse
+from analytics.erasing import erase_tenant
 from analytics.feed import START, FeedFilter, FeedPage, feed
-from analytics.queries import erase_tenant
 from analytics.rows import Position, columns
 from cluster.events import Event, WebhookAttempt
 from tests.unit.analytics.samples import delivered, every_kind, processed

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from analytics.client import ClickHouse, ClickHouseUnavailable
+from analytics.erasing import erase_tenant
 from analytics.metrics import METRICS, PROVIDERS, QUARTER_S, Kind
-from analytics.queries import erase_tenant
 from analytics.rows import columns
 from analytics.statistics import Names, Statistics, categories, statistics
 from analytics.tallies import SETTLED_S, Tallies

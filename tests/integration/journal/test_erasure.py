@@ -76,6 +76,10 @@ class World:
             INSERT INTO webhook_bundles (webhook_id, events, count) VALUES ('wh_{name}', 'x', 1);
             INSERT INTO mail_in (at, kind, why, sender, mailbox, tenant_id, message_id, size, digest)
             VALUES (now(), 'failed', '', '', '', '{tenant_id}', 'msg_x', 1, '{name}');
+            INSERT INTO erase_jobs (id, tenant_id, addresses, look_at)
+            VALUES ('ers_{name}', '{tenant_id}', '{{a}}', now());
+            INSERT INTO erased_messages (message_id, tenant_id) VALUES ('msg_{name}', '{tenant_id}');
+            INSERT INTO suppression_keys VALUES ('{tenant_id}', 'k');
             INSERT INTO complaints VALUES ('{tenant_id}', 'msg_x', 0, now());
             INSERT INTO report_windows VALUES ('{messages[0].id}', '{tenant_id}', NULL, now());
             INSERT INTO idempotency_keys (tenant_id, sandbox, key, body_sha256, message_ids)

@@ -16,6 +16,7 @@ from api.http.examples import (
     BATCH_ID,
     CLICK_TOKEN,
     DOMAIN_ID,
+    ERASE_JOB_ID,
     GROUP_ID,
     IMAGE_ID,
     IMPORT_ID,
@@ -136,6 +137,10 @@ async def _sendgrid_webhook(caller: Caller) -> str:
     return await an_endpoint(caller.postray.journal, caller.tenant_id, dialect=Dialect.SENDGRID)
 
 
+async def _erase_job(caller: Caller) -> str:
+    return await caller.postray.journal.recipient_erasure.add(caller.tenant_id, ["ada@example.com"])
+
+
 async def _replay(caller: Caller) -> str:
     """Of the endpoint that was made last."""
     (*_, last) = await caller.postray.journal.webhooks.of_tenant(caller.tenant_id)
@@ -237,6 +242,7 @@ MAKERS: dict[str, Make] = {
     WEBHOOK_ID: _webhook,
     SENDGRID_WEBHOOK_ID: _sendgrid_webhook,
     REPLAY_ID: _replay,
+    ERASE_JOB_ID: _erase_job,
     IMAGE_ID: _image,
     TEMPLATE_ID: _template,
     VERSION_ID: _version,

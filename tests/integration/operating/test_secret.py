@@ -61,6 +61,7 @@ NOT_SEALED = {
     "template_texts.texts",
     "template_versions.texts",
     "tenant_demand.demands",
+    "suppression_keys.key",
 }
 """The other columns of bytes."""
 

@@ -30,6 +30,7 @@ class Backlog:
         self.emptied: list[str] = []
         self.scheduling = self.membership = self.suppressions = self.suppression_imports = self.mail_in = self
         self.tls_reports = self
+        self.recipient_erasure = self
 
     async def anything_due(self) -> bool:
         return bool(self.due)
@@ -50,6 +51,12 @@ class Backlog:
         self.emptied.append(destination)
 
     async def purge_bounces(self, page: int) -> int:
+        return 0
+
+    async def purge_messages(self, page: int) -> int:
+        return 0
+
+    async def purge_jobs(self, page: int) -> int:
         return 0
 
     async def confirm(self, page: int) -> int:

@@ -182,6 +182,8 @@ STATUSES = {
     ("post", "/v3/asm/suppressions/global"): {"201", *WITH_BODY} - {"404"},
     ("get", "/v3/asm/suppressions/global/{email}"): {*KEYED, "400", "403"},
     ("delete", "/v3/asm/suppressions/global/{email}"): {"204", "400", "401", "403", "500", "503"},
+    ("post", "/v3/recipients/erasejob"): {"202", *WITH_BODY} - {"404"},
+    ("get", "/v3/recipients/erasejob/{id}"): {*KEYED, "400", "403", "404"},
     ("get", "/i/{id}"): {"200", "206", "304", "400", "404", "410", "412", "416", "500", "503"},
     ("get", "/v3/ips"): {*KEYED, "400"},
     ("get", "/v3/ips/assigned"): KEYED,

@@ -1,0 +1,244 @@
+"""The journal's part that erases what there is about recipients of a tenant: the jobs, and their steps. A step that is
+repeated does nothing, so the process that erases may be killed between any two.
+
+A job is about what there was when it was asked for: messages that were accepted later are not touched. The clocks of
+nodes differ, so those of the second after it are taken to be earlier.
+"""
+
+import contextlib
+import secrets
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from msgspec import Struct
+from psycopg import errors
+
+from cluster.events import WebhookDisabled
+from cluster.ids import first_id, new_id, same_moment
+from cluster.journal.database import JournalPart, Row, rows
+from cluster.journal.queue_control import UnfinishedDelivery
+from cluster.message.mentions import mail_names, names
+from cluster.suppression.address import compared
+from cluster.webhooks.bundles import decode_event, joined, split_bundle
+
+CLOCKS_DIFFER_S = 1.0
+AFTER_S = 2.0
+"""How long after it was asked for a job begins: what it is about has been accepted by then."""
+PAGE = 500
+BUNDLES = 20
+KEPT_DAYS = 400
+"""How long it is known that a message was erased: as long as events are kept, and its links are followed."""
+JOBS_KEPT_DAYS = 30
+COMPACTED = (
+    "messages",
+    "requests",
+    "outcomes",
+    "deliveries",
+    "mail_in",
+    "site_actions",
+    "suppressions",
+    "suppression_imports",
+    "event_log",
+    "webhook_bundles",
+    "erase_jobs",
+)
+"""The tables that had something of recipients."""
+
+
+class Stage(StrEnum):
+    """What a job does next."""
+
+    JOURNAL = "journal"
+    BUNDLES = "bundles"
+    EVENTS = "events"
+    LAST = "last"
+    """What replays of webhooks read before the events were erased."""
+    DONE = "done"
+
+
+class EraseJob(Struct, frozen=True):
+    """A job that is not done. ``addresses`` are as addresses compare."""
+
+    id: str
+    tenant_id: str
+    addresses: Sequence[str]
+    created_at: datetime
+    stage: str
+    mark: int | None
+
+    @property
+    def before(self) -> str:
+        """The messages that it is about have smaller ids."""
+        return first_id("msg_", self.created_at + timedelta(seconds=CLOCKS_DIFFER_S))
+
+
+class EraseJobState(Struct, frozen=True):
+    """A job as its tenant sees it."""
+
+    id: str
+    stage: str
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class RecipientErasure(JournalPart):
+    """Takes jobs and does their steps."""
+
+    async def add(self, tenant_id: str, emails: Sequence[str], *, after_s: float = AFTER_S) -> str:
+        """Ask for the erasure of these addresses; returns the job's id."""
+        id = new_id("ers_")
+        addresses = list(dict.fromkeys(map(compared, emails)))
+        await self._database.execute("add_erase_job", id=id, tenant_id=tenant_id, addresses=addresses, after_s=after_s)
+        return id
+
+    async def find(self, tenant_id: str, id: str) -> EraseJobState | None:
+        row = await self._database.row("find_erase_job", tenant_id=tenant_id, id=id)
+        return EraseJobState(*row) if row else None
+
+    async def next(self) -> EraseJob | None:
+        """The job that has waited longest; None when none can go on now."""
+        row = await self._database.row("next_erase_job")
+        return EraseJob(*row) if row else None
+
+    async def postpone(self, job: EraseJob, wait_s: float) -> None:
+        await self._database.execute("postpone_erase_job", id=job.id, wait_s=wait_s)
+
+    async def begin(self, job: EraseJob, stage: Stage) -> None:
+        await self._database.execute("begin_erase_stage", id=job.id, stage=stage.value)
+
+    async def finish(self, job: EraseJob) -> None:
+        """Everything is erased; the job forgets its addresses."""
+        await self._database.execute("finish_erase_job", id=job.id)
+
+    async def is_log_read(self, job: EraseJob) -> bool:
+        """Whether no consumer will see an event any more that was logged before the job's stage began."""
+        row = await self._database.row("is_log_read_to", mark=job.mark)
+        assert row is not None
+        return bool(row[0])
+
+    async def unfinished(self, job: EraseJob) -> list[UnfinishedDelivery]:
+        """Some deliveries to the addresses. Reads the whole queue when there are none."""
+        async with self._database.searching() as connection:
+            found = await rows(
+                connection,
+                "unfinished_to",
+                tenant_id=job.tenant_id,
+                before=job.before,
+                addresses=job.addresses,
+                limit=PAGE,
+            )
+        return [UnfinishedDelivery(*row) for row in found]
+
+    async def messages(self, job: EraseJob, after: str) -> tuple[bool, str | None]:
+        """Erase messages to the addresses in one page of the tenant's. Returns whether all of the page could be erased
+        (else other recipients wait for theirs), and where the next page begins; None after the last."""
+        addresses = frozenset(job.addresses)
+        page = await self._database.rows(
+            "recipients_of_messages", tenant_id=job.tenant_id, after=after, before=job.before, limit=PAGE
+        )
+        ids = [id for id, emails in page if not addresses.isdisjoint(map(compared, emails))]
+        if ids:
+            erased = await self._database.rows("erase_messages_to", tenant_id=job.tenant_id, ids=ids)
+            for request_id, message_id in {request_id: message_id for message_id, request_id in erased}.items():
+                first, last = same_moment(message_id)
+                await self._database.execute("erase_request", request_id=request_id, first=first, last=last)
+            is_whole = len(erased) == len(ids)
+        else:
+            is_whole = True
+        return is_whole, page[-1][0] if len(page) == PAGE else None
+
+    async def mail_in(self, job: EraseJob) -> None:
+        """Erase mail that came in from the addresses or about them."""
+        addresses = frozenset(job.addresses)
+
+        def is_about(row: Row) -> bool:
+            _, sender, recipients, why, original = row
+            return names("\n".join((sender, why, *recipients)), addresses) or (
+                original is not None and mail_names(original, addresses)
+            )
+
+        await self._in_pages("mail_in_after", "erase_these_mail_in", is_about, 0, tenant_id=job.tenant_id)
+
+    async def replies(self, job: EraseJob) -> None:
+        """Empty replies of hosts and lines of uploaded lists that name the addresses, where they are kept apart from
+        messages."""
+        addresses = frozenset(job.addresses)
+
+        def is_about(row: Row) -> bool:
+            return any(names(text, addresses) for text in row[1:])
+
+        await self._in_pages("site_actions_after", "empty_site_actions", is_about, 0)
+        await self._in_pages("faulty_imports_after", "empty_import_faults", is_about, "", tenant_id=job.tenant_id)
+
+    async def _in_pages(
+        self, search: str, change: str, is_about: Callable[[Row], bool], after: Any, **parameters: Any
+    ) -> None:
+        while page := await self._database.rows(search, after=after, limit=PAGE, **parameters):
+            if ids := [row[0] for row in page if is_about(row)]:
+                await self._database.execute(change, ids=ids)
+            after = page[-1][0]
+
+    async def suppressions(self, job: EraseJob) -> None:
+        """Replace the addresses on the lists by their erased form."""
+        key = secrets.token_bytes(32)
+        await self._database.execute("add_suppression_key", tenant_id=job.tenant_id, key=key)
+        await self._database.execute("hash_suppressions", tenant_id=job.tenant_id, addresses=job.addresses)
+
+    async def bundles(self, job: EraseJob) -> tuple[bool, int]:
+        """Take events about the addresses out of what is owed to the tenant's endpoints. Returns whether none is left
+        (else it is being posted), and how many events were found."""
+        addresses, before = frozenset(job.addresses), job.before
+        is_whole, found, at = True, 0, ("", 0)
+        while page := await self._database.rows(
+            "bundles_after", tenant_id=job.tenant_id, webhook_id=at[0], after=at[1], limit=BUNDLES
+        ):
+            for webhook_id, id, events, is_held in page:
+                at = (webhook_id, id)
+                stored = split_bundle(bytes(events))
+                kept = [one for one in stored if not _is_about(one, addresses, before)]
+                if len(kept) == len(stored):
+                    continue
+                found += len(stored) - len(kept)
+                if is_held or not await self._shorten(webhook_id, id, kept):
+                    is_whole = False
+        return is_whole, found
+
+    async def _shorten(self, webhook_id: str, id: int, kept: Sequence[Any]) -> bool:
+        if not kept:
+            return await self._database.execute("remove_bundle", webhook_id=webhook_id, id=id) > 0
+        changed = await self._database.execute(
+            "shorten_bundle", webhook_id=webhook_id, id=id, events=joined(kept), count=len(kept)
+        )
+        return changed > 0
+
+    async def is_replaying(self, job: EraseJob) -> bool:
+        """Whether endpoints of the tenant are getting events of the past again."""
+        row = await self._database.row("is_replaying", tenant_id=job.tenant_id)
+        assert row is not None
+        return bool(row[0])
+
+    async def compact(self) -> None:
+        """Take what was deleted out of the tables' pages, as autovacuum would later, and end the write-ahead log before
+        this, as far as the user of the database may do that."""
+        async with self._database.connection() as connection:
+            await connection.execute(f"VACUUM {', '.join(COMPACTED)}".encode(), prepare=False)
+            for statement in (b"SELECT pg_switch_wal()", b"CHECKPOINT"):
+                with contextlib.suppress(errors.InsufficientPrivilege):
+                    await connection.execute(statement, prepare=False)
+
+    async def purge_messages(self, limit: int) -> int:
+        """Forget which messages were erased long ago."""
+        return await self._database.execute("purge_erased_messages", days=KEPT_DAYS, limit=limit)
+
+    async def purge_jobs(self, limit: int) -> int:
+        """Forget jobs that were done long ago."""
+        return await self._database.execute("purge_erase_jobs", days=JOBS_KEPT_DAYS, limit=limit)
+
+
+def _is_about(stored: Any, addresses: Collection[str], before: str) -> bool:
+    event = decode_event(stored).event
+    return (
+        not isinstance(event, WebhookDisabled) and event.message_id < before and compared(event.recipient) in addresses
+    )
