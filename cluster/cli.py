@@ -24,6 +24,7 @@ from rich.text import Text
 
 from cluster.commands.doctor import doctor
 from cluster.commands.domains import domains
+from cluster.commands.export import export
 from cluster.commands.greeting import greet, greet_without_demo
 from cluster.commands.inbound import inbound
 from cluster.commands.inspection import explain, route, sources, trace
@@ -110,6 +111,7 @@ for command in (
     keys,
     tenants,
     suppressions,
+    export,
     operator_token,
     tracking,
     tls_report,

@@ -18,12 +18,14 @@ NOW = datetime(2026, 5, 1, tzinfo=UTC)
 
 
 class Actors:
-    """The processes that the routes call: an endpoint answers a test with ``status``, and the feed is empty."""
+    """The processes that the routes call: an endpoint answers a test with ``status``, and the feed has ``pages``."""
 
     def __init__(self) -> None:
         self.status = 200
         self.attempts: list[WebhookAttempt] | None = []
         """None: the recorder is away."""
+        self.pages: dict[str, FeedPage] = {}
+        """Of the feed, by the position that they are asked after."""
         self.asked: list[tuple[Any, ...]] = []
 
     async def call(self, actor: str, method: str, *arguments: Any) -> Any:
@@ -31,7 +33,7 @@ class Actors:
         if method == "test":
             return Answer(result=PostResult(began=NOW, ended=NOW, status=self.status), body="ok")
         if method == "feed":
-            return FeedPage([], arguments[1], is_full=False)
+            return self.pages.get(arguments[1], FeedPage([], arguments[1], is_full=False))
         assert method == "attempts"
         if self.attempts is None:
             raise PeerGone(actor, "dead")

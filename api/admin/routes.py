@@ -8,6 +8,7 @@ from api.admin.bouncing import Bouncing
 from api.admin.deliverers import Deliverers
 from api.admin.domains import DomainAdministration
 from api.admin.explaining import Explaining, TriedUntil
+from api.admin.exporting import Exporting
 from api.admin.inbound import InboundListing
 from api.admin.keys import TenantsKeyCalls
 from api.admin.naming import FindSite, NamedSites, NameFinder
@@ -78,6 +79,7 @@ class Admin:
             Rerouting(journal, deliverers, search, names),
             SendingNow(journal, deliverers, search),
             Suppressing(journal, names),
+            Exporting(journal, names, webhooks),
             Unlisting(journal),
             InboundListing(journal),
             Tracing(deliverers, names),

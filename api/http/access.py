@@ -310,6 +310,7 @@ ROUTES: Mapping[str, Access] = {
     "GET /api/admin/tenants/{tenant}/suppressions/{list}/export": _OPERATOR,
     "POST /api/admin/tenants/{tenant}/suppressions/{list}/import": _OPERATOR,
     "GET /api/admin/tenants/{tenant}/suppressions/{list}/import/{id}": _OPERATOR,
+    "GET /api/admin/tenants/{tenant}/export/{what}": _OPERATOR,
     "GET /api/admin/keys/{id}": _OPERATOR,
     "DELETE /api/admin/keys/{id}": _OPERATOR,
     "GET /api/admin/webhooks": _OPERATOR,

@@ -43,6 +43,13 @@ class Messages(JournalPart):
             found = await fetch(connection, ONE_MESSAGE, key)
         return _message(found[0]) if found else None
 
+    async def ids_after(self, tenant_id: str, after: str, before: str, limit: int) -> list[str]:
+        """The next ids of the tenant's messages, in the order of acceptance."""
+        found = await self._database.rows(
+            "message_ids_after", tenant_id=tenant_id, after=after, before=before, limit=limit
+        )
+        return [id for (id,) in found]
+
     async def tenant_of(self, message_id: str) -> str | None:
         """The tenant of a message; None when there is no such message. For callers that may see every tenant's."""
         found = await self._database.rows("tenant_of_message", message_id=message_id)

@@ -105,6 +105,26 @@ class Position(Struct, frozen=True, array_like=True):
     """Where the list has the entries of all groups."""
 
 
+class EntryPlace(Struct, frozen=True, array_like=True):
+    """Where an entry stands among those of all lists."""
+
+    address: str = ""
+    """As addresses compare."""
+    list: str = "unsubscribes"
+    group_id: int = -1
+
+
+class ListedEntry(Struct, frozen=True):
+    """An entry of any list."""
+
+    place: EntryPlace
+    email: str
+    created_at: datetime
+    reason: str
+    status: str
+    ip: str
+
+
 class Wanted(Struct, frozen=True, kw_only=True):
     """Which entries of a list a page has, the newest first."""
 
@@ -157,6 +177,18 @@ class Suppressions(JournalPart):
                 offset=wanted.offset,
             )
         return [Suppression(*row) for row in found]
+
+    async def all_after(self, tenant_id: str, place: EntryPlace, limit: int) -> "Sequence[ListedEntry]":
+        """The next entries of all lists, in the order of their places."""
+        found = await self._database.rows(
+            "suppressions_after",
+            tenant_id=tenant_id,
+            address=place.address,
+            list=place.list,
+            group_id=place.group_id,
+            limit=limit,
+        )
+        return [ListedEntry(EntryPlace(*row[:3]), *row[3:]) for row in found]
 
     async def entry(self, tenant_id: str, list: SuppressionList, email: str, group_id: int = 0) -> Suppression | None:
         """The entry of an address."""

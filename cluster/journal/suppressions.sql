@@ -88,3 +88,10 @@ DELETE FROM suppressions WHERE ctid = ANY (ARRAY (
 SELECT (k.number - 1)::int, s.name, s.created_at, s.reason, s.rule
 FROM unnest(%(addresses)s::text[]) WITH ORDINALITY AS k (address, number)
 CROSS JOIN LATERAL suppression_of(%(tenant_id)s, k.address, %(group_id)s::int, %(bypass)s::int2) s
+
+-- name: suppressions_after
+-- Entries of all lists, in the order of the key. Entries of erased addresses have nothing to show.
+SELECT s.address, s.list::text, s.group_id, s.email, s.created_at, s.reason, s.status, s.ip FROM suppressions s
+WHERE s.tenant_id = %(tenant_id)s AND s.email <> ''
+    AND (s.address, s.list, s.group_id) > (%(address)s, %(list)s::suppression_list, %(group_id)s)
+ORDER BY s.address, s.list, s.group_id LIMIT %(limit)s

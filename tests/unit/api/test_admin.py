@@ -23,6 +23,7 @@ ROUTES = [
     ("GET", "/api/admin/inbound"),
     ("GET", "/api/admin/tls-reports?day=2026-03-01"),
     ("POST", "/api/admin/tls-reports"),
+    ("GET", "/api/admin/tenants/acme/export/messages"),
     ("GET", "/api/admin/suspensions"),
     ("POST", "/api/admin/suspensions"),
     ("DELETE", "/api/admin/suspensions"),

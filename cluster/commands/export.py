@@ -1,0 +1,247 @@
+"""``postray export``: what a tenant has, in files.
+
+It reads page by page and keeps one page in memory. How far it is stands in ``export.json`` beside the files, after each
+page: the same command goes on where it was interrupted, and what was written after the last page is cut off.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+from msgspec import Struct, field
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from cluster.commands.instance import Instance, path_part
+from cluster.commands.output import NAME, console, errors
+from cluster.commands.suppressions import SinceType
+from cluster.installation.private_files import make_folder, write_whole
+
+STATE = "export.json"
+TIME, TEXTS = "DateTime64(3, 'UTC')", "Array(String)"
+COLUMNS: Mapping[str, Mapping[str, str]] = {
+    "messages": {
+        "id": "String",
+        "status": "String",
+        "from_email": "String",
+        "from_name": "Nullable(String)",
+        "subject": "String",
+        "to_emails": TEXTS,
+        "cc_emails": TEXTS,
+        "bcc_emails": TEXTS,
+        "reply_to": "Nullable(String)",
+        "categories": TEXTS,
+        "template_id": "Nullable(String)",
+        "batch_id": "Nullable(String)",
+        "custom_args": "String",
+        "custom_headers": "String",
+        "tracking_settings": "String",
+        "retry_count": "UInt32",
+        "html_content": "Nullable(String)",
+        "plain_content": "Nullable(String)",
+        "created_at": TIME,
+        "send_at": f"Nullable({TIME})",
+        "sent_at": f"Nullable({TIME})",
+        "delivered_at": f"Nullable({TIME})",
+        "error_message": "Nullable(String)",
+    },
+    "events": {
+        "event_id": "String",
+        "event": "String",
+        "at": TIME,
+        "message_id": "String",
+        "recipient": "String",
+        "batch_id": "Nullable(String)",
+        "categories": TEXTS,
+        "attempt": "UInt32",
+        "site": "String",
+        "mx_host": "String",
+        "mx_ip": "String",
+        "source_ip": "String",
+        "tls_version": "String",
+        "tls_cipher": "String",
+        "smtp_response": "String",
+        "duration_ms": "UInt32",
+        "bounce_type": "String",
+        "bounce_class": "String",
+        "reason": "String",
+        "next_attempt_at": f"Nullable({TIME})",
+        "url": "String",
+        "link_index": "UInt32",
+        "image": "String",
+        "asm_group_id": "UInt32",
+        "ip": "String",
+        "user_agent": "String",
+        "machine": "String",
+        "sequence": "UInt64",
+    },
+    "suppressions": {
+        "list": "String",
+        "group_id": "Nullable(UInt32)",
+        "email": "String",
+        "created_at": TIME,
+        "reason": "String",
+        "status": "String",
+        "ip": "String",
+    },
+    "groups": {
+        "id": "UInt32",
+        "name": "String",
+        "description": "String",
+        "is_default": "Bool",
+        "unsubscribes": "UInt64",
+    },
+    "templates": {
+        "template_id": "String",
+        "template": "String",
+        "generation": "String",
+        "id": "Nullable(String)",
+        "name": "Nullable(String)",
+        "subject": "Nullable(String)",
+        "editor": "Nullable(String)",
+        "generate_plain_content": "Nullable(Bool)",
+        "is_active": "Nullable(Bool)",
+        "test_data": "Nullable(String)",
+        "texts": "Nullable(String)",
+        "created_at": f"Nullable({TIME})",
+        "updated_at": f"Nullable({TIME})",
+    },
+}
+"""The columns of Parquet files, by what is exported; objects are JSON texts there."""
+READING = "date_time_input_format = 'best_effort', input_format_skip_unknown_fields = 1"
+PARQUET = """
+SELECT * FROM file('{source}', 'JSONEachRow', '{columns}')
+INTO OUTFILE '{target}' TRUNCATE FORMAT Parquet
+SETTINGS {reading}, output_format_parquet_string_as_string = 1, max_threads = 1
+"""
+
+
+class Part(Struct, kw_only=True):
+    """How far one file is."""
+
+    after: str = ""
+    size: int = 0
+    """Of the file, in bytes, with the rows before ``after``."""
+    rows: int = 0
+    is_done: bool = False
+
+
+class State(Struct, kw_only=True):
+    """An export, as ``export.json`` has it."""
+
+    tenant: str
+    format: str
+    since: str | None
+    until: str
+    parts: dict[str, Part] = field(default_factory=dict)
+
+
+@click.command()
+@click.argument("tenant", type=NAME)
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="The folder of the files.")
+@click.option("--format", "format_", type=click.Choice(("jsonl", "parquet")), default="jsonl", show_default=True)
+@click.option("--since", type=SinceType(), help="Messages and events from then on: a time (UTC), or how long ago.")
+@click.option("--until", type=SinceType(), help="Messages and events before then. Default: now.")
+@click.option("--what", default=",".join(COLUMNS), show_default=True, help="What to export, separated by commas.")
+@click.pass_obj
+def export(
+    config: str | None,
+    tenant: str,
+    out: Path,
+    format_: str,
+    since: datetime | None,
+    until: datetime | None,
+    what: str,
+) -> None:
+    """Write what TENANT has to files. Keys and secrets are not among it. The same command goes on with an export that
+    was interrupted."""
+    wanted = [name.strip() for name in what.split(",") if name.strip()]
+    if unknown := [name for name in wanted if name not in COLUMNS] or not wanted:
+        named = ", ".join(unknown) if isinstance(unknown, list) else "nothing"
+        raise click.ClickException(f"--what: {named}; there are {', '.join(COLUMNS)}")
+    instance = Instance.of(config)
+    make_folder(out)
+    state = _begun(out, tenant, format_, since, until)
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        TextColumn("{task.completed:,} rows"),
+        TimeElapsedColumn(),
+        console=errors,
+    ) as progress:
+        for name in wanted:
+            part = state.parts.setdefault(name, Part())
+            task = progress.add_task(name, total=None, completed=part.rows)
+            _read(instance, out, state, name, lambda rows, task=task: progress.update(task, completed=rows))  # type: ignore[misc]
+            if format_ == "parquet":
+                _to_parquet(out, name)
+    for name in wanted:
+        console.print(f"{out / name}.{format_}  {state.parts[name].rows:,} rows", markup=False, soft_wrap=True)
+
+
+def _begun(out: Path, tenant: str, format_: str, since: datetime | None, until: datetime | None) -> State:
+    """The export in this folder, or a new one. Raises click.ClickException when that is another one."""
+    path = out / STATE
+    if not path.exists():
+        end = until or datetime.now(UTC)
+        return State(tenant=tenant, format=format_, since=since.isoformat() if since else None, until=end.isoformat())
+    try:
+        state = msgspec.json.decode(path.read_bytes(), type=State)
+    except msgspec.DecodeError as error:
+        raise click.ClickException(f"{path}: {error}") from error
+    if (state.tenant, state.format) != (tenant, format_):
+        raise click.ClickException(f"{out} has the export of {state.tenant} as {state.format}: choose another folder")
+    if all(part.is_done for part in state.parts.values()):
+        return state
+    errors.print(f"going on with the export of {state.until}", markup=False)
+    return state
+
+
+def _read(instance: Instance, out: Path, state: State, name: str, tell: Callable[[int], None]) -> None:
+    """Write the rows that are not written yet."""
+    part = state.parts[name]
+    target = out / f"{name}.jsonl"
+    if part.is_done:
+        return
+    with target.open("ab") as file:
+        file.truncate(part.size)
+        after: str | None = part.after
+        while after is not None:
+            page = instance.get(
+                f"tenants/{path_part(state.tenant)}/export/{name}",
+                after=after or None,
+                since=state.since,
+                until=state.until,
+            )
+            file.write(_lines(page["rows"]))
+            file.flush()
+            after = page["next"]
+            part.after, part.size, part.rows = after or "", file.tell(), part.rows + len(page["rows"])
+            part.is_done = after is None
+            write_whole(out / STATE, msgspec.json.encode(state))
+            tell(part.rows)
+
+
+def _lines(rows: Sequence[Any]) -> bytes:
+    return b"".join(json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n" for row in rows)
+
+
+def _to_parquet(out: Path, name: str) -> None:
+    """Make the Parquet file of what was read, and delete that. ClickHouse's engine writes it, in this process and
+    without its data."""
+    source, target = out.resolve() / f"{name}.jsonl", out.resolve() / f"{name}.parquet"
+    if not source.exists():
+        return
+    import chdb  # half a gigabyte, which only this needs
+
+    columns = ", ".join(f"{column} {kind}" for column, kind in COLUMNS[name].items())
+    query = PARQUET.format(source=_quoted(source), target=_quoted(target), columns=_quoted(columns), reading=READING)
+    chdb.query(query)
+    source.unlink()
+
+
+def _quoted(text: object) -> str:
+    return str(text).replace("\\", "\\\\").replace("'", "\\'")

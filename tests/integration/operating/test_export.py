@@ -1,0 +1,129 @@
+"""``postray export``: all that a tenant has, nothing of another, and on where it was interrupted."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import chdb
+import pytest
+
+from analytics.feed import START, FedEvent, FeedPage
+from api.admin import exporting
+from cluster.commands.instance import Instance
+from cluster.journal.suppressions import NewSuppression
+from cluster.suppression.lists import SuppressionList
+from tests.integration.journal.builders import a_message, a_request, a_tenant
+from tests.integration.operating.conftest import Postray
+from tests.unit.analytics.samples import every_kind
+
+
+def rows(out: Path, name: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+async def filled(postray: Postray, name: str, messages: int) -> list[str]:
+    """A tenant with messages, entries of lists, and a group; the ids of its messages."""
+    tenant = await a_tenant(postray.journal, name)
+    made = [a_message(f"{name}{number}@example.com") for number in range(messages)]
+    await postray.journal.intake.accept([a_request(tenant, *made)])
+    entries = [
+        NewSuppression(
+            tenant_id=tenant, email=f"{name}@example.com", list=list, created_at=datetime.now(UTC), reason="x"
+        )
+        for list in (SuppressionList.BOUNCES, SuppressionList.UNSUBSCRIBES)
+    ]
+    await postray.journal.suppressions.add(entries)
+    await postray.journal.suppression_groups.create(tenant, "news", "", is_default=False)
+    await postray.journal.templates.create(tenant, "welcome", "dynamic")
+    return [one.id for one in made]
+
+
+async def test_all_of_a_tenant_and_nothing_of_another(
+    postray: Postray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "MESSAGES", 2)
+    monkeypatch.setattr(exporting, "PAGE", 1)
+    ids = await filled(postray, "acme", 5)
+    await filled(postray, "other", 3)
+    fed = [FedEvent(f"1-{number}-x", number, event) for number, event in enumerate(every_kind())]
+
+    postray.webhooks.pages = {
+        START: FeedPage(fed[:4], "1-3-x", is_full=True),
+        "1-3-x": FeedPage(fed[4:], "1-9-x", is_full=False),
+    }
+    out = tmp_path / "out"
+    said = await postray.said(
+        "export", "acme", "--out", str(out), "--what", "messages,events,suppressions,groups,templates"
+    )
+    assert "messages.jsonl 5 rows" in said
+    assert [row["id"] for row in rows(out, "messages")] == ids
+    assert rows(out, "messages")[0]["plain_content"] == "Hello" and "events" not in rows(out, "messages")[0]
+    assert {(row["list"], row["email"]) for row in rows(out, "suppressions")} == {
+        ("bounces", "acme@example.com"),
+        ("unsubscribes", "acme@example.com"),
+    }
+    assert [row["event_id"] for row in rows(out, "events")] == [one.event.id for one in fed]
+    assert [row["name"] for row in rows(out, "groups")] == ["news"]
+    assert [row["template"] for row in rows(out, "templates")] == ["welcome"]
+    text = "".join(path.read_text(encoding="utf-8") for path in out.iterdir())
+    assert "other" not in text
+    asked = [arguments[0].tenant_id for _, method, *arguments in postray.webhooks.asked if method == "feed"]
+    assert asked == [await postray.journal.tenants.named("acme")] * 2
+    # The same again changes nothing.
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    await postray.said("export", "acme", "--out", str(out), "--what", "messages,events,suppressions,groups,templates")
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert "choose another folder" in await postray.refused("export", "other", "--out", str(out))
+
+
+async def test_it_goes_on_where_it_was_interrupted(
+    postray: Postray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "MESSAGES", 2)
+    ids = await filled(postray, "acme", 7)
+    get, asked = Instance.get, list[str]()
+
+    def interrupted(self: Instance, path: str, **query: Any) -> Any:
+        asked.append(path)
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return get(self, path, **query)
+
+    out = tmp_path / "out"
+    monkeypatch.setattr(Instance, "get", interrupted)
+    assert (await postray.run("export", "acme", "--out", str(out), "--what", "messages")).exit_code != 0
+    assert [row["id"] for row in rows(out, "messages")] == ids[:4]
+    with (out / "messages.jsonl").open("ab") as file:
+        file.write(b'{"id": "half of a pa')
+    await a_later_message(postray)
+    assert "7 rows" in await postray.said("export", "acme", "--out", str(out), "--what", "messages")
+    assert [row["id"] for row in rows(out, "messages")] == ids
+    assert len(asked) == 5
+
+
+async def a_later_message(postray: Postray) -> None:
+    """It is after the time until which the export goes."""
+    tenant = await postray.journal.tenants.named("acme")
+    assert tenant is not None
+    await postray.journal.intake.accept([a_request(tenant, a_message())])
+
+
+async def test_parquet(postray: Postray, tmp_path: Path) -> None:
+    ids = await filled(postray, "acme", 3)
+    out = tmp_path / "it's"
+    await postray.said("export", "acme", "--out", str(out), "--format", "parquet", "--what", "messages,suppressions")
+    assert sorted(path.name for path in out.iterdir()) == ["export.json", "messages.parquet", "suppressions.parquet"]
+    path = str(out / "messages.parquet").replace("'", "\\'")
+    answer = chdb.query(
+        f"SELECT id, to_emails, toYear(created_at) FROM file('{path}', 'Parquet') ORDER BY id", "JSONCompactEachRow"
+    )
+    found = [json.loads(line) for line in str(answer).splitlines()]
+    assert [row[0] for row in found] == ids
+    assert found[0][1] == ["acme0@example.com"] and found[0][2] == datetime.now(UTC).year
+
+
+async def test_what_cannot_be_exported_is_said(postray: Postray, tmp_path: Path) -> None:
+    out = str(tmp_path / "out")
+    assert "keys; there are messages, events" in await postray.refused("export", "acme", "--out", out, "--what", "keys")
+    assert "No tenant is known as nobody" in await postray.refused("export", "nobody", "--out", out)
