@@ -38,6 +38,12 @@ MAIL_IN_CONNECTIONS = 2
 TLS_REPORT_TIMEOUT_S = 30.0
 """For posting a TLS report, from the first packet to the head of the answer."""
 
+RECORDER_CONNECTIONS = 3
+"""Connections to Postgres: the event log, what is asked of the process, and the keys of SQL logins."""
+
+TEMPORARY = "postray-tmp"
+"""The folder, in the engine's, of temporary files: the engine may write nowhere else."""
+
 RECORDER_NICE = 5
 """Niceness of the recorder: nothing waits for its writes, so other processes go first when the cores are busy."""
 
@@ -62,9 +68,28 @@ async def capture(context: Context, links: Links) -> "CaptureSink":
 
 async def recorder(context: Context, links: Links) -> "Recorder":
     from actors.recorder import Recorder
+    from analytics.client import keep_temporary_files_in
+    from analytics.door.server import SqlDoor, confinement_of
+    from cluster.installation.local_secrets import sql_password
+    from cluster.tenancy.directory import TenantDirectory
 
     os.nice(RECORDER_NICE)
-    return Recorder(context.settings.clickhouse, context.data_path, await context.open_journal(2))
+    settings, data_dir = context.settings, context.data_path
+    keep_temporary_files_in(data_dir / "clickhouse" / TEMPORARY)
+    journal = await context.open_journal(RECORDER_CONNECTIONS)
+    confine = confinement_of(data_dir, settings.clickhouse)
+    recorder = Recorder(settings.clickhouse, data_dir, journal, confine=confine)
+    if settings.analytics.bind:
+        recorder.door = SqlDoor(
+            settings.analytics,
+            settings.clickhouse,
+            data_dir,
+            settings.analytics.password or sql_password(data_dir) or "",
+            TenantDirectory(journal).key,
+            require_ready=recorder.ready,
+            confine=confine,
+        )
+    return recorder
 
 
 async def delivery(context: Context, links: Links) -> "Deliverer":

@@ -1,7 +1,8 @@
 """The recorder: moves events from the journal's event log to ClickHouse, and answers queries from there. A cluster has
 one.
 
-It owns the only connection to ClickHouse, and the only thread that may use it. An event leaves the log only after it is
+It owns the only connection that writes to ClickHouse, and the only thread that may use it; the SQL door
+(``analytics/door``) has others, for queries of analysts. An event leaves the log only after it is
 on ClickHouse's disk. A crash between the two inserts it again, which changes nothing (analytics/schema). No other actor
 waits for the recorder: during an outage of ClickHouse the log grows on disk and nothing grows here.
 
@@ -27,6 +28,7 @@ from analytics import queries
 from analytics.attempts import ATTEMPTS, AttemptsWanted, attempt_columns, attempts
 from analytics.client import ClickHouse, ClickHouseRejected, ClickHouseUnavailable
 from analytics.damage import Damage, find_damage
+from analytics.door.server import SqlDoor
 from analytics.erasing import erase_recipients, erase_tenant
 from analytics.feed import FeedFilter, FeedPage, feed
 from analytics.queries import MessageEvents
@@ -94,9 +96,11 @@ class Recorder:
         journal: Journal,
         *,
         connect: Callable[[ClickHouseSettings, Path], ClickHouse] = ClickHouse.open,
+        confine: Callable[[], object] = lambda: None,
         pacing: Pacing = PACING,
         look_for_damage_s: float = LOOK_FOR_DAMAGE_S,
     ) -> None:
+        """``confine`` is called first in the thread that opens ClickHouse."""
         self._settings = settings
         self._journal = journal
         self._data_dir = data_dir
@@ -105,7 +109,9 @@ class Recorder:
         self._client: ClickHouse | None = None
         self._migrated = False
         self._tallies: Tallies | None = None
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="clickhouse")
+        self.door: SqlDoor | None = None
+        """Answers SQL while the recorder runs; set before ``start``."""
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="clickhouse", initializer=confine)
         self._damage = Damage()
         self._looked_at = 0.0
         self._consumer = EventConsumer(
@@ -122,11 +128,15 @@ class Recorder:
 
     async def start(self) -> None:
         """Begin recording. If ClickHouse is unavailable, the connection is retried. Raises ValueError for an invalid
-        DSN."""
+        DSN, OSError when the address of the SQL door is taken."""
         await self._consumer.start()
+        if self.door is not None:
+            await self.door.start()
 
     async def stop(self) -> None:
         """Record what the log holds now, then close. This is limited to some seconds; the rest stays in the log."""
+        if self.door is not None:
+            await self.door.stop()
         await self._consumer.stop()
         if self._client is not None:
             client, self._client = self._client, None
@@ -137,25 +147,30 @@ class Recorder:
 
     async def problem(self) -> str | None:
         """Why recording waits, or which stored data is damaged; None if all is well."""
-        return self._consumer.problem() or (f"{DEGRADED}{self._damage}" if self._damage.parts else None)
+        if waits := self._consumer.problem():
+            return waits
+        if self._damage.parts:
+            return f"{DEGRADED}{self._damage}"
+        closed = self.door.problem() if self.door is not None else None
+        return f"{DEGRADED}{closed}" if closed else None
 
     async def metrics(self) -> list[Reading]:
         return metrics.read(self)
 
     async def timeline(self, tenant_id: str, message_id: str) -> MessageEvents:
         """A message's events, oldest first. Raises ClickHouseUnavailable."""
-        events = await self._in_thread(queries.timeline, self._ready(), tenant_id, message_id)
+        events = await self._in_thread(queries.timeline, self.ready(), tenant_id, message_id)
         return MessageEvents(events, incomplete=self._damage.of_events)
 
     async def statistics(self, wanted: Statistics) -> list[Count]:
         """The counts of a tenant's events. Raises ClickHouseUnavailable."""
-        client, tallies = self._ready(), self._tallies
+        client, tallies = self.ready(), self._tallies
         assert tallies is not None
         return await self._in_thread(lambda: statistics(client, wanted, tallies.uncounted))
 
     async def categories(self, wanted: Names) -> list[str]:
         """The names of the categories that a tenant has used. Raises ClickHouseUnavailable."""
-        client, tallies = self._ready(), self._tallies
+        client, tallies = self.ready(), self._tallies
         assert tallies is not None
         return await self._in_thread(lambda: categories(client, wanted, tallies.uncounted))
 
@@ -163,18 +178,18 @@ class Recorder:
         """The next events of a tenant in the order of the log, as far as the cursor is: what is behind it may be stored
         in part. So no event comes to stand before one that was read. Raises ClickHouseUnavailable, Unavailable, and
         ValueError for what is no position."""
-        client = self._ready()
+        client = self.ready()
         tx, id = await self._journal.event_log.position(CONSUMER)
         return await self._in_thread(partial(feed, upto=(tx, last_number(id))), client, wanted, after, limit)
 
     async def attempts(self, wanted: AttemptsWanted) -> list[WebhookAttempt]:
         """The posts to an endpoint, the latest first. Raises ClickHouseUnavailable."""
-        return await self._in_thread(attempts, self._ready(), wanted)
+        return await self._in_thread(attempts, self.ready(), wanted)
 
     async def erase_events(self, tenant_id: str) -> bool:
         """Begin to delete all events of a tenant; returns whether none is left. Call it until then."""
         try:
-            is_done = await self._in_thread(erase_tenant, self._ready(), tenant_id)
+            is_done = await self._in_thread(erase_tenant, self.ready(), tenant_id)
         except ClickHouseUnavailable as error:
             log.warning("events not erased tenant=%s reason=%r", tenant_id, error.reason)
             return False
@@ -188,7 +203,7 @@ class Recorder:
         asked_ms = int(job.created_at.timestamp() * 1000)
         try:
             is_done = await self._in_thread(
-                erase_recipients, self._ready(), job.id, job.tenant_id, job.addresses, job.before, asked_ms
+                erase_recipients, self.ready(), job.id, job.tenant_id, job.addresses, job.before, asked_ms
             )
         except ClickHouseUnavailable as error:
             log.warning("events of recipients not erased job=%s reason=%r", job.id, error.reason)
@@ -197,7 +212,8 @@ class Recorder:
             await self._in_thread(erase_rejected, self._data_dir, job.tenant_id, job.addresses)
         return is_done
 
-    def _ready(self) -> ClickHouse:
+    def ready(self) -> ClickHouse:
+        """The connection, once ClickHouse has the tables. Raises ClickHouseUnavailable."""
         if self._client is None or not self._migrated:
             raise ClickHouseUnavailable(self._consumer.last_error or "the recorder is not running")
         return self._client

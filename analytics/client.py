@@ -6,8 +6,11 @@ analytics.rows makes the columns to write, analytics.queries the queries. Only o
 
 import gc
 import logging
+import os
 import re
+import shutil
 import struct
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import resources
@@ -144,6 +147,16 @@ class ClickHouse:
 
     def close(self) -> None:
         self._driver.close()
+
+
+def keep_temporary_files_in(folder: Path) -> None:
+    """From now on the temporary files of this process are in this folder, among them what the driver inserts into the
+    embedded engine, and the engine's own. What an earlier process left is removed."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    make_folder(folder)
+    os.environ["TMPDIR"] = str(folder)  # what the engine, in C++, goes by
+    tempfile.tempdir = str(folder)
 
 
 def migrations() -> list[tuple[str, str]]:

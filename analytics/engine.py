@@ -4,11 +4,13 @@ The engine's defaults assume a dedicated machine, and its library is half a giga
 or its memory is released.
 """
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import clickhouse_connect
 from clickhouse_connect.driver import options
@@ -34,6 +36,15 @@ DATA_FRAMES = ("numpy", "pandas", "pyarrow")
 def open_engine(path: Path) -> Any:
     """A clickhouse-connect client over the engine in this directory; call it within ``without_data_frames``."""
     return clickhouse_connect.get_client(interface="chdb", path=str(path), chdb_options=OPTIONS)
+
+
+def connect(path: Path | None) -> Any:
+    """A further connection of the engine that this process runs in this directory, with settings of its own; for one
+    thread at a time. None: of an engine in memory, where the process runs no other. Raises RuntimeError."""
+    with without_data_frames():
+        import chdb
+
+        return chdb.connect(f"{os.path.realpath(path)}?{urlencode(OPTIONS)}" if path else ":memory:")
 
 
 def give_back() -> None:

@@ -26,7 +26,13 @@ STOP_S = 60.0
 STOP_WAIT_S = 10.0
 """How long it may wait for hosts' replies."""
 POLL_S = 0.05
-PORTS = ("POSTRAY_HTTP_BIND", "POSTRAY_CAPTURE_SMTP_BIND", "POSTRAY_CAPTURE_HTTP_BIND", "POSTRAY_SUBMISSION_BIND")
+PORTS = (
+    "POSTRAY_HTTP_BIND",
+    "POSTRAY_CAPTURE_SMTP_BIND",
+    "POSTRAY_CAPTURE_HTTP_BIND",
+    "POSTRAY_SUBMISSION_BIND",
+    "POSTRAY_ANALYTICS_BIND",
+)
 READY = "Ctrl-C stops it."
 """The last line that it prints when it is ready."""
 

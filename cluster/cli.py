@@ -36,6 +36,7 @@ from cluster.commands.queue import bounce, reroute, send_now
 from cluster.commands.secret import secret
 from cluster.commands.shaping import shaping
 from cluster.commands.sites import actions, resume, sites, suspend
+from cluster.commands.sql import sql, sql_password_place
 from cluster.commands.suppressions import suppressions
 from cluster.commands.tenants import tenants
 from cluster.commands.tls_report import tls_report
@@ -45,7 +46,7 @@ from cluster.context import keeps_from_work
 from cluster.entry_points import COMMANDS, NotInstalled, load
 from cluster.installation import running
 from cluster.installation.embedded import journal_dsn
-from cluster.installation.local_secrets import DEMO_KEY, demo_key
+from cluster.installation.local_secrets import DEMO_KEY, SQL_PASSWORD, SQL_USER, demo_key, sql_password
 from cluster.installation.own_python import run_module
 from cluster.installation.private_files import (
     Unsafe,
@@ -117,6 +118,7 @@ for command in (
     tls_report,
     webhooks,
     secret,
+    sql,
 ):
     main.add_command(command)
 
@@ -186,10 +188,12 @@ def _run(settings: Settings, config: str | None, tightened: list[str], show_key:
             signal.signal(number, lambda *_: stop_requested.set())
         for part, problem in postray.problems.items():
             console.print(f"  [yellow]![/] {part:<15} {escape(problem)}; postray doctor says more", soft_wrap=True)
+        data_dir = Path(settings.data_dir).resolve()
+        sql_password = postray.sql_password if show_key else sql_password_place(settings)
         if settings.demo:
-            greet(run, postray.demo_key if show_key else "", Path(settings.data_dir).resolve() / DEMO_KEY)
+            greet(run, postray.demo_key if show_key else "", data_dir / DEMO_KEY, sql_password)
         else:
-            greet_without_demo(run, config, has_tenants=postray.has_tenants)
+            greet_without_demo(run, config, sql_password, has_tenants=postray.has_tenants)
         if ready_fd is not None:
             with contextlib.suppress(BrokenPipeError), open(ready_fd, "wb") as pipe:  # the reader may have ended
                 pipe.write(b"\n")
@@ -228,8 +232,10 @@ def _detached(config: str | None, data_dir: Path, show_key: bool) -> None:
     status = 0 if is_ready else child.wait()
     # The child's output: the parts and the greeting, or why it did not start.
     said = log_path.read_text(encoding="utf-8").replace("Ctrl-C stops it.", "postray down stops it.")
-    key = demo_key(data_dir) if is_ready and show_key else None
-    sys.stdout.write(said.replace(f"in {data_dir / DEMO_KEY}", key) if key else said)
+    if is_ready and show_key:
+        for name, secret in ((DEMO_KEY, demo_key(data_dir)), (SQL_PASSWORD, sql_password(data_dir))):
+            said = said.replace(f"in {data_dir / name}", secret) if secret else said
+    sys.stdout.write(said)
     sys.exit(status)
 
 
@@ -311,22 +317,24 @@ async def _drain(dsn: str, node: str) -> None:
 
 @main.command()
 @json_option
-@click.option("--secrets", is_flag=True, help="With --json: the API key of the demo tenant as well.")
+@click.option("--secrets", is_flag=True, help="With --json: the demo tenant's API key and the SQL login as well.")
 @click.pass_obj
 def status(config: str | None, as_json: bool, secrets: bool) -> None:
     """Say whether postray runs, where, and how its parts are. Exit 1 when it does not run or is not ready."""
-    data_dir = Path(settings_of(config).data_dir).resolve()
+    settings = settings_of(config)
+    data_dir = Path(settings.data_dir).resolve()
     run = running.read_run(data_dir)
     if run is None or running.DataLock(data_dir).is_free():
         # The lock is held before the run's file is written, and after it is removed.
         is_starting = data_dir.is_dir() and not running.DataLock(data_dir).is_free()
         state: dict[str, Any] = {"running": False, "ready": False, **({"starting": True} if is_starting else {})}
     else:
-        where = {"url": run.url, "page": run.page, "tracking": run.tracking}
+        where = {"url": run.url, "page": run.page, "tracking": run.tracking, "sql": run.sql}
         smtp = {"submission": run.submission, "mail_in": run.mail_in}
         state = {"running": True, **where, **smtp, "pid": run.pid, **_readiness(run.url)}
     if secrets:
         state["api_key"] = demo_key(data_dir)
+        state["sql_user"], state["sql_password"] = SQL_USER, settings.analytics.password or sql_password(data_dir)
     if as_json:
         print_json(state)
     elif not state["running"]:
@@ -374,6 +382,7 @@ def _show(state: dict[str, Any]) -> None:
     said += f"tracking {state['tracking']}   " if state["tracking"] else ""
     said += f"smtp {state['submission']}   " if state["submission"] else ""
     said += f"bounces {state['mail_in']}   " if state["mail_in"] else ""
+    said += f"sql {state['sql']}   " if state["sql"] else ""
     said += f"pid {state['pid']}"
     console.print(said, soft_wrap=True, markup=False)
     console.print(table)

@@ -22,6 +22,9 @@ from cluster.settings_environment import variable_name as variable_name
 from cluster.settings_receiving import BounceSettings as BounceSettings
 from cluster.settings_receiving import SubmissionSettings as SubmissionSettings
 from cluster.settings_section import Section
+from cluster.settings_stores import AnalyticsSettings as AnalyticsSettings
+from cluster.settings_stores import ClickHouseSettings as ClickHouseSettings
+from cluster.settings_stores import PostgresSettings as PostgresSettings
 from cluster.settings_words import SettingsError as SettingsError
 from cluster.settings_words import in_words, keys_of
 from cluster.tracking.clients import KeptAddress
@@ -111,18 +114,6 @@ class RateSettings(Section, frozen=True, kw_only=True):
     """Complaints among the last 10,000 recipients whose host took the message."""
     pause_over_rates: bool = False
     """Whether a tenant over a limit is suspended; a tenant may have its own answer."""
-
-
-class PostgresSettings(Section, frozen=True, kw_only=True):
-    dsn: str = ""
-    """libpq connection string; "" starts the embedded server in data_dir."""
-
-
-class ClickHouseSettings(Section, frozen=True, kw_only=True):
-    dsn: str = ""
-    """clickhouse(s)://user:password@host:port/database; "" uses the embedded engine (chDB) in data_dir."""
-    poll_interval_ms: int = 100
-    """How often the recorder polls for new events when the log was empty."""
 
 
 class RaySettings(Section, frozen=True, kw_only=True):
@@ -324,6 +315,7 @@ class Settings(Section, frozen=True, kw_only=True):
     tenants: RateSettings = RateSettings()
     postgres: PostgresSettings = PostgresSettings()
     clickhouse: ClickHouseSettings = ClickHouseSettings()
+    analytics: AnalyticsSettings = AnalyticsSettings()
     ray: RaySettings = RaySettings()
     delivery: DeliverySettings = DeliverySettings()
     smtp: SmtpSettings = SmtpSettings()

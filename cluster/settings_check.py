@@ -149,6 +149,7 @@ def _texts(settings: "Settings") -> Iterator[tuple[str, str]]:
         ("bounce.bind", settings.bounce.bind),
         ("submission.bind", settings.submission.bind),
         ("submission.tls_bind", settings.submission.tls_bind),
+        ("analytics.bind", settings.analytics.bind),
     ):
         if bind:
             checks.append((key, bind, host_port))

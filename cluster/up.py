@@ -15,7 +15,7 @@ from cluster.context import Context, keeps_from_work
 from cluster.demo import ensure_demo
 from cluster.installation import rotation, run_folder, running
 from cluster.installation.embedded import EmbeddedPostgres
-from cluster.installation.local_secrets import demo_key, ray_token
+from cluster.installation.local_secrets import demo_key, ensure_sql_password, ray_token, sql_password
 from cluster.installation.owners import SERVER_FOLDER
 from cluster.installation.ports import HeldPort, PortTaken
 from cluster.installation.private_files import Unsafe
@@ -24,6 +24,7 @@ from cluster.journal.journal import Journal, migrate, wait_until_reachable
 from cluster.policies import BadPolicies, PolicyFiles, put_in_force, read_files
 from cluster.resealing import seal_anew
 from cluster.settings import Settings
+from cluster.settings_stores import DEFAULT_BIND
 from cluster.topology import DELIVERY, has_sink, place
 from cluster.vault import FILE as SECRET_FILE
 from cluster.vault import RESTORE, FormerKey, KeyRing, Vault, WrongKey, find_ring, secret_key
@@ -41,6 +42,8 @@ HELD = (
     ("submission", "tls_bind"),
     ("bounce", "bind"),
 )
+SQL = ("analytics", "bind")
+"""The demo takes a free port where another has the default one."""
 """The settings with addresses that processes listen on, by section and key."""
 HELD_OF_SINK = (("capture", "smtp_bind"), ("capture", "http_bind"))
 DEMO_SUBMISSION = "127.0.0.1:2587"
@@ -79,6 +82,7 @@ class Postray:
         self._actors = launch.Actors()
         self._former: tuple[FormerKey, ...] = ()
         self.demo_key = ""
+        self.sql_password = ""
         self.has_tenants = False
         self.problems: dict[str, str] = {}
         """Problems of parts that did not prevent the start."""
@@ -92,6 +96,8 @@ class Postray:
         files = self._policy_files()
         self._end_leftovers()
         self._hold_ports()
+        if self._settings.analytics.bind:
+            self.sql_password = self._settings.analytics.password or ensure_sql_password(self._data_dir)
         run_dir = run_folder.make(self._data_dir)
         dsn = self._start_journal(run_dir)
         ring = asyncio.run(self._secrets(dsn))
@@ -173,11 +179,19 @@ class Postray:
             bind = getattr(getattr(self._settings, section), key)
             if bind:
                 self._hold(section, key, bind)
+        if bind := self._settings.analytics.bind:
+            self._hold_for_demo(*SQL, bind) if bind == DEFAULT_BIND else self._hold(*SQL, bind)
         if self._settings.demo and not self._settings.submission.bind:
-            try:
-                self._hold("submission", "bind", DEMO_SUBMISSION)
-            except DidNotStart:  # another demo has it
-                self._hold("submission", "bind", "127.0.0.1:0")
+            self._hold_for_demo("submission", "bind", DEMO_SUBMISSION)
+
+    def _hold_for_demo(self, section: str, key: str, bind: str) -> None:
+        """Hold one port; where another program has it, the demo takes a free one. Raises DidNotStart."""
+        try:
+            self._hold(section, key, bind)
+        except DidNotStart:
+            if not self._settings.demo:
+                raise
+            self._hold(section, key, "127.0.0.1:0")
 
     def _hold(self, section: str, key: str, bind: str) -> None:
         """Hold one port, and have the settings say which. Raises DidNotStart."""
@@ -210,6 +224,7 @@ class Postray:
         find_ring(self._settings.secret, self._settings.previous_secret, self._data_dir)
         ray_token(self._data_dir)
         demo_key(self._data_dir)
+        sql_password(self._data_dir)
 
     async def _secrets(self, dsn: str) -> KeyRing:
         """The configured or stored secrets. A new one is made only where the journal holds no encrypted data. Raises
@@ -280,6 +295,7 @@ class Postray:
             tracking=f"http://{tracking}" if (tracking := self._settings.tracking.bind) else "",
             submission=self._settings.submission.bind or self._settings.submission.tls_bind,
             mail_in=self._settings.bounce.bind,
+            sql=f"http://{sql}" if (sql := self._settings.analytics.bind) else "",
             processes=[running.own_mark(), *running.descendants()],
         )
         running.write_run(self._data_dir, run)

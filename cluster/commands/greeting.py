@@ -5,25 +5,27 @@ import shlex
 from pathlib import Path
 
 from cluster.commands.output import RULE, console
+from cluster.installation.local_secrets import SQL_USER
 from cluster.installation.running import Run
 
 say = console.print
 
 
-def greet(run: Run, key: str, file: Path) -> None:
-    """Print the URL and the demo key. With ``key`` "", print the key's file instead."""
+def greet(run: Run, key: str, file: Path, sql_password: str = "") -> None:
+    """Print the URL and the demo key. With ``key`` "", print the key's file instead. ``sql_password`` may say where it
+    is."""
     say(RULE, soft_wrap=True)
-    _say_where(run, f"API key                 {key or f'in {file}'}")
+    _say_where(run, sql_password, f"API key                 {key or f'in {file}'}")
     say("\nSend a mail:\n")
     say(curl(run.url, key or f"$(cat {shlex.quote(str(file))})"), soft_wrap=True, markup=False)
     _say_end()
 
 
-def greet_without_demo(run: Run, config: str | None, *, has_tenants: bool) -> None:
+def greet_without_demo(run: Run, config: str | None, sql_password: str = "", *, has_tenants: bool) -> None:
     """Print the URL and, where there is no tenant, the commands that make one which can send. ``config`` is the
     settings file as it was given."""
     say(RULE, soft_wrap=True)
-    _say_where(run)
+    _say_where(run, sql_password)
     if not has_tenants:
         postray = f"postray --config {shlex.quote(config)}" if config else "postray"
         say("\nThere is no tenant yet. A tenant, its API key, and the domain that it sends from:\n")
@@ -39,7 +41,7 @@ FIRST_COMMANDS = (
 )
 
 
-def _say_where(run: Run, *further: str) -> None:
+def _say_where(run: Run, sql_password: str, *further: str) -> None:
     lines = [f"postray is ready        {run.url}", *further]
     if run.page:
         lines.append(f"captured mail           {run.page}")
@@ -47,6 +49,8 @@ def _say_where(run: Run, *further: str) -> None:
         lines.append(f"mail by SMTP            {run.submission}, with TLS; user apikey, password an API key")
     if run.mail_in:
         lines.append(f"bounces, complaints     {run.mail_in}")
+    if run.sql:
+        lines.append(f"SQL, as of ClickHouse   {run.sql}, user {SQL_USER}, password {sql_password}")
     if run.tracking:
         lines.append(f"tracked links, images   {run.tracking}")
     lines.append(f"the API, to try         {run.url}/docs")

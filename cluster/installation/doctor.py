@@ -24,7 +24,7 @@ from msgspec import Struct
 from cluster.context import keeps_from_work
 from cluster.entry_points import CHECKS as ABOVE
 from cluster.entry_points import NotInstalled, load
-from cluster.installation import run_folder, running
+from cluster.installation import confinement, run_folder, running
 from cluster.installation.embedded import journal_dsn
 from cluster.installation.local_secrets import demo_key, ray_token
 from cluster.installation.owners import SERVER_FOLDER, commands_for_server, server_owner, user_name
@@ -330,6 +330,21 @@ def _damaged_events(installation: Installation) -> Iterator[Finding]:
         yield _ok("ClickHouse has set no damaged part aside")
 
 
+def _sql(installation: Installation) -> Iterator[Finding]:
+    """Whether the embedded engine can be confined while it answers SQL."""
+    settings = installation.settings
+    if settings.clickhouse.dsn or not settings.analytics.bind:
+        return
+    if confinement.version():
+        yield _ok("the SQL door can open only ClickHouse's own files")
+        return
+    tenants = "may log in all the same" if settings.analytics.tenants == "always" else "cannot log in"
+    yield _warning(
+        "this kernel has no Landlock, so only the check of queries keeps the SQL door from the files of this user; "
+        f"tenants {tenants} (analytics.tenants)"
+    )
+
+
 def _leftovers(installation: Installation) -> Iterator[Finding]:
     """Processes and files that a killed postray has left."""
     if installation.run is not None:
@@ -374,6 +389,7 @@ CHECKS: dict[str, Check] = {
     "domains": _domains,
     "parts": _parts,
     "events": _damaged_events,
+    "sql": _sql,
     "leftovers": _leftovers,
     "disk": _disk,
 }

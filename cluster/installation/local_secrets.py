@@ -1,4 +1,5 @@
-"""Secrets in data_dir beside secret.key (vault.py): the demo tenant's API key, and the token for Ray's ports.
+"""Secrets in data_dir beside secret.key (vault.py): the demo tenant's API key, the password of the SQL door, and the
+token for Ray's ports.
 
 No data is encrypted with them, so a damaged one may be deleted, and the next ``postray up`` makes another. This is left
 to the operator: a file with unexpected content deserves a look.
@@ -13,8 +14,12 @@ from cluster.keys import is_key
 
 DEMO_KEY = "demo.key"
 RAY_TOKEN = "ray.token"
+SQL_PASSWORD = "sql.password"
+SQL_USER = "postray"
+"""The operator's login to the SQL door."""
 DELETE = "delete it, and the next postray up makes a new one"
 
+_PASSWORD = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _TOKEN = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
@@ -42,3 +47,22 @@ def ensure_ray_token(data_dir: Path) -> Path:
     if ray_token(data_dir) is None:
         create_whole(data_dir / RAY_TOKEN, secrets.token_hex(32).encode())
     return data_dir / RAY_TOKEN
+
+
+def sql_password(data_dir: Path) -> str | None:
+    """The password of the operator's login to the SQL door, unless the settings have one; None when it does not exist
+    yet. Raises Unsafe when the file is unusable."""
+    path = data_dir / SQL_PASSWORD
+    password = read_secret(path, DELETE)
+    if password is not None and not _PASSWORD.fullmatch(password):
+        raise Unsafe(f"{path} is malformed: {DELETE}")
+    return password
+
+
+def ensure_sql_password(data_dir: Path) -> str:
+    """The same, made if necessary."""
+    if sql_password(data_dir) is None:
+        create_whole(data_dir / SQL_PASSWORD, secrets.token_hex(16).encode())
+    password = sql_password(data_dir)
+    assert password is not None
+    return password

@@ -50,6 +50,7 @@ BOUNDS: dict[str, tuple[float, str]] = {
     "cluster/routing/direct_offers.py:_pending": (10, "a queue: PENDING_AT_MOST of 200 bytes"),
     "cluster/routing/router.py:ways": (130, "WAYS_BYTES of names, 100,000 ways of some 900 bytes"),
     "cluster/tracking/machines.py:by_user_agent": (10, "4,096 of LONGEST_USER_AGENT, four octets each at most"),
+    "analytics/door/allowed.py:functions": (0.3, "the names of one file"),
     "cluster/access/terms.py:_parsed": (2, "4,096 networks"),
     "cluster/access/tokens.py:_verified": (20, "10,000 tokens' hashes, scopes and subjects of 200 characters"),
     "api/http/body.py:_means_gzip": (0.2, "64 of at most 1,000 characters"),

@@ -1,5 +1,6 @@
 """The example queries of docs/querying.md, on the real engine."""
 
+import asyncio
 import subprocess
 import sys
 import time
@@ -11,8 +12,8 @@ from msgspec import structs
 from analytics.client import ClickHouse
 from analytics.rows import columns
 from cluster.events import Event
-from cluster.settings import ClickHouseSettings
 from tests.documents import Block, blocks
+from tests.integration.analytics.sql_door import PASSWORD, opened
 from tests.unit.analytics.samples import delivered, every_kind
 
 PAGE = "docs/querying.md"
@@ -30,16 +31,19 @@ def test_an_example_query_finds_something(block: Block, clickhouse: ClickHouse) 
     assert clickhouse.rows(block.text)
 
 
-def test_the_embedded_engine_is_asked_while_postray_is_stopped(tmp_path: Path) -> None:
-    client = ClickHouse.open(ClickHouseSettings(), tmp_path / "postray-data")
-    client.migrate()
+async def test_the_example_in_python_asks_the_sql_door(clickhouse: ClickHouse, tmp_path: Path) -> None:
     events = every_kind()
-    client.insert(columns(events))
-    client.close()
+    clickhouse.insert(columns(events))
     (block,) = (block for block in blocks("python") if block.page == PAGE)
-    ended = subprocess.run(
-        [sys.executable, "-c", block.text], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
-    )
+    (tmp_path / "postray-data").mkdir()
+    (tmp_path / "postray-data" / "sql.password").write_text(f"{PASSWORD}\n")
+    async with opened(tmp_path) as door:
+        text = block.text.replace("8123", door.url.rpartition(":")[2])
+        ended = await asyncio.to_thread(
+            lambda: subprocess.run(
+                [sys.executable, "-c", text], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+            )
+        )
     assert ended.returncode == 0, ended.stderr
     counted = dict(line.rsplit(" ", 1) for line in ended.stdout.splitlines())
     assert sum(map(int, counted.values())) == len(events)

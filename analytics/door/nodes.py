@@ -1,0 +1,28 @@
+"""The nodes of a query's tree that may be there: their types and keys, as ClickHouse's ``parseQueryToJSON`` names
+them."""
+
+_KEYS = """
+alias arguments array_join case_insensitive_like children column column_name_prefix compute_after_aggregation
+database database_and_table_name databases definition denominator direction distinct except_ expr expression
+expression_list extended fill_from fill_staleness fill_step fill_to final format_ast frame_begin_offset
+frame_begin_preceding frame_begin_type frame_end_offset frame_end_preceding frame_end_type frame_is_default
+frame_type from full func_name group_by group_by_all group_by_with_constant_keys group_by_with_cube
+group_by_with_grouping_sets group_by_with_rollup group_by_with_totals having interpolate is_into_outfile_with_stdout
+is_lambda_function is_operator is_outfile_append is_outfile_truncate is_window_function kind lambda lambda_arg like
+limit_by limit_by_length limit_by_offset limit_length limit_offset limit_with_ties list_of_modes list_of_selects
+locality name name_parts not_like nulls_action nulls_direction nulls_direction_was_explicitly_specified numerator
+on_expression order_by order_by_all param_type parameters partition_by pattern prewhere qualifier qualify query
+recursive_with sample_offset sample_size select set_of_modes settings settings_ast strictness subquery table
+table_expression table_function table_join tables transformers type union_mode using_expression_list value where
+window window_definition window_name with with_fill
+"""
+_TYPES = """
+ArrayJoin Asterisk ColumnsApplyTransformer ColumnsExceptTransformer ColumnsListMatcher ColumnsRegexpMatcher
+ColumnsReplaceTransformer ColumnsReplaceTransformerReplacement ColumnsTransformerList ExpressionList Function
+Identifier InterpolateElement Literal OrderByElement QualifiedAsterisk QualifiedColumnsListMatcher
+QualifiedColumnsRegexpMatcher QueryParameter SampleRatio SelectIntersectExceptQuery SelectQuery SelectWithUnionQuery
+Subquery TableExpression TableIdentifier TableJoin TablesInSelectQuery TablesInSelectQueryElement WindowDefinition
+WindowListElement WithElement
+"""
+KEYS = frozenset(_KEYS.split())
+TYPES = frozenset(_TYPES.split())

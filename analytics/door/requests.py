@@ -1,0 +1,116 @@
+"""What a request to ClickHouse's HTTP interface says: the query and its parameters, the login, formats. Pure.
+
+See https://clickhouse.com/docs/interfaces/http.
+"""
+
+import base64
+import binascii
+import zlib
+from collections.abc import Iterable, Mapping
+from urllib.parse import parse_qsl
+
+from msgspec import Struct
+
+from analytics.door.failures import ErrorCode, failed
+from analytics.door.parsing import MOST_BYTES
+
+Headers = Mapping[str, str]
+"""By their names in lower case."""
+
+_OWN = frozenset({"compress", "database", "decompress", "default_format", "password", "query", "query_id", "user"})
+_INFLATED = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+"""Window bits, for zlib, of the encodings of a body."""
+
+
+class SqlRequest(Struct, frozen=True, kw_only=True):
+    """``parameters``: of the query, by name, escaped as in TSV. ``accepted``: encodings of the answer, the preferred
+    first."""
+
+    query: str
+    parameters: Mapping[str, str]
+    settings: Mapping[str, str]
+    database: str
+    format: str
+    accepted: tuple[str, ...]
+
+
+def request_of(query_string: bytes, headers: Headers, body: bytes) -> SqlRequest:
+    """The request. Raises QueryFailed."""
+    given = _parameters(query_string)
+    for name in ("compress", "decompress"):
+        if given.get(name, "0") not in ("0", "", "false"):
+            raise failed(
+                ErrorCode.NOT_IMPLEMENTED,
+                f"{name}=1 is not available here: compress with Accept-Encoding and enable_http_compression=1",
+            )
+    text = _text(inflated(body, headers.get("content-encoding", "")))
+    query = "\n".join(part for part in (given.get("query", ""), text) if part)
+    accepts = given.get("enable_http_compression", "0") in ("1", "true")
+    return SqlRequest(
+        query=query,
+        parameters={name[6:]: value for name, value in given.items() if name.startswith("param_")},
+        settings={name: value for name, value in given.items() if name not in _OWN and not name.startswith("param_")},
+        database=given.get("database") or headers.get("x-clickhouse-database", ""),
+        format=headers.get("x-clickhouse-format") or given.get("default_format", ""),
+        accepted=_encodings(headers.get("accept-encoding", "")) if accepts else (),
+    )
+
+
+def credentials(query_string: bytes, headers: Headers) -> tuple[str, str] | None:
+    """User and password: from the headers of ClickHouse, HTTP's, or the parameters; None when there are none. Raises
+    QueryFailed."""
+    user, key = headers.get("x-clickhouse-user"), headers.get("x-clickhouse-key")
+    if user is not None or key is not None:
+        return user or "", key or ""
+    scheme, _, encoded = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "basic":
+        try:
+            name, _, password = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            raise failed(ErrorCode.AUTHENTICATION_FAILED, "The header Authorization is malformed") from None
+        return name, password
+    given = _parameters(query_string)
+    if "user" in given or "password" in given:
+        return given.get("user", ""), given.get("password", "")
+    return None
+
+
+def inflated(body: bytes, encoding: str) -> bytes:
+    """A request's body without its encoding. Raises QueryFailed."""
+    name = encoding.strip().lower()
+    if name in ("", "identity"):
+        return body
+    if name not in _INFLATED:
+        raise failed(ErrorCode.NOT_IMPLEMENTED, f"A body may be compressed with {' or '.join(_INFLATED)} only")
+    inflating = zlib.decompressobj(_INFLATED[name])
+    try:
+        data = inflating.decompress(body, MOST_BYTES + 1)
+    except zlib.error:
+        raise failed(ErrorCode.BAD_ARGUMENTS, f"The body is not {name}") from None
+    if len(data) > MOST_BYTES:
+        raise failed(ErrorCode.QUERY_IS_TOO_LARGE, f"A query has at most {MOST_BYTES} bytes")
+    if not inflating.eof:
+        raise failed(ErrorCode.BAD_ARGUMENTS, f"The body is not {name}, or not all of it")
+    return data
+
+
+def _parameters(query_string: bytes) -> dict[str, str]:
+    try:
+        pairs: Iterable[tuple[str, str]] = parse_qsl(
+            query_string.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=1000
+        )
+    except ValueError:
+        raise failed(ErrorCode.BAD_ARGUMENTS, "The parameters of the URL are malformed") from None
+    return dict(pairs)
+
+
+def _text(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise failed(ErrorCode.SYNTAX_ERROR, "The query is not UTF-8") from None
+
+
+def _encodings(accept: str) -> tuple[str, ...]:
+    named = [part.split(";") for part in accept.lower().split(",")]
+    return tuple(one[0].strip() for one in named if not any(p.strip().replace(" ", "") == "q=0" for p in one[1:]))

@@ -1,0 +1,193 @@
+"""The SQL door over HTTP, on the real engine."""
+
+import asyncio
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from analytics.client import ClickHouse
+from analytics.door.allowed import OF_TENANTS
+from tests.integration.analytics.sql_door import KEY, OURS, PASSWORD, SECRET, fill, keys, opened
+
+BASIC = {"X-ClickHouse-User": "postray", "X-ClickHouse-Key": PASSWORD}
+
+
+async def test_the_operator_reads_everything_and_a_tenant_its_own_rows(clickhouse: ClickHouse, tmp_path: Path) -> None:
+    ours = fill(clickhouse)
+    total = clickhouse.rows("SELECT count() FROM events_once")[0][0]
+    async with opened(tmp_path) as door:
+        assert (await door.ask("SELECT count() FROM events_once")).text == f"{total}\n"
+        assert (await door.ask("SELECT count() FROM events_once", tenant=True)).text == f"{len(ours)}\n"
+        seen = await door.ask("SELECT DISTINCT tenant_id FROM events", tenant=True)
+        assert seen.text == f"{OURS}\n"
+
+
+async def test_ping_and_an_empty_query_answer_ok(clickhouse: ClickHouse, tmp_path: Path) -> None:
+    async with opened(tmp_path) as door:
+        for method, path in (("GET", "/ping"), ("GET", "/")):
+            answer = await door.raw(method, path=path)
+            assert (answer.status, answer.text) == (200, "Ok.\n")
+        assert (await door.raw("HEAD", path="/ping")).status == 200
+        assert (await door.raw("GET", path="/play")).status == 404
+        assert (await door.raw("PUT", b"SELECT 1")).status == 405
+
+
+async def test_credentials_come_in_three_ways(clickhouse: ClickHouse, tmp_path: Path) -> None:
+    async with opened(tmp_path) as door:
+        assert (await door.raw("GET", headers=BASIC, query="SELECT 1")).text == "1\n"
+        assert (await door.raw("GET", user="postray", password=PASSWORD, query="SELECT 1")).text == "1\n"
+        assert (await door.ask("SELECT 1")).text == "1\n"
+        assert (await door.raw("GET", user="apikey", password=KEY, query="SELECT 1")).text == "1\n"
+        wrong = await door.raw("GET", user="postray", password="x", query="SELECT 1")
+        assert wrong.status == 403
+        assert wrong.headers["X-ClickHouse-Exception-Code"] == "516"
+        assert "(AUTHENTICATION_FAILED)" in wrong.text
+        assert "Basic" in wrong.headers["WWW-Authenticate"]
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        {},
+        keys(scopes=frozenset({"mail.send"})),
+        keys(sandbox=True),
+    ],
+    ids=["unknown", "without the scope", "sandbox"],
+)
+async def test_a_key_that_may_not_export_may_not_log_in(
+    clickhouse: ClickHouse, tmp_path: Path, known: dict[bytes, object]
+) -> None:
+    async with opened(tmp_path, known) as door:  # type: ignore[arg-type]
+        assert (await door.ask("SELECT 1", tenant=True)).status == 403
+
+
+async def test_tenants_may_be_kept_out(clickhouse: ClickHouse, tmp_path: Path) -> None:
+    async with opened(tmp_path, tenants="never") as door:
+        refused = await door.ask("SELECT 1", tenant=True)
+        assert (refused.status, "analytics.tenants" in refused.text) == (403, True)
+        assert (await door.ask("SELECT 1")).status == 200
+
+
+async def test_an_error_has_the_code_and_the_words_of_clickhouse(clickhouse: ClickHouse, tmp_path: Path) -> None:
+    async with opened(tmp_path) as door:
+        for query, status, code, name in (
+            ("SELECT nope", 404, "47", "UNKNOWN_IDENTIFIER"),
+            ("SELECT 1 +", 400, "62", "SYNTAX_ERROR"),
+            ("SELECT 1 FORMAT Nope", 404, "73", "UNKNOWN_FORMAT"),
+            ("DROP TABLE events", 403, "497", "ACCESS_DENIED"),
+            ("SELECT {a:UInt8}", 400, "456", "UNKNOWN_QUERY_PARAMETER"),
+        ):
+            answer = await door.ask(query)
+            assert answer.headers.get("X-ClickHouse-Exception-Code") == code, answer.text
+            assert answer.text.startswith(f"Code: {code}. DB::")
+            assert f"({name})" in answer.text
+            assert answer.status == status
+
+
+async def test_formats_parameters_and_settings(clickhouse: ClickHouse, tmp_path: Path) -> None:
+    async with opened(tmp_path) as door:
+        assert (await door.ask("SELECT 1 AS a FORMAT JSONEachRow")).text == '{"a":1}\n'
+        assert (await door.ask("SELECT 1 AS a", default_format="CSVWithNames")).text == '"a"\n1\n'
+        assert (await door.ask("SELECT 1 AS a", headers={"X-ClickHouse-Format": "TSKV"})).text == "a=1\n"
+        answer = await door.ask("SELECT 1 AS a FORMAT JSON")
+        assert answer.headers["Content-Type"].startswith("application/json")
+        assert answer.headers["X-ClickHouse-Format"] == "JSON"
+        assert json.loads(answer.headers["X-ClickHouse-Summary"])["result_rows"] == "1"
+        assert len(answer.headers["X-ClickHouse-Query-Id"]) == 36
+        told = await door.ask("SELECT {a:String}, {b:Array(UInt8)}", param_a="x\\ty\\\\z'", param_b="[1,2]")
+        assert told.text == "x\\ty\\\\z\\'\t[1,2]\n"
+        text = "SELECT toUInt64(1) AS a FORMAT JSONEachRow SETTINGS output_format_json_quote_64bit_integers = 1"
+        assert (await door.ask(text)).text == '{"a":"1"}\n'
+        quoted = {"output_format_json_quote_64bit_integers": "1"}
+        assert (await door.ask("SELECT toUInt64(1) AS a FORMAT JSONEachRow", url=quoted)).text == '{"a":"1"}\n'
+        for name in (
+            "additional_table_filters",
+            "max_threads_for_indexes",
+            "format_schema",
+            "output_format_schema",
+            "x",
+        ):
+            assert (await door.ask("SELECT 1", url={name: "1"})).status == 404
+        assert (
+            await door.ask("SELECT 1", session_id="s", max_threads="64", readonly="0", log_comment="x")
+        ).text == "1\n"
+        assert (await door.ask("SELECT getSetting('a')")).status == 403
+        assert (await door.raw("POST", b" + 1", headers=BASIC, query="SELECT 1")).text == "2\n"
+        assert (await door.ask("SELECT 1", database="postray")).text == "1\n"
+        assert (await door.ask("SELECT 1", database="system")).status == 404
+
+
+async def test_compression_both_ways(clickhouse: ClickHouse, tmp_path: Path) -> None:
+    async with opened(tmp_path) as door:
+        packed = gzip.compress(b"SELECT number FROM numbers(1000)")
+        headers = {**BASIC, "Content-Encoding": "gzip", "Accept-Encoding": "xz, gzip"}
+        answer = await door.raw("POST", packed, headers=headers, enable_http_compression="1")
+        assert answer.headers["Content-Encoding"] == "gzip"
+        assert gzip.decompress(answer.body).decode().split() == [str(n) for n in range(1000)]
+        plain = await door.raw("POST", packed, headers=headers)
+        assert "Content-Encoding" not in plain.headers
+        bomb = gzip.compress(b" " * 10_000_000)
+        assert (await door.raw("POST", bomb, headers=headers)).status == 413
+        assert (await door.ask("SELECT 1", compress="1")).status == 501
+
+
+async def test_a_large_answer_is_streamed_and_a_late_error_breaks_it_off(
+    clickhouse: ClickHouse, tmp_path: Path
+) -> None:
+    async with opened(tmp_path) as door:
+        whole = await door.ask("SELECT number FROM numbers(3000000)")
+        assert whole.body.count(b"\n") == 3_000_000
+        assert whole.headers.get("Transfer-Encoding") == "chunked"
+        with pytest.raises(Exception, match="payload"):
+            await door.ask("SELECT number, intDiv(1, number != 2900000) FROM numbers(3000000)")
+
+
+async def test_a_client_that_leaves_ends_its_query(clickhouse: ClickHouse, tmp_path: Path) -> None:
+    async with opened(tmp_path, max_queries=1) as door:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await door.ask("SELECT sum(sipHash64(number)) FROM numbers(30000000000)")
+        async with asyncio.timeout(10):
+            assert (await door.ask("SELECT 1")).text == "1\n"
+
+
+async def test_a_query_has_limits(clickhouse: ClickHouse, tmp_path: Path) -> None:
+    async with opened(tmp_path, max_query_s=1.0, max_memory_mb=50, max_result_rows=1000) as door:
+        slow = await door.ask("SELECT sum(sipHash64(number)) FROM numbers(30000000000)", max_execution_time="100")
+        assert (slow.status, slow.headers["X-ClickHouse-Exception-Code"]) == (408, "159")
+        large = await door.ask("SELECT groupArray(toString(number)) FROM numbers(30000000)", max_memory_usage="0")
+        assert large.headers["X-ClickHouse-Exception-Code"] == "241"
+        many = await door.ask("SELECT number FROM numbers(100000)", max_result_rows="0")
+        assert many.headers["X-ClickHouse-Exception-Code"] == "396"
+
+
+async def test_more_queries_wait_and_too_many_are_refused(clickhouse: ClickHouse, tmp_path: Path) -> None:
+    slow = "SELECT sum(sipHash64(number)) FROM numbers(30000000000)"
+    async with opened(tmp_path, max_queries=1, max_waiting=1, max_query_s=2.0) as door:
+        answers = await asyncio.gather(*(door.ask(slow) for _ in range(4)))
+        assert sorted(answer.status for answer in answers) == [408, 408, 503, 503]
+        full = next(answer for answer in answers if answer.status == 503)
+        assert full.headers["X-ClickHouse-Exception-Code"] == "202"
+
+
+async def test_what_a_tenant_reads_of_the_system_tells_nothing_of_others(
+    clickhouse: ClickHouse, tmp_path: Path
+) -> None:
+    fill(clickhouse)
+    async with opened(tmp_path) as door:
+        tables = await door.ask("SHOW TABLES", tenant=True)
+        assert tables.text.split() == sorted(OF_TENANTS)
+        assert (await door.ask("SHOW DATABASES", tenant=True)).text == "postray\n"
+        counts = await door.ask("SELECT sum(total_rows), sum(total_bytes) FROM system.tables", tenant=True)
+        assert counts.text == "\\N\t\\N\n"
+        sizes = await door.ask("SELECT sum(data_compressed_bytes), count() > 50 FROM system.columns", tenant=True)
+        assert sizes.text == "0\t1\n"
+        described = await door.ask("DESCRIBE TABLE postray.events FORMAT JSONEachRow", tenant=True)
+        assert "event_id" in described.text
+        summary = json.loads(
+            (await door.ask("SELECT count() FROM events", tenant=True)).headers["X-ClickHouse-Summary"]
+        )
+        assert summary["read_rows"] == "0"
+        assert SECRET not in (await door.ask("SELECT * FROM events FORMAT JSON", tenant=True)).text
