@@ -1,8 +1,8 @@
 """A message's content as it is received: collected, limited, with dots unstuffed.
 
 This module owns the end-of-data rule (RFC 5321 §4.5.2): only CRLF.CRLF ends DATA, whatever other line ends surround a
-dot, since peers that disagree on this can be made to see different messages (SMTP smuggling). Content with a bare CR or
-LF is refused. Octets of BDAT (RFC 3030) are taken unchanged.
+dot, since peers that disagree on this can be made to see different messages (SMTP smuggling). Octets of BDAT (RFC 3030)
+are taken unchanged. Content with a bare CR or LF is refused, by BDAT too: it is lines, as BODY=BINARYMIME is not offered.
 """
 
 from enum import Enum, auto
@@ -57,8 +57,8 @@ class ContentReader:
         if b"\r\n." in octets:
             self._octets = octets.replace(b"\r\n.", b"\r\n")
             self._searched = 0
-        if self._keep(self._max + self._prefix) and not _only_crlf(self._octets):
-            self.problem = Problem.BARE_LINE_END
+        if self._keep(self._max + self._prefix):
+            self._check_line_ends()
         return after
 
     def take_octets(self, source: bytearray, start: int, length: int) -> None:
@@ -69,6 +69,11 @@ class ContentReader:
             if not self._keep(self._max):
                 self._octets.clear()
 
+    def end_octets(self) -> None:
+        """The last BDAT chunk is complete."""
+        if self.problem is None:
+            self._check_line_ends()
+
     def finish(self) -> bytes:
         """The content; its octets stay counted until ``release``."""
         return bytes(memoryview(self._octets)[self._prefix :])
@@ -76,6 +81,13 @@ class ContentReader:
     def release(self) -> None:
         self._service.held_bytes -= self._held
         self._held = 0
+
+    def _check_line_ends(self) -> None:
+        octets = self._octets
+        pairs = octets.count(b"\r\n")
+        if not pairs == octets.count(b"\n") == octets.count(b"\r"):
+            self.problem = Problem.BARE_LINE_END
+            self.release()
 
     def _keep(self, limit: int) -> bool:
         """Counts the new octets. False: there is a problem, and nothing need be kept."""
@@ -103,8 +115,3 @@ class ContentReader:
         self._is_in_header = not ends
         self._searched = max(0, len(octets) - len(_EMPTY_LINE) + 1)
         return not ends and len(octets) >= limit
-
-
-def _only_crlf(octets: bytearray) -> bool:
-    pairs = octets.count(b"\r\n")
-    return pairs == octets.count(b"\n") == octets.count(b"\r")

@@ -275,6 +275,7 @@ class ServerSession(LoginSession):
         if self._content is None:
             self.complain(self._not_ready_for_content() or OUT_OF_ORDER)
         elif self._chunk.last:
+            self._content.end_octets()
             self._end_of_data(chunked=True)
         elif self._content.problem is not None:
             self.say(_PROBLEMS[self._content.problem])

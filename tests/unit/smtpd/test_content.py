@@ -75,6 +75,28 @@ def test_a_pause_between_messages_and_chunks_is_no_stall() -> None:
     run(pauses)
 
 
+@pytest.mark.parametrize("text", [b"a\nb\r\n", b"a\rb\r\n", b"a\r\n.\nb\r\n", b"a\r", b"a\n"])
+@pytest.mark.parametrize("by_lines", [True, False], ids=["DATA", "BDAT"])
+@pytest.mark.parametrize("cut", [1, 2, 1000])
+def test_a_bare_line_end_is_refused(text: bytes, by_lines: bool, cut: int) -> None:
+    """However the message comes: what is taken here is sent on by DATA or BDAT, as the next host offers it."""
+
+    async def sends() -> None:
+        taken: list[ReceivedMessage] = []
+        wire = connected(a_service(taken))
+        content = b"X: y\r\n\r\n" + text
+        pieces = [content[at : at + cut] for at in range(0, len(content), cut)]
+        wire.protocol.data_received(b"DATA\r\n" if by_lines else b"")
+        for piece in pieces:
+            wire.protocol.data_received(piece if by_lines else b"BDAT %d\r\n%b" % (len(piece), piece))
+        wire.protocol.data_received(b"\r\n.\r\n" if by_lines else b"BDAT 0 LAST\r\n")
+        assert wire.sent.endswith(b"550 5.6.0 bare CR or LF in the message (RFC 5321 section 2.3.8)\r\n")
+        assert not taken and not wire.protocol.service.held_bytes
+        wire.lose()
+
+    run(sends)
+
+
 def header(octets: int) -> bytes:
     return b"X: ".ljust(octets - 2, b"a") + b"\r\n"
 
