@@ -102,6 +102,7 @@ CORPUS = {
         _alternative("b", base64("text/html; charset=utf-16le", HTML.encode("utf-16le"))), (0,)
     ),
     "utf-7": Specimen(message("text/html; charset=utf-7", HTML)),
+    "ebcdic": Specimen(message("text/html; charset=cp037\nContent-Transfer-Encoding: 8bit", HTML)),
     "an unknown charset": Specimen(message("text/html; charset=x-unknown", HTML)),
     "a codec that is no charset": Specimen(message("text/html; charset=base64", HTML)),
     "octets outside the charset": Specimen(message("text/html; charset=us-ascii", JAPANESE)),
