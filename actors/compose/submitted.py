@@ -90,7 +90,7 @@ class SubmittedSkeleton(Skeleton):
     ) -> Composed:
         try:
             body, relaxed, said = self._laid_out(personalization, addressee)
-            changes = self._fields.filled(personalization.substitutions)
+            changes = self._fields.filled(personalization.substitutions, readdressed=self._content.readdressed)
             if self._content.readdressed:
                 changes |= self._fields.addressed(personalization.to)
             added: _Fields = []

@@ -52,8 +52,9 @@ class FilledHeader:
         self._whole = b"".join(self._lines)
         self._fillable: list[_Fillable] | None = None
 
-    def filled(self, substitutions: Mapping[str, str]) -> Changes:
-        """The fields in which a key is. Raises NotComposable when one would be too long, or no address."""
+    def filled(self, substitutions: Mapping[str, str], *, readdressed: bool = False) -> Changes:
+        """The fields in which a key is. ``readdressed``: without To, which ``addressed`` replaces. Raises NotComposable
+        when one would be too long, or no address."""
         if not substitutions:
             return {}
         if self._fillable is None:
@@ -62,7 +63,7 @@ class FilledHeader:
         return {
             one.number: b" " + self._value(one, keys, substitutions)
             for one in self._fillable
-            if keys.occur_in(one.text)
+            if keys.occur_in(one.text) and not (readdressed and one.field.name == b"to")
         }
 
     def addressed(self, recipients: Sequence[Address]) -> Changes:
@@ -150,13 +151,16 @@ def is_free(name: bytes) -> bool:
 
 
 def decoded(text: str) -> str | None:
-    """The text of a field, its encoded words decoded; None where it has octets or words that cannot be read."""
+    """The text of a field, its encoded words decoded; None where it has octets or words that cannot be read, or a NUL
+    in a word, which no text may have."""
     if "=?" in text:
         if len(text) > _MOST_CHARACTERS:
             return None
         try:
             text = str(make_header(decode_header(text)))
         except (HeaderParseError, LookupError, ValueError):
+            return None
+        if "\0" in text:
             return None
     try:
         text.encode()

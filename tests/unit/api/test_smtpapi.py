@@ -33,6 +33,13 @@ def test_words_that_fit_on_no_line_are_encoded_by_python() -> None:
     assert draft.mail.categories == ["Grüße"] and draft.mail.custom_args == said["unique_args"]
 
 
+def test_a_nul_in_an_encoded_word_is_no_text() -> None:
+    """Text with a NUL cannot be stored. The field itself is ASCII, and stays as it came."""
+    octets = b'From: "=?utf-8?q?a=00?=" <a@example.com>\r\nSubject: =?utf-8?q?a=00b?=\r\n\r\nx\r\n'
+    draft = read_submission(["b@example.com"], octets, Notes())
+    assert (draft.mail.subject, draft.mail.from_ and draft.mail.from_.name, draft.original) == ("", None, octets)
+
+
 def test_what_is_json_is_not_decoded() -> None:
     assert read_smtpapi('{"category": "=?utf-8?q?a?="}').category == "=?utf-8?q?a?="
 

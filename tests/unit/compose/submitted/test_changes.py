@@ -69,6 +69,15 @@ def test_each_message_names_its_own_recipients() -> None:
     assert b"\r\nTo: Jane Doe <jane@example.net>\r\n" in composed(bare)
 
 
+def test_a_key_in_a_to_that_is_replaced_breaks_nothing() -> None:
+    data = PLAIN.replace(b"jane@example.net", b"-name-@example.net")
+    content = Content(from_=SENDER, original=data, readdressed=True)
+    made = composed(content, substitutions={"-name-": "not an address"})
+    assert b"\r\nTo: Jane Doe <jane@example.net>\r\n" in made and b"Hello not an address" in made
+    with pytest.raises(NotComposable):
+        composed(Content(from_=SENDER, original=data), substitutions={"-name-": "not an address"})
+
+
 def test_keys_in_the_header() -> None:
     data = crlf(
         'From: "-name-" <-name-@example.com>\nReply-To: =?iso-8859-1?q?Caf=E9_-name-?= <-name-@example.net>\n'
