@@ -16,7 +16,7 @@ SCOPES: Mapping[str, str] = {
     "suppressions.read": "read suppression lists and unsubscribe groups",
     "suppressions.write": "change them",
     "stats.read": "read statistics, and messages without bodies",
-    "stats.export": "statistics as CSV",
+    "stats.export": "statistics as CSV, and the tenant's rows by SQL",
     "webhooks.read": "read webhooks and events",
     "webhooks.write": "make and change webhooks",
     "domains.read": "read sender domains and branded links",
