@@ -18,9 +18,9 @@ from tests.unit.virtual_time import in_virtual_time
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def request(subject: str) -> NewRequest:
+def request(subject: str, text: str = "x") -> NewRequest:
     return prepared_request(
-        Content(from_=Address("hello@mail.example.com"), subject=subject, parts=(BodyPart("text/plain", "x"),)),
+        Content(from_=Address("hello@mail.example.com"), subject=subject, parts=(BodyPart("text/plain", text),)),
         [PreparedPersonalization(to=(Address("ada@example.com"),))],
         [None],
         tenant_id="tnt_acme",
@@ -90,6 +90,20 @@ async def test_what_arrives_during_a_commit_shares_the_next() -> None:
     bench.journal.gate.set()
     await asyncio.gather(first, *others)
     assert [subjects(commit) for commit in bench.journal.commits] == [["one"], ["two", "three", "four"]]
+    await bench.intake.stop()
+
+
+@pytest.mark.parametrize(("quick_s", "sizes"), [(60.0, [4, 2]), (0.0, [6])])
+async def test_quick_commits_take_half_as_much(
+    quick_s: float, sizes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cluster.intake.intake.QUICK_S", quick_s)
+    bench = Bench(window_ms=0)
+    waiting = [asyncio.create_task(bench.intake.commit(request(str(number), "x" * 20_000))) for number in range(6)]
+    await asyncio.sleep(0)
+    await bench.intake.start()
+    await asyncio.gather(*waiting)
+    assert [len(commit) for commit in bench.journal.commits] == sizes
     await bench.intake.stop()
 
 
