@@ -70,7 +70,8 @@ def read_submission(recipients: Sequence[str], message: bytes, notes: Notes) -> 
             raise _invalid(f"X-SMTPAPI cannot be read: {error}", "x-smtpapi") from error
         faults = apply_smtpapi(said, mail)
         readdressed = said.to is not None
-    return Draft(mail=mail, faults=faults, original=without_fields(message, HIDDEN), readdressed=readdressed)
+    original = without_fields(message, HIDDEN, header)
+    return Draft(mail=mail, faults=faults, original=original, readdressed=readdressed)
 
 
 def read_dsn(mail: ReceivedMessage) -> Dsn | None:

@@ -17,7 +17,8 @@ TRACE = (b"received", b"return-path")
 
 def name_of(recipients: Sequence[str], message: bytes, *, sandbox: bool) -> IdempotencyKey | None:
     """The idempotency key of a submitted message; None where it has no Message-ID."""
-    field = header_at(message).first(b"message-id")
+    header = header_at(message)
+    field = header.first(b"message-id")
     message_id = field.text(message) if field is not None else ""
     if not message_id:
         return None
@@ -27,5 +28,5 @@ def name_of(recipients: Sequence[str], message: bytes, *, sandbox: bool) -> Idem
         # A key from a header of HTTP has no line end, so it is never the same.
         text=f"Message-ID\n{digest}",
         sandbox=sandbox,
-        body_sha256=sha256(without_fields(message, TRACE)).digest(),
+        body_sha256=sha256(without_fields(message, TRACE, header)).digest(),
     )

@@ -62,11 +62,11 @@ def header_at(data: bytes, start: int = 0, end: int | None = None) -> Header:
     return Header(tuple(fields), at, at, at < limit)
 
 
-def without_fields(data: bytes, names: Sequence[bytes]) -> bytes:
-    """The message without the fields of these names (in lower case)."""
+def without_fields(data: bytes, names: Sequence[bytes], header: Header | None = None) -> bytes:
+    """The message without the fields of these names (in lower case). ``header``: the message's, if it is known."""
     kept = [b""]
     done = 0
-    for field in header_at(data).fields:
+    for field in (header or header_at(data)).fields:
         if field.name in names:
             kept.append(data[done : field.start])
             done = field.end
