@@ -113,6 +113,7 @@ def create_app(
     limits: MessageSettings = DEFAULT_LIMITS,
     make_submission: MakeSubmission = no_submission,
     helo_name: str = "",
+    forwards_reports: bool = False,
     admin: Admin | None = None,
     tokens: Tokens | None = None,
 ) -> Litestar:
@@ -125,7 +126,7 @@ def create_app(
     ``webhooks`` has what the routes of webhooks work with.
     ``make_submission`` makes the submission server, which its lifespan starts and stops too.
     ``lifetime_s`` is the lifetime of a retried message. ``limits`` apply to the composed messages. ``helo_name`` is the
-    setting smtp.helo_name. ``admin`` has the operators' routes; None without a cluster. ``tokens`` verifies JWTs;
+    setting smtp.helo_name, ``forwards_reports`` whether reports are sent on to tenants. ``admin`` has the operators' routes; None without a cluster. ``tokens`` verifies JWTs;
     without it none is accepted."""
     image_checks, image_views = ImageChecks(), ViewCounts(journal)
     ips = Ips(active_policy, helo_name)
@@ -160,7 +161,7 @@ def create_app(
         EmailSending(accepting, steps, journal).routes(),
         EmailCalls(journal, searches, showing, limits).routes(),
         DomainCalls(domains).routes(),
-        *SettingCalls(journal, directory).routes(),
+        *SettingCalls(journal, directory, forwards_reports=forwards_reports).routes(),
         Links(journal, settings.public_host, aliases).routes(),
         *template_routes(journal, intake, settings),
         BounceClassifications(counting).routes(),

@@ -199,6 +199,7 @@ async def api(context: Context, links: Links) -> Api:
         limits=settings.message,
         why_full=watch.why_full,
         helo_name=settings.smtp.helo_name,
+        forwards_reports=settings.bounce.forwards,
         admin=admin(context, links, journal, directory, routing, dispatcher, timeline, webhooks, domains, token_keys),
         tokens=tokens,
         token_keys=token_keys,

@@ -73,6 +73,7 @@ class ApiServer:
         limits: MessageSettings = DEFAULT_LIMITS,
         why_full: WhyFull = never_full,
         helo_name: str = "",
+        forwards_reports: bool = False,
         admin: Admin | None = None,
         tokens: Tokens | None = None,
         tracking: TrackingSettings = DEFAULT_TRACKING,
@@ -83,7 +84,8 @@ class ApiServer:
         ``aliases`` looks up CNAME records. ``token_keys`` reads the tokens of tracked mail.
         ``lifetime_s`` is delivery.lifetime_s. ``offers`` is called with committed requests (see Intake). ``large``
         accepts large requests. ``ask_recorder`` asks for statistics. ``why_full`` returns the reason while the system
-        is full. ``helo_name`` is smtp.helo_name. ``admin`` has the operators' routes. ``tokens`` verifies JWTs; without
+        is full. ``helo_name`` is smtp.helo_name. ``forwards_reports`` is that of ``BounceSettings``. ``admin`` has
+        the operators' routes. ``tokens`` verifies JWTs; without
         it none is accepted.
         ``submission``: None without a submission server."""
         self._bind = settings.bind
@@ -129,6 +131,7 @@ class ApiServer:
             limits=limits,
             make_submission=make_submission,
             helo_name=helo_name,
+            forwards_reports=forwards_reports,
             admin=admin,
             tokens=tokens,
         )

@@ -25,6 +25,11 @@ class BounceSettings(Section, frozen=True, kw_only=True):
     """The sender of reports that are sent on to tenants (mail settings forward_bounce and forward_spam): an address of
     a verified sender domain. "": none is sent on."""
 
+    @property
+    def forwards(self) -> bool:
+        """Whether reports are sent on to tenants that ask for them."""
+        return bool(self.bind and self.forward_from)
+
 
 class SubmissionSettings(Section, frozen=True, kw_only=True):
     bind: str = ""

@@ -45,7 +45,9 @@ class SettingList(Struct, frozen=True):
 class SettingCalls:
     """The routes of all sections."""
 
-    def __init__(self, journal: Journal, directory: TenantDirectory) -> None:
+    def __init__(self, journal: Journal, directory: TenantDirectory, *, forwards_reports: bool) -> None:
+        """``forwards_reports``: whether this installation sends bounces and complaints on."""
+        self._forwards_reports = forwards_reports
         self._stored = StoredSettings(journal, directory)
 
     def routes(self) -> list[RouteGroup]:
@@ -108,7 +110,7 @@ class SettingCalls:
             return structs.replace(settings, **{section.name: value})
 
         value = getattr(await self._stored.change(request, changed), section.name)
-        for name in in_vain(section, given, value.enabled):
+        for name in in_vain(section, given, value.enabled, forwards_reports=self._forwards_reports):
             ignored_by(request.scope).ignore(name)
         return value
 

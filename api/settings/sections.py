@@ -28,8 +28,8 @@ class Section(Struct, frozen=True, kw_only=True):
     """As it is stored and answered."""
     example: Mapping[str, Any]
     """A change of it."""
-    acts: bool = False
-    """Whether anything is done by it yet."""
+    forwards: bool = False
+    """Whether it is about reports that are sent on, which an installation may not do."""
 
 
 TRACKING = (
@@ -39,7 +39,6 @@ TRACKING = (
         description="Links lead through the tracking host, which records each click.",
         kind=ClickTracking,
         example={"enabled": False},
-        acts=True,
     ),
     Section(
         name="google_analytics",
@@ -47,7 +46,6 @@ TRACKING = (
         description="Campaign parameters are added to the targets of links.",
         kind=GoogleAnalytics,
         example={"enabled": True, "utm_source": "newsletter"},
-        acts=True,
     ),
     Section(
         name="open",
@@ -55,7 +53,6 @@ TRACKING = (
         description="An invisible image records that a message was opened.",
         kind=OpenTracking,
         example={"enabled": False},
-        acts=True,
     ),
     Section(
         name="subscription",
@@ -63,7 +60,6 @@ TRACKING = (
         description="Each message ends with an unsubscribe link.",
         kind=SubscriptionTracking,
         example={"enabled": False, "plain_content": "Unsubscribe: <% %>"},
-        acts=True,
     ),
 )
 MAIL = (
@@ -73,7 +69,6 @@ MAIL = (
         description="Addresses and domains that no suppression list holds back.",
         kind=AddressWhitelist,
         example={"enabled": True, "list": ["ada@example.com", "example.net"]},
-        acts=True,
     ),
     Section(
         name="bounce_purge",
@@ -81,7 +76,6 @@ MAIL = (
         description="Entries leave the bounce list after some days.",
         kind=BouncePurge,
         example={"enabled": True, "soft_bounces": 5, "hard_bounces": 30},
-        acts=True,
     ),
     Section(
         name="footer",
@@ -89,7 +83,6 @@ MAIL = (
         description="A text at the end of each message.",
         kind=DefaultFooter,
         example={"enabled": True, "plain_content": "Acme, Main Street 1"},
-        acts=True,
     ),
     Section(
         name="forward_bounce",
@@ -97,6 +90,7 @@ MAIL = (
         description="A copy of each bounce goes to an address.",
         kind=Forwarding,
         example={"enabled": True, "email": "bounces@example.com"},
+        forwards=True,
     ),
     Section(
         name="forward_spam",
@@ -104,10 +98,14 @@ MAIL = (
         description="A copy of each spam report goes to an address.",
         kind=Forwarding,
         example={"enabled": True, "email": "abuse@example.com"},
+        forwards=True,
     ),
 )
 
 
-def in_vain(section: Section, given: Mapping[str, Any], enabled: bool) -> Iterable[str]:
-    """The fields of a change that nothing is done by yet. What is off, and what switches something off, is honoured."""
-    return [name for name, value in given.items() if value] if enabled and not section.acts else []
+def in_vain(section: Section, given: Mapping[str, Any], enabled: bool, *, forwards_reports: bool) -> Iterable[str]:
+    """The fields of a change that nothing is done by, as this installation sends no reports on. What is off, and what
+    switches something off, is honoured."""
+    if not section.forwards or forwards_reports or not enabled:
+        return []
+    return [name for name, value in given.items() if value]

@@ -2,7 +2,8 @@
 
 This module owns the end-of-data rule (RFC 5321 §4.5.2): only CRLF.CRLF ends DATA, whatever other line ends surround a
 dot, since peers that disagree on this can be made to see different messages (SMTP smuggling). Octets of BDAT (RFC 3030)
-are taken unchanged. Content with a bare CR or LF is refused, by BDAT too: it is lines, as BODY=BINARYMIME is not offered.
+are taken unchanged. Content with a bare CR or LF is refused, by BDAT too: it is lines, as BODY=BINARYMIME is not
+offered.
 """
 
 from enum import Enum, auto

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from api.http.setting_rules import LONGEST_TEXT, MOST_WHITELISTED
-from api.settings.sections import MAIL, TRACKING
+from api.settings.sections import MAIL, TRACKING, Section, in_vain
 from cluster.journal.journal import Unavailable
 from tests.unit.api.conftest import World
 
@@ -124,9 +124,17 @@ async def test_every_section_takes_its_example(world: World) -> None:
         (TLS, {"require_tls": True, "version": 1.3}, None),
     ],
 )
-async def test_what_does_nothing_yet_is_named(world: World, path: str, body: Any, named: str | None) -> None:
+async def test_what_does_nothing_is_named(world: World, path: str, body: Any, named: str | None) -> None:
     response = await call(world, "PATCH", path, body)
     assert (response.status_code, response.headers.get("x-postray-ignored")) == (200, named)
+
+
+@pytest.mark.parametrize("section", [one for one in MAIL if one.name.startswith("forward_")], ids=lambda one: one.name)
+def test_forwarding_acts_where_reports_are_sent_on(section: Section) -> None:
+    given = {"enabled": True, "email": "a@example.com"}
+    assert in_vain(section, given, True, forwards_reports=True) == []
+    assert in_vain(section, given, False, forwards_reports=False) == []
+    assert in_vain(section, given, True, forwards_reports=False) == ["enabled", "email"]
 
 
 @pytest.mark.parametrize(
