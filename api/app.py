@@ -126,8 +126,8 @@ def create_app(
     ``webhooks`` has what the routes of webhooks work with.
     ``make_submission`` makes the submission server, which its lifespan starts and stops too.
     ``lifetime_s`` is the lifetime of a retried message. ``limits`` apply to the composed messages. ``helo_name`` is the
-    setting smtp.helo_name, ``forwards_reports`` whether reports are sent on to tenants. ``admin`` has the operators' routes; None without a cluster. ``tokens`` verifies JWTs;
-    without it none is accepted."""
+    setting smtp.helo_name, ``forwards_reports`` whether reports are sent on to tenants. ``admin`` has the operators'
+    routes; None without a cluster. ``tokens`` verifies JWTs; without it none is accepted."""
     image_checks, image_views = ImageChecks(), ViewCounts(journal)
     ips = Ips(active_policy, helo_name)
     uses = KeyUses(journal)
