@@ -23,6 +23,15 @@ TallyChange = tuple[str, Status | None, int]
 """Batch id, status (None: accepted), messages."""
 
 
+class Finished(Struct, frozen=True):
+    """What ``finish`` did."""
+
+    changes: list[TallyChange]
+    """To tally."""
+    ended: set[tuple[str, int]]
+    """The deliveries (message id, recipient number) that had not ended before."""
+
+
 class Ended(Struct, frozen=True, array_like=True):
     """A delivery that ended without an SMTP transaction: the data of its event."""
 
@@ -55,35 +64,35 @@ async def tally(
         )
 
 
-async def finish(connection: AsyncConnection[Row], outcomes: Sequence[Outcome], at: datetime) -> list[TallyChange]:
-    """End deliveries, and the messages that have no unfinished delivery left; returns the changes to tally."""
+async def finish(connection: AsyncConnection[Row], outcomes: Sequence[Outcome], at: datetime) -> Finished:
+    """End deliveries, and the messages that have no unfinished delivery left."""
     changes: list[TallyChange] = []
+    ended: set[tuple[str, int]] = set()
     single = [o for o in outcomes if o.sole_recipient]
     if single:
-        finished = await rows(connection, "finish_sole_recipient", at=at, **keys(single), **ends(single))
-        changes += [(batch_id, Status(status), messages) for batch_id, status, messages in finished]
+        for *key, batch_id, status in await rows(
+            connection, "finish_sole_recipient", at=at, **keys(single), **ends(single)
+        ):
+            ended.add((key[0], key[1]))
+            if batch_id is not None:
+                changes.append((batch_id, Status(status), 1))
     if shared := [o for o in outcomes if not o.sole_recipient]:
-        changes += await _finish_shared(connection, shared, at)
-    return changes
-
-
-async def _finish_shared(
-    connection: AsyncConnection[Row], outcomes: Sequence[Outcome], at: datetime
-) -> list[TallyChange]:
-    """End recipients of messages that have several. The messages are locked, so that two actors which end the last two
-    recipients see each other's change."""
-    message_ids = [outcome.message_id for outcome in outcomes]
-    await rows(connection, "lock_messages", tenant_ids=[o.tenant_id for o in outcomes], message_ids=message_ids)
-    await execute(connection, "finish_one_of_many", **keys(outcomes), **ends(outcomes))
-    folded = await rows(
-        connection,
-        "fold_finished",
-        message_ids=sorted(set(message_ids)),
-        at=at,
-        suppressed=SUPPRESSED,
-        all_suppressed=ALL_SUPPRESSED,
-    )
-    return [(batch_id, Status(status), messages) for batch_id, status, messages in folded]
+        # Locked, so that two actors which end the last two recipients of a message see each other's change.
+        message_ids = [outcome.message_id for outcome in shared]
+        await rows(connection, "lock_messages", tenant_ids=[o.tenant_id for o in shared], message_ids=message_ids)
+        ended.update(
+            [(id, no) for id, no in await rows(connection, "finish_one_of_many", **keys(shared), **ends(shared))]
+        )
+        folded = await rows(
+            connection,
+            "fold_finished",
+            message_ids=sorted(set(message_ids)),
+            at=at,
+            suppressed=SUPPRESSED,
+            all_suppressed=ALL_SUPPRESSED,
+        )
+        changes += [(batch_id, Status(status), messages) for batch_id, status, messages in folded]
+    return Finished(changes, ended)
 
 
 async def append_dropped(connection: AsyncConnection[Row], ended: Sequence[Ended], reason: str, at: datetime) -> None:

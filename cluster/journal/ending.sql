@@ -23,26 +23,27 @@ ORDER BY m.tenant_id, m.id FOR NO KEY UPDATE OF m
 -- moves: queued, processing, sending -> bounced (rejected, expired)
 -- moves: queued, processing, sending -> failed (gave_up, suppressed, expired_untried, set_aside, failed)
 -- Ends messages with one recipient. An outcome is a fact: it counts even when another owner has the lease now. Returns
--- the changes to the batches' tallies.
+-- those that had not ended before.
 WITH told AS (
     SELECT * FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[], %(statuses)s::text[], %(errors)s::text[])
         AS t (message_id, recipient_no, status, error_message)
 ), gone AS (
     DELETE FROM deliveries AS d USING told AS t
     WHERE d.message_id = ANY (ARRAY[t.message_id]) AND d.recipient_no = ANY (ARRAY[t.recipient_no])
-    RETURNING d.tenant_id, d.message_id, d.batch_id, t.status::delivery_status AS status, d.attempts, t.error_message
+    RETURNING d.tenant_id, d.message_id, d.recipient_no, d.batch_id, t.status::delivery_status AS status, d.attempts, t.error_message
 ), kept AS (
     INSERT INTO outcomes (tenant_id, message_id, status, finished_at, retry_count, error_message)
     SELECT tenant_id, message_id, status, %(at)s, greatest(attempts - 1, 0), error_message FROM gone
 )
-SELECT batch_id, status::text, count(*) FROM gone WHERE batch_id IS NOT NULL GROUP BY batch_id, status
+SELECT message_id, recipient_no, batch_id, status::text FROM gone
 
 -- name: finish_one_of_many
 -- moves: queued, processing, sending -> delivered (accepted)
 -- moves: queued, processing, sending -> sent (relayed)
 -- moves: queued, processing, sending -> bounced (rejected, expired)
 -- moves: queued, processing, sending -> failed (gave_up, suppressed, expired_untried, set_aside, failed)
--- Ends one of several recipients. The row stays until the whole message is finished.
+-- Ends one of several recipients. The row stays until the whole message is finished. Returns those that had not ended
+-- before.
 UPDATE deliveries AS d
 SET status = t.status::delivery_status, owner = NULL, lane = NULL, paused_due_at = NULL, due_at = 'infinity',
     error_message = t.error_message
@@ -50,6 +51,7 @@ FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[], %(statuses)s::tex
     AS t (message_id, recipient_no, status, error_message)
 WHERE d.message_id = ANY (ARRAY[t.message_id]) AND d.recipient_no = ANY (ARRAY[t.recipient_no])
     AND d.status IN ('queued', 'processing', 'rendered', 'sending')
+RETURNING d.message_id, d.recipient_no
 
 -- name: fold_finished
 -- moves: nothing

@@ -25,9 +25,9 @@ from cluster.journal.records import (
     keys,
 )
 from cluster.journal.suppressions import suppress
-from cluster.journal.tenant_rates import columns, count_ends
+from cluster.journal.tenant_rates import count_ends
 from cluster.policy.lifecycle import Status
-from cluster.tenancy.rates import ends_of
+from cluster.tenancy.rates import end_of
 
 
 class Settlement(Struct, frozen=True):
@@ -66,18 +66,21 @@ class Queue(JournalPart):
         be reported, 0 for no time."""
         at = datetime.now(UTC)
         events = [event for _, event in results]
-        ended = [o for o, _ in results if o.status is not Status.QUEUED]
+        sole = [(o, e) for o, e in results if o.status is not Status.QUEUED and o.sole_recipient]
+        shared = [(o, e) for o, e in results if o.status is not Status.QUEUED and not o.sole_recipient]
+        ended = [o for o, _ in (*sole, *shared)]
         deferred = [o for o, _ in results if o.status is Status.QUEUED]
         listed = [o.listed for o in ended if isinstance(o, ListedOutcome)]
-        if not listed and not window_s and all(o.sole_recipient for o in ended):
+        if not listed and not window_s and not shared:
             async with self._database.connection() as connection:
-                await self._commit_sole(connection, ended, deferred, events, at, owner)
+                await self._commit_sole(connection, sole, deferred, events, at, owner)
             return
         async with self._database.transaction() as connection:
-            changes = await finish(connection, [o for o in ended if not o.sole_recipient], at)
-            sole = [o for o in ended if o.sole_recipient]
+            finished = await finish(connection, [o for o, _ in shared], at)
             await self._commit_sole(connection, sole, deferred, events, at, owner)
-            await tally(connection, self._database.shard, changes, at)
+            await tally(connection, self._database.shard, finished.changes, at)
+            counting = [event for o, event in shared if (o.message_id, o.recipient_no) in finished.ended]
+            await count_ends(connection, self._database.shard, counting)
             if listed:
                 await suppress(connection, listed)
             if window_s:
@@ -86,12 +89,13 @@ class Queue(JournalPart):
     async def _commit_sole(
         self,
         connection: AsyncConnection[Row],
-        ended: Sequence[Outcome],
+        sole: Sequence[OutcomeWithEvent],
         deferred: Sequence[Outcome],
         events: list[Event],
         at: datetime,
         owner: int,
     ) -> None:
+        ended = [outcome for outcome, _ in sole]
         await execute(
             connection,
             "commit_sole_recipients",
@@ -99,7 +103,7 @@ class Queue(JournalPart):
             owner=owner,
             shard=self._database.shard,
             events=encode_batch(events),
-            **columns(ends_of(events)),
+            counts_as=[end_of(event) for _, event in sole],
             deferred_ids=[o.message_id for o in deferred],
             deferred_nos=[o.recipient_no for o in deferred],
             due_ats=[o.due_at for o in deferred],
@@ -121,11 +125,11 @@ class Queue(JournalPart):
             times = [(claimed.get((o.message_id, o.recipient_no), 0), event.attempt) for o, event in accepted]
             # Fewer claims than attempts: it was finished, and a client may have queued it again since (retry).
             standing = [o for o, (now, then) in zip(outcomes, times, strict=True) if now >= then]
-            changes = await finish(connection, standing, at)
+            finished = await finish(connection, standing, at)
             await append(connection, [event for _, event in accepted])
-            await tally(connection, self._database.shard, changes, at)
-            stood = [event for (_, event), (now, then) in zip(accepted, times, strict=True) if now >= then]
-            await count_ends(connection, self._database.shard, stood)
+            await tally(connection, self._database.shard, finished.changes, at)
+            counting = [event for o, event in accepted if (o.message_id, o.recipient_no) in finished.ended]
+            await count_ends(connection, self._database.shard, counting)
             if window_s:
                 await open_windows(connection, standing, window_s, at)
         again = sum(now > then for now, then in times)

@@ -35,14 +35,16 @@ RETURNING d.message_id, d.recipient_no, d.recipient, d.domain, d.tenant_id, m.re
 -- moves: queued, processing, sending -> failed (gave_up, suppressed)
 -- moves: sending -> queued (deferred)
 -- Ends messages with one recipient, sets the time of the next attempt of others, appends to the log, tallies and counts
--- for the tenants' rates, in one statement: a round trip costs as much as the work for ten messages. Only the owner of the claim can defer. No delivery
--- is both ended and deferred.
+-- for the tenants' rates, in one statement: a round trip costs as much as the work for ten messages. Only the owner of
+-- the claim can defer. No delivery is both ended and deferred. What had ended before is neither tallied nor counted: a
+-- commit whose answer was lost is repeated.
 WITH gone AS (
     DELETE FROM deliveries AS d
-    USING unnest(%(message_ids)s::text[], %(recipient_nos)s::int[], %(statuses)s::text[], %(errors)s::text[])
-        AS t (message_id, recipient_no, status, error_message)
+    USING unnest(%(message_ids)s::text[], %(recipient_nos)s::int[], %(statuses)s::text[], %(errors)s::text[],
+        %(counts_as)s::text[]) AS t (message_id, recipient_no, status, error_message, counts_as)
     WHERE d.message_id = ANY (ARRAY[t.message_id]) AND d.recipient_no = ANY (ARRAY[t.recipient_no])
-    RETURNING d.tenant_id, d.message_id, d.batch_id, t.status::delivery_status AS status, d.attempts, t.error_message
+    RETURNING d.tenant_id, d.message_id, d.batch_id, t.status::delivery_status AS status, d.attempts, t.error_message,
+        t.counts_as
 ), kept AS (
     INSERT INTO outcomes (tenant_id, message_id, status, finished_at, retry_count, error_message)
     SELECT tenant_id, message_id, status, %(at)s, greatest(attempts - 1, 0), error_message FROM gone
@@ -57,10 +59,9 @@ WITH gone AS (
     INSERT INTO event_log (events) VALUES (%(events)s)
 ), counted AS (
     INSERT INTO tenant_ends AS e (tenant_id, shard, ended, hard, delivered, complaints)
-    SELECT tenant_id, %(shard)s, ended, hard, delivered, 0
-    FROM unnest(%(tenant_ids)s::text[], %(ended)s::bigint[], %(hard)s::bigint[], %(delivered)s::bigint[])
-        AS c (tenant_id, ended, hard, delivered)
-    ORDER BY tenant_id
+    SELECT tenant_id, %(shard)s, count(*), count(*) FILTER (WHERE counts_as = 'hard'),
+        count(*) FILTER (WHERE counts_as = 'delivered'), 0
+    FROM gone WHERE counts_as IS NOT NULL GROUP BY tenant_id ORDER BY tenant_id
     ON CONFLICT (tenant_id, shard) DO UPDATE
     SET ended = e.ended + excluded.ended, hard = e.hard + excluded.hard, delivered = e.delivered + excluded.delivered
 )

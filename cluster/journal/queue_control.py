@@ -136,13 +136,13 @@ class QueueControl(JournalPart):
             if not locked:
                 return 0
             at = datetime.now(UTC)
-            changes = await finish(connection, [_given_up(row, reason) for row in locked], at)
+            finished = await finish(connection, [_given_up(row, reason) for row in locked], at)
             ended = [
                 Ended(tenant_id, message_id, recipient, batch_id, categories)
                 for message_id, _, tenant_id, recipient, batch_id, _, _, categories in locked
             ]
             await append_dropped(connection, ended, reason, at)
-            await tally(connection, self._database.shard, changes, at)
+            await tally(connection, self._database.shard, finished.changes, at)
         return len(locked)
 
     async def waits(self, queued: Sequence[UnfinishedDelivery]) -> list[tuple[UnfinishedDelivery, Wait]]:

@@ -125,11 +125,11 @@ class Scheduling(JournalPart):
             if expired := [due for due in page if due.expired and due.key not in paused]:
                 at = datetime.now(UTC)
                 results = [expire(due, at) for due in expired]
-                changes = await finish(connection, [outcome for outcome, _ in results], at)
+                finished = await finish(connection, [outcome for outcome, _ in results], at)
                 events = [event for _, event in results]
                 await append(connection, events)
                 await count_ends(connection, self._database.shard, events)
-                await tally(connection, self._database.shard, changes, at)
+                await tally(connection, self._database.shard, finished.changes, at)
         return PagedIn(leased, len(parked), len(expired))
 
     async def park(self, refused: Sequence[DueDelivery], lanes: Sequence[str]) -> None:

@@ -88,10 +88,10 @@ class Strikes(JournalPart):
                 )
                 for recipient_no, _, _, sole_recipient, status in locked
             ]
-            changes = await finish(connection, outcomes, at)
+            finished = await finish(connection, outcomes, at)
             ended = [
                 Ended(tenant_id, message_id, recipient, batch_id, categories) for _, recipient, batch_id, _, _ in locked
             ]
             await append_dropped(connection, ended, reason, at)
-            await tally(connection, self._database.shard, changes, at)
+            await tally(connection, self._database.shard, finished.changes, at)
         return len(locked)

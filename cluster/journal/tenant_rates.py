@@ -61,18 +61,18 @@ class TenantRates(JournalPart):
 
 
 async def count_ends(connection: AsyncConnection[Row], shard: str, events: Iterable[Event]) -> None:
-    """Count the ends that events tell of, in the transaction that makes them."""
+    """Count the ends that events tell of, in the transaction that makes them: only those of deliveries that had not
+    ended before."""
     if ends := ends_of(events):
-        await execute(connection, "count_ends", shard=shard, **columns(ends))
-
-
-def columns(ends: Mapping[str, Ends]) -> dict[str, list[str] | list[int]]:
-    return {
-        "tenant_ids": list(ends),
-        "ended": [one.ended for one in ends.values()],
-        "hard": [one.hard for one in ends.values()],
-        "delivered": [one.delivered for one in ends.values()],
-    }
+        await execute(
+            connection,
+            "count_ends",
+            shard=shard,
+            tenant_ids=list(ends),
+            ended=[one.ended for one in ends.values()],
+            hard=[one.hard for one in ends.values()],
+            delivered=[one.delivered for one in ends.values()],
+        )
 
 
 async def _store(connection: AsyncConnection[Row], rates: Mapping[str, Rates]) -> None:

@@ -4,8 +4,10 @@ Each rate is of the recipients whose delivery ended last. Single ends are not ke
 count for less, so that all of them together are never more than the window.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from typing import Literal
 
 from msgspec import Struct
 
@@ -30,6 +32,11 @@ class Rate(StrEnum):
     def least(self) -> int:
         """With fewer recipients it says nothing yet."""
         return self.window // 10
+
+
+End = Literal["delivered", "hard", "other"]
+"""What the end of one recipient's delivery counts as: a host took it, a hard bounce, another refusal for good. Plain
+text: each of thousands a second is a parameter of a statement."""
 
 
 class Ends(Struct, frozen=True, kw_only=True):
@@ -129,24 +136,24 @@ def newly_over(former: Rates, now: Rates, limits: RateLimits) -> list[Passed]:
     return [passed for passed in over(now, limits) if not were[passed.rate]]
 
 
+def end_of(event: Event) -> End | None:
+    """What an event counts as; None for one that is no end, and for mail that was not tried."""
+    if isinstance(event, Delivered):
+        return "delivered"
+    if isinstance(event, Bounced):
+        return "hard" if event.bounce_type == "hard" else "other"
+    return None
+
+
 def ends_of(events: Iterable[Event]) -> Mapping[str, Ends]:
     """What events count for, by tenant."""
-    ended: dict[str, int] = {}
-    hard: dict[str, int] = {}
-    delivered: dict[str, int] = {}
-    # Thousands of events a second pass here, so a count of each kind is all that is made of one.
+    counts: dict[str, Counter[End]] = {}
     for event in events:
-        tenant_id = event.tenant_id
-        if isinstance(event, Delivered):
-            ended[tenant_id] = ended.get(tenant_id, 0) + 1
-            delivered[tenant_id] = delivered.get(tenant_id, 0) + 1
-        elif isinstance(event, Bounced):
-            ended[tenant_id] = ended.get(tenant_id, 0) + 1
-            if event.bounce_type == "hard":
-                hard[tenant_id] = hard.get(tenant_id, 0) + 1
+        if (end := end_of(event)) is not None:
+            counts.setdefault(event.tenant_id, Counter())[end] += 1
     return {
-        tenant_id: Ends(ended=count, hard=hard.get(tenant_id, 0), delivered=delivered.get(tenant_id, 0))
-        for tenant_id, count in ended.items()
+        tenant_id: Ends(ended=count.total(), hard=count["hard"], delivered=count["delivered"])
+        for tenant_id, count in counts.items()
     }
 
 

@@ -3,7 +3,9 @@
 import asyncio
 
 import psycopg
+import pytest
 
+from cluster.events import Delivered
 from cluster.journal.journal import Journal
 from cluster.journal.tenant_rates import OverRate
 from cluster.policy.lifecycle import Status
@@ -156,6 +158,36 @@ async def test_every_end_counts_once_however_many_count(journal: Journal, journa
     found = await sql(journal_dsn, "SELECT ended, hard, delivered FROM tenant_rates")
     assert found == [(40, 10, 30)] * 3
     assert await sql(journal_dsn, "SELECT * FROM tenant_ends") == []
+
+
+@pytest.mark.parametrize("recipients", [1, 2])
+@pytest.mark.parametrize("window_s", [0.0, 60.0])
+async def test_a_commit_that_is_repeated_counts_once(
+    journal: Journal, journal_dsn: str, recipients: int, window_s: float
+) -> None:
+    """Its answer was lost, or the ledger tells of it again."""
+    tenant_id = await a_tenant(journal)
+    messages = [a_message(*[f"{n}@example.com" for n in range(recipients)]) for _ in range(2)]
+    await journal.intake.accept([a_request(tenant_id, *messages)])
+    due = [one for message in messages for one in waiting(tenant_id, message)]
+    claimed = await journal.queue.claim(due, owner=1, lease_s=60)
+    # Both recipients of a message bounce, or neither does.
+    bounced = {messages[0].id}
+    ends = [
+        an_outcome(
+            one,
+            Status.BOUNCED if one.message_id in bounced else Status.DELIVERED,
+            sole_recipient=recipients == 1,
+        )
+        for one in due
+    ]
+    for _ in range(3):
+        await journal.queue.commit(ends, owner=1, window_s=window_s)
+    accepted = [(outcome, event) for outcome, event in ends if isinstance(event, Delivered)]
+    await journal.queue.settle(accepted)
+    assert len(claimed) == 2 * recipients
+    counted = await sql(journal_dsn, "SELECT ended, hard, delivered FROM tenant_ends")
+    assert counted == [(2 * recipients, recipients, recipients)]
 
 
 async def test_a_deleted_tenant_has_no_rates(journal: Journal, journal_dsn: str) -> None:
