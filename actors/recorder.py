@@ -1,8 +1,9 @@
 """The recorder: moves events from the journal's event log to ClickHouse, and answers queries from there. A cluster has
 one.
 
-It owns the only connection that writes to ClickHouse, and the only thread that may use it; the SQL door
-(``analytics/door``) has others, for queries of analysts. An event leaves the log only after it is
+It owns the only connection that writes to ClickHouse, and the only thread that may use it. Statistics are read in a
+thread and by a connection of their own, so that no insert waits for a question; the SQL door (``analytics/door``) has
+others, for queries of analysts. An event leaves the log only after it is
 on ClickHouse's disk. A crash between the two inserts it again, which changes nothing (analytics/schema). No other actor
 waits for the recorder: during an outage of ClickHouse the log grows on disk and nothing grows here.
 
@@ -34,7 +35,7 @@ from analytics.feed import FeedFilter, FeedPage, feed
 from analytics.queries import MessageEvents
 from analytics.rows import Position, columns
 from analytics.statistics import Count, Names, Statistics, categories, statistics
-from analytics.tallies import Tallies
+from analytics.tallies import Tallies, Uncounted
 from cluster import metrics
 from cluster.context import DEGRADED
 from cluster.event_consumer import STOP_MAX_WAIT_S, CannotHandle, EventConsumer, Pacing, erase_rejected
@@ -58,6 +59,7 @@ MOST_INSERTED = 15_000
 
 P = ParamSpec("P")
 T = TypeVar("T")
+W = TypeVar("W")
 
 
 class _Found:
@@ -100,18 +102,21 @@ class Recorder:
         pacing: Pacing = PACING,
         look_for_damage_s: float = LOOK_FOR_DAMAGE_S,
     ) -> None:
-        """``confine`` is called first in the thread that opens ClickHouse."""
+        """``confine`` is called first in each thread that uses ClickHouse."""
         self._settings = settings
         self._journal = journal
         self._data_dir = data_dir
         self._connect = connect
         self._look_for_damage_s = look_for_damage_s
         self._client: ClickHouse | None = None
+        self._asking: ClickHouse | None = None
+        """The connection for statistics, which reads only."""
         self._migrated = False
         self._tallies: Tallies | None = None
         self.door: SqlDoor | None = None
         """Answers SQL while the recorder runs; set before ``start``."""
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="clickhouse", initializer=confine)
+        self._asking_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="statistics", initializer=confine)
         self._damage = Damage()
         self._looked_at = 0.0
         self._consumer = EventConsumer(
@@ -138,11 +143,14 @@ class Recorder:
         if self.door is not None:
             await self.door.stop()
         await self._consumer.stop()
-        if self._client is not None:
-            client, self._client = self._client, None
-            # The thread may be in a call that a dead server never answers.
+        client, self._client = self._client, None
+        # A thread may be in a call that a dead server never answers.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._in_asking_thread(self._stop_asking), STOP_MAX_WAIT_S)
+        if client is not None:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._in_thread(client.close), STOP_MAX_WAIT_S)
+        self._asking_thread.shutdown(wait=False, cancel_futures=True)
         self._thread.shutdown(wait=False)
 
     async def problem(self) -> str | None:
@@ -164,15 +172,11 @@ class Recorder:
 
     async def statistics(self, wanted: Statistics) -> list[Count]:
         """The counts of a tenant's events. Raises ClickHouseUnavailable."""
-        client, tallies = self.ready(), self._tallies
-        assert tallies is not None
-        return await self._in_thread(lambda: statistics(client, wanted, tallies.uncounted))
+        return await self._asked(statistics, wanted)
 
     async def categories(self, wanted: Names) -> list[str]:
         """The names of the categories that a tenant has used. Raises ClickHouseUnavailable."""
-        client, tallies = self.ready(), self._tallies
-        assert tallies is not None
-        return await self._in_thread(lambda: categories(client, wanted, tallies.uncounted))
+        return await self._asked(categories, wanted)
 
     async def feed(self, wanted: FeedFilter, after: str, limit: int) -> FeedPage:
         """The next events of a tenant in the order of the log, as far as the cursor is: what is behind it may be stored
@@ -242,7 +246,31 @@ class Recorder:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, lambda: call(*args, **kwargs))
 
-    # The methods below run in the thread.
+    async def _asked(self, count: Callable[[ClickHouse, W, Uncounted], T], wanted: W) -> T:
+        """Raises ClickHouseUnavailable."""
+        self.ready()
+        tallies = self._tallies
+        assert tallies is not None
+        return await self._in_asking_thread(lambda: count(self._asking_connection(), wanted, tallies.uncounted))
+
+    async def _in_asking_thread(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._asking_thread, call)
+
+    # The two methods below run in the thread for statistics.
+
+    def _asking_connection(self) -> ClickHouse:
+        self.ready()  # not after stop: the engine must not be opened again
+        if self._asking is None:
+            self._asking = self._connect(self._settings, self._data_dir)
+            self._asking.use_tables()
+        return self._asking
+
+    def _stop_asking(self) -> None:
+        if self._asking is not None:
+            self._asking.close()
+            self._asking = None
+
+    # The methods below run in the thread that writes.
 
     def _make_ready(self) -> None:
         if self._client is None:

@@ -110,6 +110,10 @@ class ClickHouse:
         give_back()
         return ran
 
+    def use_tables(self) -> None:
+        """Use the tables, where another connection has migrated them."""
+        self._driver.database = self._database
+
     def insert(self, columns: Sequence[Sequence[Any]], table: Table = EVENTS) -> None:
         """Write rows (of events: the columns of analytics.rows) as one block; on return they are on disk.
 

@@ -9,13 +9,15 @@ from typing import Any
 from msgspec import Struct
 
 from analytics.client import ClickHouse
-from analytics.metrics import METRICS, NAMES, QUARTER_S, Kind, counts_sql, events_sql, when_sql
+from analytics.metrics import METRICS, NAMES, QUARTER, QUARTER_S, Kind, counts_sql, sums_sql, when_sql
 from analytics.tallies import Run, Uncounted
 
 MOST_EACH = 1000
 """Domains of a day, at most."""
 MOST_S = 10
 """A question takes no longer."""
+BOUNCED = (Kind.CLASS, Kind.CLASS_DOMAIN)
+"""Only bounces and blocked mail have names of these kinds."""
 LAST = (1 << 32) - QUARTER_S
 """The end of the last quarter; seconds since the epoch."""
 
@@ -65,12 +67,6 @@ COUNTED = """
         )
         AND NOT ({uncounted})
 """
-EVENTS = """
-    SELECT toStartOfFifteenMinutes(at) AS quarter, name, {counts}
-    FROM (SELECT *, arrayJoin({names}) AS name FROM ({events}))
-    WHERE {named}
-    GROUP BY quarter, name
-"""
 SUMS = """
 SELECT roundDown(toUnixTimestamp(quarter), {{starts:Array(UInt32)}}) AS start, {shown} AS shown_name, {sums}
 FROM ({parts})
@@ -113,16 +109,19 @@ def statistics(client: ClickHouse, wanted: Statistics, uncounted: Uncounted) -> 
         uncounted=when_sql(runs, "quarter"),
     )
     if runs:
-        parts += "UNION ALL" + EVENTS.format(
-            counts=counts_sql(),
-            names=NAMES[wanted.kind],
-            events=events_sql(when_sql(runs), _condition(wanted.kind), is_filled=uncounted.is_filled),
+        parts += "UNION ALL" + counts_sql(
+            {"quarter": QUARTER},
+            NAMES[wanted.kind],
+            when_sql(runs),
+            condition=_condition(wanted.kind),
             named=named,
+            has_unique=wanted.kind not in BOUNCED,
+            is_filled=uncounted.is_filled,
         )
     query = SUMS.format(
         most_s=MOST_S,
         shown=shown,
-        sums=", ".join(f"sum({name}) AS sum_{name}" for name in METRICS),
+        sums=sums_sql(),
         parts=parts,
         order=_order(wanted),
     )
@@ -145,12 +144,12 @@ def categories(client: ClickHouse, wanted: Names, uncounted: Uncounted) -> list[
 
 
 def _condition(kind: Kind) -> str:
-    bounced = " AND event IN ('bounce', 'blocked')" if kind in (Kind.CLASS, Kind.CLASS_DOMAIN) else ""
+    bounced = " AND event IN ('bounce', 'blocked')" if kind in BOUNCED else ""
     return f"tenant_id = {{tenant_id:String}}{bounced}"
 
 
 def _order(wanted: Statistics) -> str:
-    if wanted.kind in (Kind.CLASS, Kind.CLASS_DOMAIN):
+    if wanted.kind in BOUNCED:
         return f"start, sum_bounces + sum_blocks DESC, shown_name LIMIT {MOST_EACH} BY start"
     order = "start, shown_name"
     if wanted.sort_by:

@@ -8,6 +8,9 @@ and nothing was added for a while; its rows count only once the quarter is noted
 after a crash between any two statements, a quarter is either dirty, and then its events are counted by each question,
 or its tally is what counting its events would give.
 
+A question may run while this goes on: it reads the rows that counted when it began. When the quarter is counted again,
+ClickHouse may remove them, but that is ``SETTLED_S`` after the insert, and no question takes so long.
+
 A recipient's first open of a message is a unique one. An open that comes late, and lies before those that are stored,
 makes their quarters dirty too.
 """
@@ -21,7 +24,7 @@ from typing import Any
 from msgspec import Struct
 
 from analytics.client import ClickHouse, ClickHouseUnavailable
-from analytics.metrics import METRICS, NAMES, QUARTER_S, counts_sql, events_sql, when_sql
+from analytics.metrics import METRICS, NAMES, QUARTER, QUARTER_S, counts_sql, sums_sql, when_sql
 from analytics.rows import COLUMNS, Table
 
 log = logging.getLogger(__name__)
@@ -61,10 +64,9 @@ GROUP BY message_id, recipient_hash, event, tenant_id
 """
 TALLY = """
 INSERT INTO tallies (tenant_id, kind, name, quarter, part, tally, {metrics})
-SELECT tenant_id, named.1, named.2, toStartOfFifteenMinutes(at) AS in_quarter, {part}, {{tally:UInt64}},
-        {counts}
-FROM (SELECT *, arrayJoin(arrayConcat({names})) AS named FROM ({events}))
-GROUP BY tenant_id, named, in_quarter
+SELECT tenant_id, name.1, name.2, quarter, {part}, {{tally:UInt64}}, {sums}
+FROM ({counts})
+GROUP BY tenant_id, name, quarter
 """
 LATER = """
 SELECT DISTINCT toUnixTimestamp(toStartOfFifteenMinutes(first))
@@ -216,12 +218,12 @@ class Tallies:
     def _count(self, run: Run, tally: int | None = None) -> int:
         """Count the events of a run of quarters, or of a part of one. Returns the number of the tally."""
         tally = tally if tally is not None else self._new_version()
+        names = ", ".join(f"arrayMap(name -> ('{kind}', name), {names})" for kind, names in NAMES.items())
         statement = TALLY.format(
             metrics=", ".join(METRICS),
-            part="in_quarter" if run[0] % QUARTER_S == 0 else f"toDateTime({run[0]}, 'UTC')",
-            counts=counts_sql(),
-            names=", ".join(f"arrayMap(name -> ('{kind}', name), {names})" for kind, names in NAMES.items()),
-            events=events_sql(when_sql([run])),
+            part="quarter" if run[0] % QUARTER_S == 0 else f"toDateTime({run[0]}, 'UTC')",
+            sums=sums_sql(),
+            counts=counts_sql({"tenant_id": "tenant_id", "quarter": QUARTER}, f"arrayConcat({names})", when_sql([run])),
         )
         self._client.command(statement, tally=tally)
         return tally

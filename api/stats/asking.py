@@ -14,7 +14,7 @@ from cluster.tenancy.directory import TenantDirectory
 log = logging.getLogger(__name__)
 
 MAX_WAIT_S = 12.0
-"""More than a query may take, as it waits for the recorder's thread."""
+"""More than a query may take, as it may wait for the question of another process."""
 MAX_TURN_S = 30.0
 NOT_NOW = "Events cannot be counted now; try again later"
 TOO_MANY = "Too many counts at once; try again later"

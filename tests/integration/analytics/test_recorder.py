@@ -1,6 +1,7 @@
 """The recorder with a real engine, and with a list as the event log."""
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -93,12 +94,14 @@ class ListLog:
 
 
 class Failing:
-    """A real connection whose inserts fail as long as ``refusals`` last."""
+    """A real connection whose inserts fail as long as ``refusals`` last, and whose queries wait for ``may_read``."""
 
     def __init__(self, client: ClickHouse) -> None:
         self.client = client
         self.refusals = 0
         self.inserts = 0
+        self.may_read = threading.Event()
+        self.may_read.set()
 
     def insert(self, columns: list[Sequence[Any]], table: Table = EVENTS) -> None:
         if self.refusals:
@@ -113,7 +116,11 @@ class Failing:
     def migrate(self) -> list[str]:
         return self.client.migrate()
 
+    def use_tables(self) -> None:
+        self.client.use_tables()
+
     def rows(self, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
+        assert self.may_read.wait(timeout=30)
         return self.client.rows(query, **parameters)
 
     def close(self) -> None:
@@ -126,13 +133,20 @@ class Scene:
     def __init__(self, log: ListLog, data_dir: Path, pacing: Pacing = QUICK) -> None:
         self.log = log
         self.clickhouse: Failing | None = None
+        self.asking: Failing | None = None
+        """The connection for statistics."""
         self.refusals = 0
         self.recorder = Recorder(SETTINGS, data_dir, cast(Journal, log), connect=self._connect, pacing=pacing)
 
     def _connect(self, settings: ClickHouseSettings, data_dir: Path) -> ClickHouse:
-        self.clickhouse = Failing(ClickHouse.open(settings, data_dir))
-        self.clickhouse.refusals = self.refusals
-        return cast(ClickHouse, self.clickhouse)
+        client = Failing(ClickHouse.open(settings, data_dir))
+        if self.clickhouse is None:
+            self.clickhouse = client
+            client.refusals = self.refusals
+        else:
+            assert self.asking is None
+            self.asking = client
+        return cast(ClickHouse, client)
 
     async def in_engine(self, query: str) -> Any:
         """The single value of a query's result. The query runs in the recorder's thread."""
@@ -188,6 +202,35 @@ async def test_what_is_recorded_is_in_statistics_before_and_after_it_was_counted
         while tallies.uncounted.runs:
             await asyncio.sleep(0.01)
         assert await scene.recorder.statistics(wanted) == [before]
+
+
+async def test_recording_does_not_wait_for_a_question_about_statistics(tmp_path: Path) -> None:
+    begin = int(AT // QUARTER_S) * QUARTER_S
+    wanted = Statistics(tenant_id="tnt_1", starts=(begin,), end=begin + QUARTER_S)
+    async with recording(ListLog(batch(processed(1))), tmp_path) as scene:
+        await scene.log.drained()
+        [before] = await scene.recorder.statistics(wanted)
+        assert before.metrics["processed"] == 1
+        assert scene.asking is not None
+        scene.asking.may_read.clear()
+        async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+            question = tasks.create_task(scene.recorder.statistics(wanted))
+            for number in range(2, 5):
+                scene.log.append(batch(processed(number)))
+                await scene.log.drained()
+            assert len((await scene.recorder.timeline("tnt_1", "msg_1")).events) == 4
+            assert not question.done()
+            scene.asking.may_read.set()
+        [after] = question.result()
+        assert after.metrics["processed"] == 4
+
+
+async def test_no_question_is_answered_after_stop(tmp_path: Path) -> None:
+    async with recording(ListLog(batch(processed(1))), tmp_path) as scene:
+        await scene.log.drained()
+        await scene.recorder.categories(Names(tenant_id="tnt_1", limit=9))
+    with pytest.raises(ClickHouseUnavailable):
+        await scene.recorder.categories(Names(tenant_id="tnt_1", limit=9))
 
 
 async def test_events_that_come_later_follow(tmp_path: Path) -> None:
