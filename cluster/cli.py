@@ -33,17 +33,19 @@ from cluster.commands.keys import keys
 from cluster.commands.operator_token import operator_token
 from cluster.commands.output import NAME, console, errors, json_option, print_json
 from cluster.commands.queue import bounce, reroute, send_now
+from cluster.commands.report import report
 from cluster.commands.secret import secret
 from cluster.commands.shaping import shaping
 from cluster.commands.sites import actions, resume, sites, suspend
-from cluster.commands.sql import sql, sql_password_place
+from cluster.commands.sql import sql
+from cluster.commands.sql_door import sql_password_place
 from cluster.commands.suppressions import suppressions
 from cluster.commands.tenants import tenants
 from cluster.commands.tls_report import tls_report
 from cluster.commands.tracking import tracking
 from cluster.commands.webhooks import webhooks
 from cluster.context import keeps_from_work
-from cluster.entry_points import COMMANDS, NotInstalled, load
+from cluster.entry_points import COMMANDS, load
 from cluster.installation import running
 from cluster.installation.embedded import journal_dsn
 from cluster.installation.local_secrets import DEMO_KEY, SQL_PASSWORD, SQL_USER, demo_key, sql_password
@@ -119,6 +121,7 @@ for command in (
     webhooks,
     secret,
     sql,
+    report,
 ):
     main.add_command(command)
 
@@ -356,10 +359,7 @@ def bench(config: str | None, arguments: tuple[str, ...]) -> None:
     """Measure and try postray, as "python -m benchmarks" does; "postray bench --help" lists the scenarios."""
     if config is not None:
         raise click.UsageError("bench brings up a postray of its own, and takes no settings file")
-    try:
-        harness: click.Group = load(COMMANDS, "bench")
-    except NotInstalled as error:
-        raise click.ClickException(str(error)) from error
+    harness: click.Group = load(COMMANDS, "bench")
     harness.main(args=list(arguments), prog_name="postray bench")
 
 

@@ -6,22 +6,22 @@ So this package names no module above it, and such a module is imported only whe
 from importlib.metadata import entry_points
 from typing import Any
 
+import click
+
 COMMANDS = "postray.commands"
 """Click commands."""
 CHECKS = "postray.checks"
 """Checks of ``postray doctor``."""
+PAGES = "postray.pages"
+"""What makes pages."""
 
 
-class NotInstalled(Exception):
+class NotInstalled(click.ClickException):
     """The installed package does not declare the entry point: it was installed from other sources."""
 
     def __init__(self, group: str, name: str) -> None:
-        super().__init__(group, name)
-        self.group = group
-        self.name = name
-
-    def __str__(self) -> str:
-        return f"{self.group} has no {self.name}: install postray again (make)"
+        super().__init__(f"{group} has no {name}: install postray again (make)")
+        self.args = (group, name)
 
 
 def load(group: str, name: str) -> Any:

@@ -1,22 +1,12 @@
 """``postray sql``: queries through the SQL door, as any client of ClickHouse's HTTP interface asks them."""
 
-import base64
-import http.client
-import shutil
 import sys
-import urllib.error
-import urllib.parse
-import urllib.request
-from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
 import click
 
 from cluster.commands.instance import settings_of
-from cluster.installation import running
-from cluster.installation.local_secrets import SQL_PASSWORD, SQL_USER, sql_password
-from cluster.printable import printable
-from cluster.settings import Settings
+from cluster.commands.sql_door import SqlDoor
 
 Format = Literal["table", "csv", "json", "parquet"]
 FORMATS: dict[str, str] = {
@@ -26,18 +16,7 @@ FORMATS: dict[str, str] = {
     "parquet": "Parquet",
 }
 """ClickHouse's names."""
-CONNECT_AND_ANSWER_S = 3600.0
-"""The door has its own, shorter limit (analytics.max_query_s)."""
 PROMPT, FURTHER = "postray> ", "     ... "
-
-_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-
-def sql_password_place(settings: Settings) -> str:
-    """Where the password of the SQL door is, in words."""
-    if settings.analytics.password:
-        return "in analytics.password"
-    return f"in {Path(settings.data_dir).resolve() / SQL_PASSWORD}"
 
 
 @click.command()
@@ -54,7 +33,7 @@ def sql(config: str | None, query: str | None, shape: Format | None) -> None:
 
     Without QUERY it reads queries from the terminal, each ended by a semicolon, or one from standard input.
     """
-    door = _Door(settings_of(config))
+    door = SqlDoor(settings_of(config))
     if query is None and sys.stdin.isatty():
         _prompt(door, shape or "table")
         return
@@ -67,48 +46,10 @@ def sql(config: str | None, query: str | None, shape: Format | None) -> None:
         raise click.UsageError(
             "Parquet is no text: write it to a file, as in postray sql … --format parquet > rows.parquet"
         )
-    door.ask(query, shape, sys.stdout.buffer)
+    door.ask(query, FORMATS[shape], sys.stdout.buffer)
 
 
-class _Door:
-    """The SQL door of a running postray, with the operator's login."""
-
-    def __init__(self, settings: Settings) -> None:
-        data_dir = Path(settings.data_dir).resolve()
-        run = running.read_run(data_dir)
-        if run is None or running.DataLock(data_dir).is_free():
-            raise click.ClickException(f"postray is not running on {data_dir}")
-        password = settings.analytics.password or sql_password(data_dir)
-        if not run.sql or password is None:
-            raise click.ClickException("it was started without the SQL door: analytics.bind is empty")
-        self._url = run.sql
-        self._login = base64.b64encode(f"{SQL_USER}:{password}".encode()).decode()
-
-    def ask(self, query: str, shape: Format, out: BinaryIO) -> None:
-        """Write the answer as it comes. Raises click.ClickException."""
-        given = urllib.parse.urlencode({"default_format": FORMATS[shape]})
-        request = urllib.request.Request(
-            f"{self._url}/?{given}",
-            method="POST",
-            data=query.encode(errors="replace"),
-            headers={"Authorization": f"Basic {self._login}"},
-        )
-        try:
-            with _direct.open(request, timeout=CONNECT_AND_ANSWER_S) as answer:
-                shutil.copyfileobj(answer, out)
-                out.flush()
-        except urllib.error.HTTPError as error:
-            text = error.read().decode(errors="replace").strip()
-            raise click.ClickException("\n".join(map(printable, text.splitlines()))) from error
-        except BrokenPipeError:
-            raise
-        except http.client.HTTPException as error:
-            raise click.ClickException("the answer broke off: its end says why") from error
-        except OSError as error:
-            raise click.ClickException(f"the SQL door does not answer at {self._url}: {error}") from error
-
-
-def _prompt(door: _Door, shape: Format) -> None:
+def _prompt(door: SqlDoor, shape: Format) -> None:
     """Read and ask queries until the end of input."""
     import readline  # noqa: F401  # gives input() a history and keys to edit with
 
@@ -130,7 +71,7 @@ def _prompt(door: _Door, shape: Format) -> None:
         elif query.endswith(";"):
             lines.clear()
             try:
-                door.ask(query, shape, sys.stdout.buffer)
+                door.ask(query, FORMATS[shape], sys.stdout.buffer)
             except click.ClickException as error:
                 error.show()
             except KeyboardInterrupt:

@@ -50,6 +50,17 @@ def find_tenant(instance: Instance, text: str) -> Json:
     return found[0]
 
 
+def all_tenants(instance: Instance) -> list[Json]:
+    """All tenants, the oldest first. Raises click.ClickException."""
+    found: list[Json] = []
+    after: str | None = ""
+    while after is not None:
+        page = instance.get("tenants", limit=PAGE, after=after)
+        found += page["tenants"]
+        after = page["next"]
+    return found
+
+
 def limited(command: Callable[..., None]) -> Callable[..., None]:
     """Adds the options that set limits."""
     for name, text in reversed(LIMITS.items()):
@@ -80,13 +91,7 @@ def add(config: str | None, name: str, as_json: bool) -> None:
 @click.pass_obj
 def list_(config: str | None, as_json: bool) -> None:
     """All tenants, the oldest first."""
-    instance = Instance.of(config)
-    found: list[Json] = []
-    after: str | None = ""
-    while after is not None:
-        page = instance.get("tenants", limit=PAGE, after=after)
-        found += page["tenants"]
-        after = page["next"]
+    found = all_tenants(Instance.of(config))
     if as_json:
         print_json({"tenants": found})
         return
