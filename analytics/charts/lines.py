@@ -53,7 +53,7 @@ def _chart(
                 curves.append(element("path", class_=f"area {key(one)}", d=area))
             # A curve of one point is a dot: a line of no length with round ends.
             drawn = f"M{'L'.join(points)}" if len(points) > 1 else f"M{points[0]}h0"
-            curves.append(element("path", class_=f"line {key(one)}", d=drawn))
+            curves.append(element("path", class_=f"{'line' if len(points) > 1 else 'line dot'} {key(one)}", d=drawn))
     # Its own coordinates stretch with the page; the strokes do not (style.css).
     plot = element(
         "svg", together(curves), viewBox="0 0 1000 1000", preserveAspectRatio="none", width="100%", height="100%"

@@ -59,15 +59,18 @@ WHERE $scope AND event IN ('deferred', 'bounce', 'blocked')
 GROUP BY is_deferral, bounce_class
 ORDER BY events DESC, bounce_class
 """
-# What makes each reply another one is left out: addresses, IP addresses, and long words with digits, such as queue ids.
+# What makes each reply another one is left out: addresses, IP addresses, and words of letters and digits that are long,
+# such as queue ids. The hyphen after the code of a line that is not the last would make one word of both.
 REPLIES = r"""
 SELECT
     replaceRegexpAll(
         replaceRegexpAll(
-            replaceRegexpAll(left(smtp_response, {letters:UInt16}), '\\S*@\\S*', '…'),
+            replaceRegexpAll(
+                replaceRegexpAll(left(smtp_response, {letters:UInt16}), '(?m)^(\\d\\d\\d)-', '\\1 '), '\\S*@\\S*', '…'
+            ),
             '\\b\\d+\\.\\d+\\.\\d+\\.\\d+\\b|\\b[0-9a-fA-F]*:[0-9a-fA-F]*:[0-9a-fA-F:]+', '…'
         ),
-        '\\b[A-Za-z_-]*\\d[\\w-]{7,}', '…'
+        '\\b[A-Za-z_-]*\\d[\\w-]{7,}|\\b[A-Za-z_-]{4,}\\d[\\w-]{3,}|\\b[A-Za-z_-]{8,}\\d[\\w-]*', '…'
     ) AS name,
     countIf(event = 'deferred') AS deferred,
     countIf(event <> 'deferred') AS bounced

@@ -1,6 +1,7 @@
 """Programs that read ClickHouse, as they are, through the SQL door."""
 
 import asyncio
+import gzip
 import importlib.util
 import os
 import shutil
@@ -129,6 +130,18 @@ with engine.connect() as connection:
     assert (counted, found) == (total, "True True False")
     assert columns.startswith("['event_id', 'at'] ") and "'postray'" in columns
     assert "events_once" in views
+
+
+async def test_what_the_driver_of_grafana_asks_first(door: Client) -> None:
+    """clickhouse-go over HTTP: its own format, compressed as HTTP does, and a limit of time."""
+    told = {"default_format": "Native", "client_protocol_version": "54460", "enable_http_compression": "1"}
+    answer = await door.ask(
+        "SELECT displayName(), version(), revision(), timezone()",
+        headers={"Accept-Encoding": "gzip"},
+        url={**told, "database": "postray", "max_execution_time": "60"},
+    )
+    assert (answer.status, answer.headers["Content-Encoding"]) == (200, "gzip")
+    assert b"UTC" in gzip.decompress(answer.body)
 
 
 NODE = """

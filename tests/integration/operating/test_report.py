@@ -122,6 +122,25 @@ async def test_every_period_is_asked_and_drawn_alike(
     assert [row[1] for row in table(text, "times")] == ["2", "2"]
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("550 5.1.1 <ada@example.com>: unknown", "550 5.1.1 … unknown"),
+        ("421-4.7.28 [192.0.2.7] slow\n421 4.7.28 q7a8b9c0-u17", "421 4.7.28 […] slow 421 4.7.28 …"),
+        ("550-Unauthenticated mail\n550 5.7.26 see AADBAEECF2AFAF7A", "550 Unauthenticated mail 550 5.7.26 see …"),
+        ("554 5.7.1 [2001:db8::1] blocked by rule S3140", "554 5.7.1 […] blocked by rule S3140"),
+        ("452 4.2.2 over quota, try in 300 s", "452 4.2.2 over quota, try in 300 s"),
+    ],
+)
+async def test_of_replies_remains_what_they_say(
+    asked: Postray, clickhouse: ClickHouse, tmp_path: Path, said: str, shown: str
+) -> None:
+    clickhouse.insert(columns([bounced(1, at=time.time() - 60, smtp_response=said)]))
+    file = tmp_path / "report.html"
+    await asked.said("report", "--since", "1h", "--html", str(file))
+    assert [row[0] for row in table(file.read_text(encoding="utf-8"), "replies")] == [shown]
+
+
 async def test_what_cannot_be_made_is_said(asked: Postray, tmp_path: Path) -> None:
     file = str(tmp_path / "report.html")
     assert "no tenant has the name nobody" in await asked.refused(
