@@ -29,13 +29,16 @@ OPTIONS = {
     # By default it measures its own memory so often that this takes 0.3 % of a core.
     "memory_worker_period_ms": "1000",
 }
+FIRST = {"priority": "1"}
+"""Settings of the recorder's connection: while one of its statements runs, queries of a larger number wait at their
+next block (``door.embedded.YIELDING``)."""
 DATA_FRAMES = ("numpy", "pandas", "pyarrow")
 """Libraries that the driver and chDB import, if installed, in case a caller asks for data frames: about 80 MB."""
 
 
 def open_engine(path: Path) -> Any:
     """A clickhouse-connect client over the engine in this directory; call it within ``without_data_frames``."""
-    return clickhouse_connect.get_client(interface="chdb", path=str(path), chdb_options=OPTIONS)
+    return clickhouse_connect.get_client(interface="chdb", path=str(path), chdb_options=OPTIONS, settings=FIRST)
 
 
 def connect(path: Path | None) -> Any:

@@ -211,13 +211,21 @@ SETTINGS = frozenset(
         "union_default_mode",
     }
 )
-_OUTPUT = re.compile(r"output_format_[a-z0-9_]+")
+OUTPUT = "output_format_[a-z0-9_]+"
+FILES = "schema"
+"""Regular expressions for ClickHouse and Python: the names of settings of formats, and what those that name files have
+in theirs."""
 _COMBINATORS = re.compile(r"(?:OrDefault|OrNull|Distinct|ForEach|ArgMax|ArgMin|Resample|Tuple|Array|Merge|State|If)$")
 
 
 def may_set(name: str) -> bool:
     """Whether a query may change this setting. Of the formats' settings, those that name files may not be set."""
-    return name in SETTINGS or (_OUTPUT.fullmatch(name) is not None and "schema" not in name)
+    return name in SETTINGS or (re.fullmatch(OUTPUT, name) is not None and re.search(FILES, name) is None)
+
+
+def changeable() -> frozenset[str]:
+    """The settings that a query may name, beside those of formats."""
+    return SETTINGS | CAPPED | TRANSPORT
 
 
 @cache

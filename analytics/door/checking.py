@@ -33,15 +33,11 @@ _SHOWS = frozenset({"ShowTablesQuery", "ShowColumnsQuery"})
 
 
 class Reader(Struct, frozen=True, kw_only=True):
-    """For whom a query is checked. ``replaced``: nodes that take the place of system tables, by name, for a tenant;
-    None for the operator."""
+    """For whom a query is checked. ``replaced``: nodes that take the place of system tables, by name."""
 
     database: str
-    replaced: Mapping[str, Tree] | None = None
-
-    @property
-    def is_tenant(self) -> bool:
-        return self.replaced is not None
+    is_tenant: bool
+    replaced: Mapping[str, Tree] = {}
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -260,13 +256,13 @@ class _Walk:
             self._table(arguments[1], named)
 
     def _replaces(self, node: Tree) -> bool:
-        """Check what a table expression names; whether it was replaced by what a tenant may read in its place."""
+        """Check what a table expression names; whether it was replaced by what may be read in its place."""
         function, table = node.get("table_function"), node.get("database_and_table_name")
         if function is not None:
             name = function.get("name", "")
             if name.lower() not in allowed.TABLE_FUNCTIONS:
                 raise failed(ErrorCode.ACCESS_DENIED, f"Table function {name[:100]} cannot be used here")
-        if table is not None and self._reader.replaced is not None:
+        if table is not None:
             parts = _parts(table)
             if len(parts) == 2 and parts[0] == "system" and (instead := self._reader.replaced.get(parts[1])):
                 alias = table.get("alias") or parts[1]

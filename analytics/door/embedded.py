@@ -24,6 +24,16 @@ PIPE_BYTES = 64 * 1024
 PARSING_MAX_WAIT_S = 10.0
 
 
+YIELDING = {
+    # While a statement of the recorder runs (``engine.FIRST``), the query waits at its next block.
+    "priority": "10",
+    # Between blocks, the kernel runs its threads after those of mail and timelines. The engine sets this only where the
+    # process has CAP_SYS_NICE: without it no thread could take it back.
+    "os_threads_nice_value_query": "10",
+}
+"""Settings of each query."""
+
+
 class Engine(EngineConnection, Protocol):
     """A connection that can be closed."""
 
@@ -105,7 +115,7 @@ class EmbeddedEngine:
         connection = self._connect()
         try:
             connection.query(f"USE `{job.database}`")
-            _set(connection, {**job.settings, "log_comment": name})
+            _set(connection, {**job.settings, **YIELDING, "log_comment": name})
             _set(connection, {"readonly": "1"})  # last: from now on no setting can be changed
             compression = f" COMPRESSION '{job.compression}'" if job.compression else ""
             text = f"{job.query.text}\nINTO OUTFILE '{path}' TRUNCATE{compression} FORMAT {job.format}"

@@ -26,7 +26,13 @@ _NO_TREE = "does not support JSON serialization"
 _IN_SCOPE = ": In scope SELECT "
 
 _OF_TENANT_TABLES = ", ".join(f"'{name}'" for name in sorted(allowed.OF_TENANTS))
+_CHANGEABLE = ", ".join(f"'{name}'" for name in sorted(allowed.changeable()))
 _REPLACED = {
+    "settings": "SELECT * REPLACE (toUInt8(NOT (name IN (" + _CHANGEABLE + ") OR "
+    f"match(name, '^{allowed.OUTPUT}$') AND NOT match(name, '{allowed.FILES}'))) AS readonly) FROM system.settings",
+}
+"""What everybody reads in place of system tables: of the settings, which a query may change here. Drivers look."""
+_OF_TENANT = {
     "databases": "SELECT name, engine, '' AS data_path, '' AS metadata_path, uuid, '' AS engine_full, comment "
     "FROM system.databases WHERE name = currentDatabase()",
     "tables": "SELECT database, name, uuid, engine, is_temporary, CAST([], 'Array(String)') AS data_paths, "
@@ -73,7 +79,7 @@ class Parser:
         """Check a text. Raises QueryFailed."""
         if len(text.encode(errors="surrogatepass")) > MOST_BYTES:
             raise failed(ErrorCode.QUERY_IS_TOO_LARGE, f"A query has at most {MOST_BYTES} bytes")
-        reader = Reader(database=self._database, replaced=self._replacements() if is_tenant else None)
+        reader = Reader(database=self._database, is_tenant=is_tenant, replaced=self._replacements(is_tenant))
         tree = self._tree(text)
         if is_tenant and isinstance(tree, dict) and (instead := shown_to_tenant(tree, self._database)):
             format_node = tree.get("format_ast")
@@ -89,14 +95,16 @@ class Parser:
             raise failed(ErrorCode.UNKNOWN_FORMAT, f"Format {asked.format[:100]} is not available here")
         return Checked(text=checked, format=asked.format, settings=asked.settings)
 
-    def _replacements(self) -> dict[str, Tree]:
+    def _replacements(self, is_tenant: bool) -> Mapping[str, Tree]:
         if not self._replaced:
-            for name, text in _REPLACED.items():
-                tree = self._tree(f"SELECT 1 FROM ({text}) AS t")
-                assert isinstance(tree, dict)
-                tables = tree["list_of_selects"]["children"][0]["tables"]["children"]
-                self._replaced[name] = tables[0]["table_expression"]["subquery"]
-        return self._replaced
+            self._replaced = {name: self._subquery(text) for name, text in {**_REPLACED, **_OF_TENANT}.items()}
+        return self._replaced if is_tenant else {name: self._replaced[name] for name in _REPLACED}
+
+    def _subquery(self, text: str) -> Tree:
+        tree = self._tree(f"SELECT 1 FROM ({text}) AS t")
+        tables = tree["list_of_selects"]["children"][0]["tables"]["children"]
+        found: Tree = tables[0]["table_expression"]["subquery"]
+        return found
 
     def _tree(self, text: str) -> Any:
         """The tree of a text; for a statement that has none, the statement in one line."""

@@ -26,7 +26,7 @@ from cluster.entry_points import CHECKS as ABOVE
 from cluster.entry_points import NotInstalled, load
 from cluster.installation import confinement, run_folder, running
 from cluster.installation.embedded import journal_dsn
-from cluster.installation.local_secrets import demo_key, ray_token
+from cluster.installation.local_secrets import SQL_PASSWORD, demo_key, ray_token, sql_password
 from cluster.installation.owners import SERVER_FOLDER, commands_for_server, server_owner, user_name
 from cluster.installation.private_files import OTHERS, Unsafe, place_problem
 from cluster.journal.journal import Journal, Unavailable
@@ -186,6 +186,7 @@ def _secrets(installation: Installation) -> Iterator[Finding]:
         "secret" if settings.secret else FILE: lambda: _ring(installation),
         "demo.key": lambda: demo_key(data_dir),
         "ray.token": lambda: ray_token(data_dir),
+        SQL_PASSWORD: lambda: sql_password(data_dir),
     }
     for name, read in readers.items():
         try:

@@ -72,6 +72,13 @@ with client.query_row_block_stream("SELECT number FROM numbers(300000)") as stre
 print(client.command("SELECT count() FROM events_once"), client.ping())
 print(len(client.query("SELECT number FROM numbers(9) SETTINGS limit = 5").result_rows))
 print(client.raw_query("SELECT 1 AS a", fmt="JSONEachRow"))
+set = {"max_block_size": 1000, "max_threads": 4, "max_execution_time": 5, "output_format_json_quote_64bit_integers": 1}
+print(client.raw_query("SELECT toUInt64(1) AS a", fmt="JSONEachRow", settings=set))
+for name in ("max_partitions_to_read", "output_format_schema"):
+    try:
+        client.query("SELECT 1", settings={name: 7})
+    except clickhouse_connect.driver.exceptions.Error as error:
+        print("read-only", name in str(error))
 try:
     client.command("DROP TABLE events")
 except clickhouse_connect.driver.exceptions.DatabaseError as error:
@@ -80,11 +87,12 @@ tenant = clickhouse_connect.get_client(host=HOST, port=PORT, username="apikey", 
 print({row[0] for row in tenant.query(QUERY).result_rows})
 """,
     )
-    rows, named, streamed, command, limited, raw, refused, tenant = said.splitlines()
+    rows, named, streamed, command, limited, raw, quoted, *fixed, refused, tenant = said.splitlines()
     total = (await door.ask("SELECT count() FROM events_once")).text.strip()
     assert rows.endswith(f" {total}")
     assert named == "[{'a': \"x'\\\\y\", 'b': 3}]"
     assert (streamed, command, limited) == ("300000", f"{total} True", "5")
+    assert (quoted, fixed) == ('b\'{"a":"1"}\\n\'', ["read-only True"] * 2)
     assert (raw, refused, tenant) == ("b'{\"a\":1}\\n'", "refused True", f"{{'{OURS}'}}")
 
 

@@ -1,6 +1,7 @@
 """The SQL door over HTTP, on the real engine."""
 
 import asyncio
+import contextlib
 import gzip
 import json
 from pathlib import Path
@@ -191,3 +192,37 @@ async def test_what_a_tenant_reads_of_the_system_tells_nothing_of_others(
         )
         assert summary["read_rows"] == "0"
         assert SECRET not in (await door.ask("SELECT * FROM events FORMAT JSON", tenant=True)).text
+
+
+async def test_queries_come_after_what_the_recorder_does(clickhouse: ClickHouse, tmp_path: Path) -> None:
+    running = "SELECT Settings['priority'] FROM system.processes ORDER BY toUInt8OrZero(Settings['priority'])"
+    async with opened(tmp_path, max_query_s=5.0) as door:
+        assert (await door.ask("SELECT 1", url={"priority": "1"})).status == 404
+        assert (await door.ask("SELECT 1 SETTINGS os_threads_nice_value_query = 0")).status == 404
+        heavy = asyncio.ensure_future(door.ask("SELECT sum(sipHash64(number)) FROM numbers(30000000000)"))
+        async with asyncio.timeout(5):
+            while (seen := [row[0] for row in clickhouse.rows(running)]) != ["1", "10"]:
+                assert not heavy.done(), seen
+                await asyncio.sleep(0.01)
+            if _may_lower_nice():
+                while not _threads_of(nice=10):
+                    await asyncio.sleep(0.01)
+        assert (await heavy).status == 408
+        assert not _threads_of(nice=10), "or the next insert has one of them"
+
+
+def _may_lower_nice() -> bool:
+    """CAP_SYS_NICE, by capabilities(7)."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("CapEff"))
+    return bool(int(line.split()[1], 16) >> 23 & 1)
+
+
+def _threads_of(nice: int) -> list[str]:
+    """The names of this process's threads with a nice value."""
+    found = []
+    for thread in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended
+            name, _, rest = (thread / "stat").read_text().rpartition(")")
+            if int(rest.split()[16]) == nice:
+                found.append(name)
+    return found

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from cluster.cli import main
 from cluster.installation import doctor, run_folder, running
 from cluster.installation.doctor import CHECKS, Finding, FindingState, Installation
-from cluster.installation.local_secrets import DEMO_KEY, ensure_ray_token
+from cluster.installation.local_secrets import DEMO_KEY, SQL_PASSWORD, ensure_ray_token
 from cluster.installation.owners import commands_for
 from cluster.installation.private_files import write_whole
 from cluster.journal.journal import Journal
@@ -137,7 +137,7 @@ def test_the_folder_of_the_sockets(installation: Installation) -> None:
     assert worst("sockets", installation)[0] is FindingState.PROBLEM
 
 
-@pytest.mark.parametrize("name", [FILE, DEMO_KEY, "ray.token"])
+@pytest.mark.parametrize("name", [FILE, DEMO_KEY, "ray.token", SQL_PASSWORD])
 def test_secrets(installation: Installation, name: str) -> None:
     write_whole(installation.data_dir / name, b"nonsense")
     state, text = worst("secrets", installation)
