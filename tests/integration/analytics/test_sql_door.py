@@ -196,11 +196,11 @@ async def test_what_a_tenant_reads_of_the_system_tells_nothing_of_others(
 
 async def test_queries_come_after_what_the_recorder_does(clickhouse: ClickHouse, tmp_path: Path) -> None:
     running = "SELECT Settings['priority'] FROM system.processes ORDER BY toUInt8OrZero(Settings['priority'])"
-    async with opened(tmp_path, max_query_s=5.0) as door:
+    async with opened(tmp_path, max_query_s=10.0) as door:
         assert (await door.ask("SELECT 1", url={"priority": "1"})).status == 404
         assert (await door.ask("SELECT 1 SETTINGS os_threads_nice_value_query = 0")).status == 404
         heavy = asyncio.ensure_future(door.ask("SELECT sum(sipHash64(number)) FROM numbers(30000000000)"))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(10):
             while (seen := [row[0] for row in clickhouse.rows(running)]) != ["1", "10"]:
                 assert not heavy.done(), seen
                 await asyncio.sleep(0.01)
@@ -208,7 +208,10 @@ async def test_queries_come_after_what_the_recorder_does(clickhouse: ClickHouse,
                 while not _threads_of(nice=10):
                     await asyncio.sleep(0.01)
         assert (await heavy).status == 408
-        assert not _threads_of(nice=10), "or the next insert has one of them"
+        # Or the next insert would have one of them. The answer may be there before the engine has ended the query.
+        async with asyncio.timeout(30):
+            while _threads_of(nice=10):
+                await asyncio.sleep(0.01)
 
 
 def _may_lower_nice() -> bool:
