@@ -1,6 +1,6 @@
 """Erases in the background the data of deleted tenants, and of recipients for whom a tenant asked it: first in the
 journal, then, once the recorder has read the last of their events, in ClickHouse. The journal knows what is left, so
-the next life of the process goes on.
+the next life of the process goes on. At last what was erased is taken off the disk.
 """
 
 import asyncio
@@ -8,9 +8,10 @@ import logging
 
 from cluster.journal.erasure import AFTER_S, STEPS
 from cluster.journal.journal import Journal, Unavailable
-from cluster.journal.recipient_erasure import EraseJob, Stage
+from cluster.journal.recipient_erasure import TABLES, EraseJob, Stage
 from cluster.metrics import Counter
 from cluster.peers import Call, PeerGone
+from cluster.policy.routes.membership import ACTOR_ALIVE_S
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,8 @@ class TenantEraser:
             return False
         if not await self._call("recorder", "erase_events", tenant_id):
             return False
+        await forget_committed(self._journal, self._call)
+        await self._journal.compaction.compact()
         await erasure.finish(tenant_id)
         self.erased += 1
         log.info("erased tenant=%s", tenant_id)
@@ -95,8 +98,12 @@ class RecipientEraser:
 
     async def run(self) -> None:
         """Erase until cancelled."""
+        is_restored = False
         while True:
             try:
+                if not is_restored:
+                    await self._journal.compaction.restore()
+                    is_restored = True
                 goes_on = await self.round()
             except (Unavailable, PeerGone) as error:
                 goes_on = False
@@ -116,6 +123,8 @@ class RecipientEraser:
                 await self._erase_bundles(job)
             case Stage.EVENTS:
                 await self._erase_events(job)
+            case Stage.LAST:
+                await self._erase_rest(job)
             case _:
                 await self._end(job)
         return True
@@ -157,7 +166,7 @@ class RecipientEraser:
         else:
             await erasure.postpone(job, self._read_wait_s)
 
-    async def _end(self, job: EraseJob) -> None:
+    async def _erase_rest(self, job: EraseJob) -> None:
         """A replay may have read events before they were erased: then what it owes is erased, too."""
         erasure = self._journal.recipient_erasure
         if await erasure.is_replaying(job):
@@ -168,7 +177,23 @@ class RecipientEraser:
             await erasure.begin(job, Stage.BUNDLES)
             return
         await erasure.suppressions(job)
-        await erasure.finish(job)
-        await erasure.compact()
+        try:
+            await forget_committed(self._journal, self._call)
+        except PeerGone as error:
+            log.warning("erasing recipients waits job=%s reason=%r", job.id, error.reason)
+            await erasure.postpone(job, self._read_wait_s)
+            return
+        await erasure.forget(job)
+
+    async def _end(self, job: EraseJob) -> None:
+        await self._journal.compaction.compact(TABLES)
+        await self._journal.recipient_erasure.finish(job)
         self.erased += 1
-        log.info("erased recipients tenant=%s job=%s addresses=%d", job.tenant_id, job.id, len(job.addresses))
+        log.info("erased recipients tenant=%s job=%s", job.tenant_id, job.id)
+
+
+async def forget_committed(journal: Journal, call: Call) -> None:
+    """Have the delivery actors that live delete from their files what is committed. One that does not live deletes its
+    files when it starts again. Raises Unavailable, PeerGone."""
+    for name in await journal.membership.living(ACTOR_ALIVE_S):
+        await call(name, "forget_committed")

@@ -118,6 +118,10 @@ class Deliverer:
         """Deliveries are parked in these lanes of ours: lease them as room allows."""
         self.parts.lanes.add(lanes)
 
+    async def forget_committed(self) -> None:
+        """Delete from the ledger what the journal has: it names recipients, and one was erased."""
+        self.deps.ledger.forget_settled()
+
     # What operators call
 
     async def follow(self) -> None:

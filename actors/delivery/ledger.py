@@ -64,6 +64,8 @@ class Segment:
         self._path = path
         self._size = size
         self._written = 0
+        self.is_ended = False
+        """Whether nothing more is to be written to the file."""
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             os.posix_fallocate(self._file, 0, size)
@@ -72,7 +74,7 @@ class Segment:
             raise
 
     def fits(self, size: int) -> bool:
-        return self._written + size <= self._size
+        return not self.is_ended and self._written + size <= self._size
 
     def write(self, data: bytes) -> None:
         """Append. Raises OSError; after that nothing fits any more, since the state of the file's end is unknown."""
@@ -186,13 +188,18 @@ class Ledger:
         self._settled += count
         while self._unwritten and self._unwritten[0][0] <= self._settled:
             self._unwritten.popleft()
-        while len(self._segments) > 1 and self._segments[0].last <= self._settled:
-            self._segments.popleft().remove()
+        self._remove_settled()
         mark = _record(self._settled)
         if self._segments and self._segments[-1].fits(len(mark)):
             # Without the mark a replay finds these finished, so it is not worth a new segment or a failure.
             with contextlib.suppress(OSError):
                 self._segments[-1].write(mark)
+
+    def forget_settled(self) -> None:
+        """Delete the acceptances that are committed: at once, or when the others in their file are, too."""
+        if self._segments:
+            self._segments[-1].is_ended = True
+        self._remove_settled()
 
     def retry(self) -> None:
         """After a failure, try again to write what could not be written. Call it at intervals."""
@@ -220,6 +227,13 @@ class Ledger:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+    def _remove_settled(self) -> None:
+        """The segment that is written to stays."""
+        while self._segments and self._segments[0].last <= self._settled:
+            if len(self._segments) == 1 and not self._segments[0].is_ended:
+                break
+            self._segments.popleft().remove()
 
     def _write(self, data: bytes) -> None:
         """Raises OSError."""

@@ -22,22 +22,23 @@ from cluster.installation.owners import SERVER_FOLDER, commands_for_server, user
 from cluster.installation.postgres_programs import VERSION, Programs
 from cluster.installation.private_files import FOLDER_MODE, make_folder, write_whole
 from cluster.installation.run_folder import LONGEST_SOCKET_PATH
+from cluster.journal.compaction import EMBEDDED
 from cluster.journal.database import Unavailable
 from cluster.settings import Settings
 
-CONFIGURATION = """\
+CONFIGURATION = f"""\
 # Written by postray at every start.
 max_connections = 200
 shared_buffers = '256MB'
 max_wal_size = '4GB'
 checkpoint_timeout = '15min'
-wal_recycle = off
 jit = off
 io_workers = 1
 max_logical_replication_workers = 0
 autovacuum_naptime = '15s'
 log_min_messages = warning
 unix_socket_permissions = 0700
+{EMBEDDED} = on
 """
 SOCKET = ".s.PGSQL.5432"
 START_S = 10.0

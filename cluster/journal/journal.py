@@ -8,6 +8,7 @@ from cluster.journal.api_keys import ApiKeys
 from cluster.journal.batches import Batches
 from cluster.journal.branded_links import BrandedLinks
 from cluster.journal.commands import Commands
+from cluster.journal.compaction import Compaction
 from cluster.journal.database import Database, Rejected, TookTooLong, Unavailable, migrate, wait_until_reachable
 from cluster.journal.engagement import Engagement
 from cluster.journal.erasure import Erasure
@@ -87,6 +88,7 @@ class Journal:
         self.event_log = EventLog(database)
         self.tenants = Tenants(database)
         self.erasure = Erasure(database)
+        self.compaction = Compaction(database)
         self.recipient_erasure = RecipientErasure(database)
         self.tenant_load = TenantLoad(database)
         self.tenant_rates = TenantRates(database)

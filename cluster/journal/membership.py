@@ -43,6 +43,10 @@ class Membership(JournalPart):
             for name, epoch, sources in await self._database.rows("delivery_actors", alive_s=alive_s)
         ]
 
+    async def living(self, alive_s: float) -> list[str]:
+        """The names of the live actors, those that are draining included."""
+        return [name for name, *_ in await self._database.rows("live_members", alive_s=alive_s)]
+
     async def lost(self, alive_s: float) -> list[DeliveryActor]:
         """The registered actors that count as dead."""
         return [DeliveryActor(*row) for row in await self._database.rows("lost_actors", alive_s=alive_s)]

@@ -5,7 +5,6 @@ A job is about what there was when it was asked for: messages that were accepted
 nodes differ, so those of the second after it are taken to be earlier.
 """
 
-import contextlib
 import secrets
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
@@ -13,7 +12,6 @@ from enum import StrEnum
 from typing import Any
 
 from msgspec import Struct
-from psycopg import errors
 
 from cluster.events import WebhookDisabled
 from cluster.ids import first_id, new_id, same_moment
@@ -31,7 +29,7 @@ BUNDLES = 20
 KEPT_DAYS = 400
 """How long it is known that a message was erased: as long as events are kept, and its links are followed."""
 JOBS_KEPT_DAYS = 30
-COMPACTED = (
+TABLES = (
     "messages",
     "requests",
     "outcomes",
@@ -54,7 +52,9 @@ class Stage(StrEnum):
     BUNDLES = "bundles"
     EVENTS = "events"
     LAST = "last"
-    """What replays of webhooks read before the events were erased."""
+    """What replays of webhooks read before the events were erased, and files of delivery actors."""
+    COMPACT = "compact"
+    """It has forgotten its addresses; what was erased is taken off the disk."""
     DONE = "done"
 
 
@@ -108,8 +108,11 @@ class RecipientErasure(JournalPart):
     async def begin(self, job: EraseJob, stage: Stage) -> None:
         await self._database.execute("begin_erase_stage", id=job.id, stage=stage.value)
 
+    async def forget(self, job: EraseJob) -> None:
+        """Everything is erased: the job forgets its addresses and begins its last stage."""
+        await self._database.execute("forget_erased", id=job.id, stage=Stage.COMPACT.value)
+
     async def finish(self, job: EraseJob) -> None:
-        """Everything is erased; the job forgets its addresses."""
         await self._database.execute("finish_erase_job", id=job.id)
 
     async def is_log_read(self, job: EraseJob) -> bool:
@@ -218,15 +221,6 @@ class RecipientErasure(JournalPart):
         row = await self._database.row("is_replaying", tenant_id=job.tenant_id)
         assert row is not None
         return bool(row[0])
-
-    async def compact(self) -> None:
-        """Take what was deleted out of the tables' pages, as autovacuum would later, and end the write-ahead log before
-        this, as far as the user of the database may do that."""
-        async with self._database.connection() as connection:
-            await connection.execute(f"VACUUM {', '.join(COMPACTED)}".encode(), prepare=False)
-            for statement in (b"SELECT pg_switch_wal()", b"CHECKPOINT"):
-                with contextlib.suppress(errors.InsufficientPrivilege):
-                    await connection.execute(statement, prepare=False)
 
     async def purge_messages(self, limit: int) -> int:
         """Forget which messages were erased long ago."""

@@ -21,7 +21,10 @@ UPDATE erase_jobs SET look_at = now() + make_interval(secs => %(wait_s)s) WHERE 
 UPDATE erase_jobs SET stage = %(stage)s, mark = pg_current_xact_id(), look_at = now() WHERE id = %(id)s
 
 -- name: finish_erase_job
-UPDATE erase_jobs SET stage = 'done', addresses = '{}', mark = NULL, finished_at = now() WHERE id = %(id)s
+UPDATE erase_jobs SET stage = 'done', finished_at = now() WHERE id = %(id)s
+
+-- name: forget_erased
+UPDATE erase_jobs SET stage = %(stage)s, addresses = '{}', mark = NULL, look_at = now() WHERE id = %(id)s
 
 -- name: is_log_read_to
 -- Whether every consumer has read what was logged before the mark.

@@ -36,6 +36,10 @@ async def eventually(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.01)
 
 
+def ledger_files(world: World) -> list[Path]:
+    return list(world.deliverer.deps.ledger.directory.glob("*.ledger"))
+
+
 @contextmanager
 def no_commits(world: World) -> Iterator[None]:
     """The journal takes no outcomes meanwhile; everything else works."""
@@ -131,6 +135,19 @@ async def test_a_commit_whose_answer_was_lost_is_replayed_without_effect(journal
         counts = await journal.batches.counts(world.tenant_id, batch)
         assert counts is not None and counts.by_status[Status.DELIVERED] == 1
         assert len(world.taken) == 1
+
+
+async def test_files_are_gone_when_what_is_committed_is_to_be_forgotten(journal: Journal) -> None:
+    async with a_world(journal) as world:
+        world.zone("example.com", "127.0.0.1")
+        first, second = a_message(), a_message()
+        await world.accept(first)
+        await world.finished(first)
+        assert ledger_files(world) != []
+        await world.deliverer.forget_committed()
+        await eventually(lambda: ledger_files(world) == [])
+        await world.accept(second)
+        await delivered_once(world, first, second)
 
 
 async def test_a_late_restart_finishes_what_was_taken_back_and_not_yet_sent(

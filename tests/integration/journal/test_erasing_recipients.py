@@ -16,6 +16,7 @@ from cluster.journal.queue_control import UnfinishedDelivery
 from cluster.journal.recipient_erasure import EraseJob, Stage
 from cluster.journal.records import DueDelivery
 from cluster.journal.suppressions import NewSuppression
+from cluster.peers import PeerGone
 from cluster.suppression.lists import SuppressionList
 from cluster.tracking.tokens import Recipient as TokenRecipient
 from cluster.webhooks.bundles import OwedEvent, bundled, decode_event, split_bundle
@@ -34,9 +35,20 @@ class World:
         self.dsn = dsn
         self.events = True
         self.asked: list[EraseJob] = []
+        self.gone = 0
+        """How many calls of delivery actors are lost."""
+        self.forgotten: list[str] = []
+        """The delivery actors that were asked to forget what is committed."""
         self.eraser = RecipientEraser(journal, self._call, pause_s=0, sending_wait_s=0, read_wait_s=0)
 
-    async def _call(self, actor: str, method: str, job: EraseJob) -> bool:
+    async def _call(self, actor: str, method: str, job: EraseJob | None = None) -> bool:
+        if job is None:
+            assert method == "forget_committed"
+            if self.gone:
+                self.gone -= 1
+                raise PeerGone(actor, "restarts")
+            self.forgotten.append(actor)
+            return True
         assert (actor, method) == ("recorder", "erase_recipients")
         self.asked.append(job)
         had, self.events = self.events, False
@@ -276,6 +288,19 @@ async def test_mail_that_came_in_goes_when_it_names_the_address(world: World) ->
     assert await world.sql("SELECT reply FROM site_actions") == [("",)]
 
 
+async def test_delivery_actors_forget_what_is_committed(world: World) -> None:
+    tenant = await a_tenant(world.journal)
+    for name in ("delivery-0-0", "delivery-0-1"):
+        epoch, _ = await world.journal.membership.register(name, "node")
+        await world.journal.membership.heartbeat(name, epoch, "", 60)
+    await world.journal.membership.drain_node("node")
+    await world.sql("UPDATE delivery_actors SET seen_at = now() - interval '1 hour' WHERE name = 'delivery-0-1'")
+    world.gone = 1
+    await world.to_end(await world.ask(tenant, ADA))
+    # One is restarting when it is asked, and asked again; the other does not live.
+    assert world.forgotten == ["delivery-0-0"]
+
+
 async def test_links_of_an_erased_message_tell_nothing_any_more(world: World) -> None:
     tenant = await a_tenant(world.journal)
     message = a_message(ADA)
@@ -298,8 +323,18 @@ async def test_it_goes_on_wherever_it_was_killed(world: World, monkeypatch: pyte
     async def killed(*_: Any, **__: Any) -> None:
         raise InterruptedError
 
-    for step in ("mail_in", "replies", "suppressions", "begin", "bundles", "is_replaying", "finish"):
-        monkeypatch.setattr(erasure, step, killed)
+    for step in (
+        "mail_in",
+        "replies",
+        "suppressions",
+        "begin",
+        "bundles",
+        "is_replaying",
+        "forget",
+        "compact",
+        "finish",
+    ):
+        monkeypatch.setattr(world.journal.compaction if step == "compact" else erasure, step, killed)
         with pytest.raises(InterruptedError):
             await world.to_end(job)
         monkeypatch.undo()

@@ -109,6 +109,30 @@ def test_only_one_process_has_it_open(tmp_path: Path) -> None:
     assert left(tmp_path) == []
 
 
+def test_what_is_settled_is_deleted_at_once_when_that_is_asked_for(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    with opened(ledger):
+        ledger.forget_settled()
+        ledger.append(ENTRIES[:2])
+        ledger.settle(2)
+        assert len(files(tmp_path)) == 1
+        ledger.forget_settled()
+        assert files(tmp_path) == []
+        ledger.append(ENTRIES[2:4])
+        ledger.settle(1)
+        ledger.forget_settled()
+        # The file has one that is not settled; what comes now goes to another.
+        ledger.append(ENTRIES[4:])
+        assert len(files(tmp_path)) == 2
+        copy = tmp_path / "copy"
+        shutil.copytree(tmp_path, copy, ignore=shutil.ignore_patterns("copy"))
+        assert left(copy) == ENTRIES[3:]
+        ledger.settle(1)
+        (path,) = files(tmp_path)
+        assert b"msg_3" not in path.read_bytes()
+    assert left(tmp_path) == ENTRIES[4:]
+
+
 # Damage
 
 

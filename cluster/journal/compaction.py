@@ -1,0 +1,106 @@
+"""The journal's part that takes deleted rows off the disk: out of the pages of tables, and out of the files of the
+write-ahead log.
+
+Postgres does not delete old files of its log. It gives them the names of files to come, and so what they hold stays
+until the log reaches them. The embedded server is told to delete them instead while an erasure ends, and only then:
+with new files, which are filled with zeros first, all writing of the log costs about twice as much.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from psycopg import AsyncConnection, errors
+
+from cluster.journal.database import JournalPart, Row
+
+EMBEDDED = "postray.embedded"
+"""The setting that tells the embedded server from one of the operator's own."""
+LOCK = 0x45524153
+"""Of the session that has changed the server's setting."""
+SETTING_S = 0.02
+"""Pause until a session looks again whether a setting is in force."""
+FILE_S = 0.02
+"""Pause after each file of the log: mail goes first."""
+
+IS_EMBEDDED = f"SELECT coalesce(current_setting('{EMBEDDED}', true), '') = 'on'"
+DELETES_FILES = "SELECT current_setting('wal_recycle') = 'off'"
+IS_CHANGED = """
+SELECT EXISTS (SELECT FROM pg_file_settings WHERE name = 'wal_recycle' AND sourcefile LIKE '%/postgresql.auto.conf')
+"""
+"""As it is in the file, whether a session knows it already or not."""
+RESTORE = "ALTER SYSTEM RESET wal_recycle"
+RELOAD = "SELECT pg_reload_conf()"
+LAST_FILE = "SELECT max(name) FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$'"
+CURRENT_FILE = "SELECT pg_walfile_name(pg_current_wal_insert_lsn())"
+NEXT_FILE = "SELECT pg_logical_emit_message(false, 'postray', ''), pg_switch_wal()"
+"""A file without a record is not ended."""
+
+
+class Compaction(JournalPart):
+    """Called when something was erased."""
+
+    async def compact(self, tables: Sequence[str] = ()) -> None:
+        """Take what was deleted out of the pages of these tables (all, when none is named), as autovacuum would later,
+        and end the write-ahead log before this. On a server of the operator's own no setting is changed, and the log is
+        ended as far as the user may do that. Repeat it when it was interrupted. Raises Unavailable."""
+        async with self._database.connection() as connection:
+            await connection.execute(f"VACUUM {', '.join(tables)}".encode(), prepare=False)
+            if not await _value(connection, IS_EMBEDDED):
+                for statement in (NEXT_FILE, "CHECKPOINT"):
+                    with contextlib.suppress(errors.InsufficientPrivilege):
+                        await connection.execute(statement.encode(), prepare=False)
+                return
+            await connection.execute(b"SELECT pg_advisory_lock(%s)", [LOCK])
+            async with _unlocked_after(connection):
+                await _change(connection, "ALTER SYSTEM SET wal_recycle = off")
+                try:
+                    while not await _value(connection, DELETES_FILES):
+                        await asyncio.sleep(SETTING_S)
+                    await _delete_log(connection)
+                finally:
+                    await _change(connection, RESTORE)
+
+    async def restore(self) -> None:
+        """Undo what a process that was killed in ``compact`` left set. Raises Unavailable."""
+        async with self._database.connection() as connection:
+            if not await _value(connection, IS_EMBEDDED) or not await _value(connection, IS_CHANGED):
+                return
+            if await _value(connection, f"SELECT pg_try_advisory_lock({LOCK})"):
+                async with _unlocked_after(connection):
+                    await _change(connection, RESTORE)
+
+
+async def _delete_log(connection: AsyncConnection[Row]) -> None:
+    """Delete all files of the log that there are. Those with names to come hold what older ones held, so the log goes
+    on to the first that does not exist yet."""
+    # The process that deletes files has the new setting, too, when it has made a checkpoint.
+    await connection.execute(b"CHECKPOINT", prepare=False)
+    last = await _value(connection, LAST_FILE)
+    while await _value(connection, CURRENT_FILE) <= last:
+        await connection.execute(NEXT_FILE.encode(), prepare=False)
+        await asyncio.sleep(FILE_S)
+    await connection.execute(b"CHECKPOINT", prepare=False)
+
+
+async def _change(connection: AsyncConnection[Row], statement: str) -> None:
+    """Change a setting for the whole server until it is changed again. Every process learns of it soon."""
+    for one in (statement, RELOAD):
+        await connection.execute(one.encode(), prepare=False)
+
+
+@asynccontextmanager
+async def _unlocked_after(connection: AsyncConnection[Row]) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        await connection.execute(b"SELECT pg_advisory_unlock(%s)", [LOCK])
+
+
+async def _value(connection: AsyncConnection[Row], query: str) -> Any:
+    cursor = await connection.execute(query.encode(), prepare=False)
+    row = await cursor.fetchone()
+    assert row is not None
+    return row[0]
