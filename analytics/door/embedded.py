@@ -27,9 +27,6 @@ PARSING_MAX_WAIT_S = 10.0
 YIELDING = {
     # While a statement of the recorder runs (``engine.FIRST``), the query waits at its next block.
     "priority": "10",
-    # Between blocks, the kernel runs its threads after those of mail and timelines. The engine sets this only where the
-    # process has CAP_SYS_NICE: without it no thread could take it back.
-    "os_threads_nice_value_query": "10",
 }
 """Settings of each query."""
 

@@ -42,6 +42,7 @@ class OwnServer:
         self._require_ready = require_ready
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sql-parser")
         self._parser: Parser | None = None
+        self._parsing: Engine | None = None
         self._session: aiohttp.ClientSession | None = None
 
     async def check(self, text: str, *, is_tenant: bool) -> Checked:
@@ -88,15 +89,22 @@ class OwnServer:
         """End."""
         if self._session is not None:
             await self._session.close()
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _own_parser(self) -> Parser:
         if self._parser is None:
-            connection = self._connect()
+            connection = self._parsing = self._connect()
             connection.query(f"CREATE DATABASE IF NOT EXISTS `{self._database}`")
             connection.query("SET readonly = 1")
             self._parser = Parser(connection, self._database)
         return self._parser
+
+    def _close(self) -> None:
+        """End the engine that parses: the process can then open another."""
+        if self._parsing is not None:
+            self._parsing.close()
+            self._parsing = self._parser = None
 
 
 class ServerAnswer:

@@ -9,11 +9,12 @@ See landlock(7) and https://docs.kernel.org/userspace-api/landlock.html.
 """
 
 import ctypes
+import importlib.util
 import os
 import platform
 import struct
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
@@ -34,6 +35,8 @@ _READ = _EXECUTE | _READ_FILE | _READ_DIR
 READABLE = ("/usr", "/lib", "/lib64", "/proc", "/sys", "/dev/urandom", "/dev/random", "/etc/localtime")
 """What the engine and the interpreter read: libraries, time zones, and what the kernel says of memory and cores."""
 DEVICES = ("/dev/null",)
+PACKAGES = ("actors", "analytics", "api", "cluster")
+"""postray's own. Where it is installed to be edited, their folders are neither the interpreter's nor in sys.path."""
 
 
 def version() -> int:
@@ -65,7 +68,7 @@ def confine(writable: Iterable[Path]) -> bool:
     attributes = struct.pack("QQ", all_rights, _TCP) if known >= _TCP_SINCE else struct.pack("Q", all_rights)
     ruleset = _done(libc.syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0))
     try:
-        for path in {*READABLE, sys.prefix, sys.base_prefix, *filter(None, sys.path)}:
+        for path in {*READABLE, sys.prefix, sys.base_prefix, *filter(None, sys.path), *_package_folders()}:
             _allow(ruleset, path, _READ & all_rights)
         for path in DEVICES:
             _allow(ruleset, path, all_rights)
@@ -76,6 +79,13 @@ def confine(writable: Iterable[Path]) -> bool:
     finally:
         os.close(ruleset)
     return True
+
+
+def _package_folders() -> Iterator[str]:
+    for name in PACKAGES:
+        spec = importlib.util.find_spec(name)
+        if spec is not None:
+            yield from spec.submodule_search_locations or ()
 
 
 def _allow(ruleset: int, path: str | Path, rights: int) -> None:

@@ -1,7 +1,6 @@
 """The SQL door over HTTP, on the real engine."""
 
 import asyncio
-import contextlib
 import gzip
 import json
 from pathlib import Path
@@ -198,34 +197,10 @@ async def test_queries_come_after_what_the_recorder_does(clickhouse: ClickHouse,
     running = "SELECT Settings['priority'] FROM system.processes ORDER BY toUInt8OrZero(Settings['priority'])"
     async with opened(tmp_path, max_query_s=10.0) as door:
         assert (await door.ask("SELECT 1", url={"priority": "1"})).status == 404
-        assert (await door.ask("SELECT 1 SETTINGS os_threads_nice_value_query = 0")).status == 404
+        assert (await door.ask("SELECT 1 SETTINGS priority = 1")).status == 404
         heavy = asyncio.ensure_future(door.ask("SELECT sum(sipHash64(number)) FROM numbers(30000000000)"))
         async with asyncio.timeout(10):
             while (seen := [row[0] for row in clickhouse.rows(running)]) != ["1", "10"]:
                 assert not heavy.done(), seen
                 await asyncio.sleep(0.01)
-            if _may_lower_nice():
-                while not _threads_of(nice=10):
-                    await asyncio.sleep(0.01)
         assert (await heavy).status == 408
-        # Or the next insert would have one of them. The answer may be there before the engine has ended the query.
-        async with asyncio.timeout(30):
-            while _threads_of(nice=10):
-                await asyncio.sleep(0.01)
-
-
-def _may_lower_nice() -> bool:
-    """CAP_SYS_NICE, by capabilities(7)."""
-    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("CapEff"))
-    return bool(int(line.split()[1], 16) >> 23 & 1)
-
-
-def _threads_of(nice: int) -> list[str]:
-    """The names of this process's threads with a nice value."""
-    found = []
-    for thread in Path("/proc/self/task").iterdir():
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended
-            name, _, rest = (thread / "stat").read_text().rpartition(")")
-            if int(rest.split()[16]) == nice:
-                found.append(name)
-    return found
