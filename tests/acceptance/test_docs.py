@@ -22,7 +22,7 @@ NOT_RUN = {
     ("postray", "drain"): "would take its only node out of delivery",
     ("postray", "bench"): "measures for minutes",
     ("python", "-m", "benchmarks"): "measures for minutes",
-    ("curl", "http://127.0.0.1:8123/"): "asks at a port that may be another's; the postray of these tests has a free one",
+    ("curl", "http://127.0.0.1:8123/"): "asks at a fixed port, which the postray of these tests has not",
     ("postray", "tls-report"): "needs the setting tls_reports.sender",
     ("postray", "domains", "verify"): "asks the internet",
     ("postray", "inbound", "explain"): "reads a report that the reader has",
