@@ -26,6 +26,7 @@ from cluster.settings import (
     Settings,
     SmtpSettings,
     SubmissionSettings,
+    TlsReportSettings,
     WebhookSettings,
 )
 from cluster.topology import ACTORS
@@ -81,6 +82,7 @@ async def installation(
         webhooks=WebhookSettings(notices_from="postray@mail.example.com"),
         bounce=BounceSettings(bind=inbound.bind),
         submission=SubmissionSettings(bind=submission.bind),
+        tls_reports=TlsReportSettings(sender="postray@mail.example.com"),
     )
     names = [spec.kind if spec.per == "cluster" else f"{spec.kind}-0-0" for spec in ACTORS]
     context = partial(
