@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 
 from analytics.client import ClickHouse
 from cluster.installation.embedded import EmbeddedPostgres, journal_dsn
@@ -82,7 +83,8 @@ def refused(address: str) -> Answer:
     return None
 
 
-async def test_nothing_is_left_of_an_erased_recipient(tmp_path: Path) -> None:
+async def test_nothing_is_left_of_an_erased_recipient(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("erasing")
     taken: list[ReceivedMessage] = []
 
     async def take(message: ReceivedMessage) -> None:
@@ -91,7 +93,7 @@ async def test_nothing_is_left_of_an_erased_recipient(tmp_path: Path) -> None:
     host = SmtpServer(take, behaviour=Behaviour(rcpt=refused))
     address, port = await host.start("127.0.0.1", 0)
     postray = RunningPostray(
-        tmp_path,
+        folder,
         POSTRAY_DELIVERY_MODE="relay",
         POSTRAY_DELIVERY_RELAY=f"{address}:{port}",
         POSTRAY_WEBHOOKS_ALLOW_NETWORKS="127.0.0.0/8",
@@ -112,14 +114,14 @@ async def test_nothing_is_left_of_an_erased_recipient(tmp_path: Path) -> None:
             await client.until(path, lambda body: NAME in str(body))
         with psycopg.connect(journal_dsn(postray.settings), autocommit=True) as connection:
             connection.execute(b"CHECKPOINT")
-        before = files_with_it(tmp_path)
+        before = files_with_it(folder)
         assert any(file.startswith("postgres/base") for file in before), "the search finds nothing"
         assert any(file.startswith("postgres/pg_wal") for file in before)
 
         answer = await client.api.post("/v3/recipients/erasejob", json={"email_addresses": [ADDRESS, GONE]})
         assert answer.status_code == 202, answer.text
         await client.until(f"/v3/recipients/erasejob/{answer.json()['job_id']}", lambda job: job["status"] == "done")
-        assert not [path for path in files_with_it(tmp_path) if path.startswith("postgres/pg_wal")]
+        assert not [path for path in files_with_it(folder) if path.startswith("postgres/pg_wal")]
         for one in listed:
             assert NAME not in (await client.api.get(f"/v3/user/webhooks/{one['id']}/deliveries")).text
         # The lists still have both.
@@ -132,9 +134,9 @@ async def test_nothing_is_left_of_an_erased_recipient(tmp_path: Path) -> None:
     await client.close()
     await asyncio.to_thread(postray.stop)
     await host.stop(1.0)
-    compact(tmp_path)
-    clickhouse_has_nothing(tmp_path)
-    assert files_with_it(tmp_path) == []
+    compact(folder)
+    clickhouse_has_nothing(folder)
+    assert files_with_it(folder) == []
 
 
 async def fill(client: Client, taken: list[ReceivedMessage]) -> None:
