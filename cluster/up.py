@@ -42,8 +42,6 @@ HELD = (
     ("submission", "tls_bind"),
     ("bounce", "bind"),
 )
-SQL = ("analytics", "bind")
-"""The demo takes a free port where another has the default one."""
 """The settings with addresses that processes listen on, by section and key."""
 HELD_OF_SINK = (("capture", "smtp_bind"), ("capture", "http_bind"))
 DEMO_SUBMISSION = "127.0.0.1:2587"
@@ -180,7 +178,8 @@ class Postray:
             if bind:
                 self._hold(section, key, bind)
         if bind := self._settings.analytics.bind:
-            self._hold_for_demo(*SQL, bind) if bind == DEFAULT_BIND else self._hold(*SQL, bind)
+            hold = self._hold_for_demo if bind == DEFAULT_BIND else self._hold
+            hold("analytics", "bind", bind)
         if self._settings.demo and not self._settings.submission.bind:
             self._hold_for_demo("submission", "bind", DEMO_SUBMISSION)
 
