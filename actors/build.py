@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from actors.supervisor import Supervisor
     from actors.tls_reports.reporting import TlsReporting
     from actors.webhooks.actor import WebhooksActor
+    from actors.webhooks.client import Client
     from cluster.journal.journal import Journal
     from cluster.lookup.resolver import Resolver
+    from cluster.policy.routes.networks import Networks
     from cluster.settings import Settings
 
 DELIVERY_CONNECTIONS = 5
@@ -197,30 +199,33 @@ def _tls_reporting(settings: "Settings", journal: "Journal", resolver: "Resolver
     """None where no reports are sent; then the HTTP client is not loaded."""
     if not settings.tls_reports.sender:
         return None
-    import ssl
-
     from actors.tls_reports.reporting import TlsReporting
     from actors.tls_reports.sending import Sending
-    from actors.webhooks.client import Client
-    from cluster.lookup.resolver import Resolver
-    from cluster.lookup.trust import trust
-    from cluster.policy.routes.mx import UNGUARDED
     from cluster.policy.routes.networks import networks
 
     def now() -> datetime:
         return datetime.now(UTC)
 
-    trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    trust(trusted, settings.tls.ca_file)
-    client = Client(
-        # The addresses are checked when they are connected to.
-        Resolver(settings.dns, clock=time.monotonic, random=random.random, guard=UNGUARDED),
-        networks(allowed=settings.smtp.allowed_networks, prohibited=settings.smtp.prohibited_networks),
-        trusted,
-        timeout_s=TLS_REPORT_TIMEOUT_S,
-    )
+    reachable = networks(allowed=settings.smtp.allowed_networks, prohibited=settings.smtp.prohibited_networks)
+    client = _http_client(settings, reachable, TLS_REPORT_TIMEOUT_S)
     sending = Sending(journal, client, settings.tls_reports, now=now)
     return TlsReporting(journal, resolver, sending, now=now, random=random.random)
+
+
+def _http_client(settings: "Settings", reachable: "Networks", timeout_s: float) -> "Client":
+    """A client for URLs that others choose. It connects to ``reachable`` addresses only."""
+    import ssl
+
+    from actors.webhooks.client import Client
+    from cluster.lookup.resolver import Resolver
+    from cluster.lookup.trust import trust
+    from cluster.policy.routes.mx import UNGUARDED
+
+    trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trust(trusted, settings.tls.ca_file)
+    # The client checks each address when it connects to it.
+    resolver = Resolver(settings.dns, clock=time.monotonic, random=random.random, guard=UNGUARDED)
+    return Client(resolver, reachable, trusted, timeout_s=timeout_s)
 
 
 async def supervisor(context: Context, links: Links) -> "Supervisor":
@@ -262,10 +267,7 @@ async def mail_in(context: Context, links: Links) -> "MailInServer":
 
 
 async def webhooks(context: Context, links: Links) -> "WebhooksActor":
-    import ssl
-
     from actors.webhooks.actor import WebhooksActor
-    from actors.webhooks.client import Client
     from actors.webhooks.fanning_out import FanningOut
     from actors.webhooks.poster import Poster
     from actors.webhooks.posting import Posting
@@ -273,9 +275,6 @@ async def webhooks(context: Context, links: Links) -> "WebhooksActor":
     from actors.webhooks.sweeping import Sweeping
     from actors.webhooks.telling import Telling
     from cluster.intake.notices import Notices
-    from cluster.lookup.resolver import Resolver
-    from cluster.lookup.trust import trust
-    from cluster.policy.routes.mx import UNGUARDED
     from cluster.policy.routes.networks import networks
     from cluster.webhooks.known import KnownEndpoints
 
@@ -283,15 +282,8 @@ async def webhooks(context: Context, links: Links) -> "WebhooksActor":
     settings = context.settings
     journal = await context.open_journal(WEBHOOK_CONNECTIONS)
     known = KnownEndpoints(journal)
-    trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    trust(trusted, settings.tls.ca_file)
-    client = Client(
-        # The addresses are checked when they are connected to.
-        Resolver(settings.dns, clock=time.monotonic, random=random.random, guard=UNGUARDED),
-        networks(allowed=settings.webhooks.allow_networks, setting="webhooks.allow_networks"),
-        trusted,
-        timeout_s=settings.webhooks.timeout_s,
-    )
+    reachable = networks(allowed=settings.webhooks.allow_networks, setting="webhooks.allow_networks")
+    client = _http_client(settings, reachable, settings.webhooks.timeout_s)
     poster = Poster(client, context.vault, clock=time.monotonic)
     posting = Posting(journal, known, poster, settings.webhooks, random=random.random)
     telling = None
