@@ -7,7 +7,7 @@ second one; a second POST has the same report id, by which receivers know it.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, date, datetime, time, timedelta
 
 from actors.tls_reports.looking import MOST_SHOWN, Looking, Unanswered, record_of
@@ -99,15 +99,11 @@ class TlsReporting:
         """Send the reports of a day at once, of one domain or ("") of all, but for those that were sent. Returns of how
         many domains. Raises Unavailable."""
         now = self._now()
-        asked, after = 0, ""
-        while True:
-            domains = await self._journal.tls_results.domains(day, after, PLANNED_AT_ONCE)
+        asked = 0
+        async for domains in self._counted(day):
             chosen = [one for one in domains if domain in ("", one)]
             await self._journal.tls_reports.ask(day, chosen, now, now + TRIED_FOR)
             asked += len(chosen)
-            if len(domains) < PLANNED_AT_ONCE:
-                break
-            after = domains[-1]
         self._wake.set()
         return asked
 
@@ -121,11 +117,16 @@ class TlsReporting:
         day = today - timedelta(days=1)
         if self._planned == day or now < begin + AFTER_MIDNIGHT:
             return
+        async for domains in self._counted(day):
+            await self._journal.tls_reports.plan(day, domains, begin + AFTER_MIDNIGHT, SPREAD_S, begin + TRIED_FOR)
+        self._planned = day
+
+    async def _counted(self, day: date) -> AsyncIterator[list[str]]:
+        """The domains that have counts of a day, page by page."""
         after = ""
         while domains := await self._journal.tls_results.domains(day, after, PLANNED_AT_ONCE):
-            await self._journal.tls_reports.plan(day, domains, begin + AFTER_MIDNIGHT, SPREAD_S, begin + TRIED_FOR)
+            yield domains
             after = domains[-1]
-        self._planned = day
 
     async def _look_at_sender(self) -> None:
         now = self._now()

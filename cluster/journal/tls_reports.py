@@ -41,9 +41,13 @@ class TlsReports(JournalPart):
     async def plan(self, day: date, domains: Sequence[str], begin: datetime, spread_s: float, until: datetime) -> None:
         """The records of these domains are to be looked up, each once for a day, at times spread over ``spread_s``
         from ``begin``."""
-        spread = timedelta(seconds=spread_s)
         await self._database.execute(
-            "plan_tls_reports", **{"day": day, "domains": list(domains), "from": begin, "spread": spread}, until=until
+            "plan_tls_reports",
+            day=day,
+            domains=list(domains),
+            begin=begin,
+            spread=timedelta(seconds=spread_s),
+            until=until,
         )
 
     async def ask(self, day: date, domains: Sequence[str], now: datetime, until: datetime) -> None:

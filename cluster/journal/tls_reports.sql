@@ -3,7 +3,7 @@
 -- name: plan_tls_reports
 -- Look-ups for the given domains of a day; those that were planned before stay as they are.
 INSERT INTO tls_reports (day, domain, destination, due_at, until)
-SELECT %(day)s, domain, '', %(from)s::timestamptz + random() * %(spread)s::interval, %(until)s
+SELECT %(day)s, domain, '', %(begin)s::timestamptz + random() * %(spread)s::interval, %(until)s
 FROM unnest(%(domains)s::text[]) AS domain
 ON CONFLICT DO NOTHING
 

@@ -78,6 +78,7 @@ class ReportWorld:
         self._settings = DnsSettings(nameservers=(f"127.0.0.1:{dns.port}",), timeout_s=1.0, tries=1)
         self._trusted = trusted
         self._resolvers: list[Resolver] = []
+        self._lives: list[TlsReporting] = []
         self.reporting = self.life()
 
     def life(self, *allowed: str, timeout_s: float = 2.0) -> TlsReporting:
@@ -92,7 +93,7 @@ class ReportWorld:
         self.reporting = TlsReporting(
             self.journal, self._resolver(), sending, now=lambda: self.now, random=random.random
         )
-        self._clients = [*getattr(self, "_clients", []), self.reporting]
+        self._lives.append(self.reporting)
         return self.reporting
 
     def _resolver(self) -> Resolver:
@@ -101,7 +102,7 @@ class ReportWorld:
         return made
 
     async def close(self) -> None:
-        for reporting in self._clients:
+        for reporting in self._lives:
             await reporting.close()
         for resolver in self._resolvers:
             await resolver.close()
