@@ -7,6 +7,7 @@ to the operator: a file with unexpected content deserves a look.
 
 import re
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 from cluster.installation.private_files import Unsafe, create_whole, read_secret
@@ -25,21 +26,13 @@ _TOKEN = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 def demo_key(data_dir: Path) -> str | None:
     """The demo tenant's API key; None when it does not exist yet. Raises Unsafe when the file is unusable."""
-    path = data_dir / DEMO_KEY
-    key = read_secret(path, DELETE)
-    if key is not None and not is_key(key):
-        raise Unsafe(f"{path} is malformed: {DELETE}")
-    return key
+    return _kept(data_dir / DEMO_KEY, is_key)
 
 
 def ray_token(data_dir: Path) -> str | None:
     """The token for Ray's ports: access to them can run code. None when it does not exist yet. Raises Unsafe when the
     file is unusable."""
-    path = data_dir / RAY_TOKEN
-    token = read_secret(path, DELETE)
-    if token is not None and not _TOKEN.fullmatch(token):
-        raise Unsafe(f"{path} is malformed: {DELETE}")
-    return token
+    return _kept(data_dir / RAY_TOKEN, _TOKEN.fullmatch)
 
 
 def ensure_ray_token(data_dir: Path) -> Path:
@@ -52,11 +45,7 @@ def ensure_ray_token(data_dir: Path) -> Path:
 def sql_password(data_dir: Path) -> str | None:
     """The password of the operator's login to the SQL door, unless the settings have one; None when it does not exist
     yet. Raises Unsafe when the file is unusable."""
-    path = data_dir / SQL_PASSWORD
-    password = read_secret(path, DELETE)
-    if password is not None and not _PASSWORD.fullmatch(password):
-        raise Unsafe(f"{path} is malformed: {DELETE}")
-    return password
+    return _kept(data_dir / SQL_PASSWORD, _PASSWORD.fullmatch)
 
 
 def ensure_sql_password(data_dir: Path) -> str:
@@ -66,3 +55,12 @@ def ensure_sql_password(data_dir: Path) -> str:
     password = sql_password(data_dir)
     assert password is not None
     return password
+
+
+def _kept(path: Path, has_form: Callable[[str], object]) -> str | None:
+    """The secret in a file; None when there is no file. Raises Unsafe when the file is unusable, or the secret has not
+    the form that it is made in."""
+    secret = read_secret(path, DELETE)
+    if secret is not None and not has_form(secret):
+        raise Unsafe(f"{path} is malformed: {DELETE}")
+    return secret
