@@ -14,7 +14,7 @@ from cluster.journal.mail_in import Complaint, Delay, Effect, Failure, ReportedM
 from cluster.journal.suppressions import entry_fed_by
 from cluster.mail_in.classification import classified
 from cluster.mail_in.report import Action, Kind, RecipientReport, Report
-from cluster.message import xtext
+from cluster.message.dsn import original_address
 from cluster.suppression.address import compared
 
 _TOLD = (Action.FAILED, Action.DELAYED)
@@ -76,7 +76,7 @@ def _among(addresses: Sequence[str], message: ReportedMessage) -> int | None:
     # A report repeats ORCPT as its submitter gave it.
     for recipient, original in (message.dsn.original_recipients if message.dsn else {}).items():
         if recipient in known:
-            known.setdefault(compared(xtext.decoded(original.partition(";")[2])), known[recipient])
+            known.setdefault(compared(original_address(original)), known[recipient])
     return next((known[found] for address in addresses if (found := compared(address)) in known), None)
 
 

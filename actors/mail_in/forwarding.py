@@ -12,7 +12,7 @@ from cluster.intake.notices import CATEGORY, NoticeFile, Notices
 from cluster.journal.journal import Rejected, Unavailable
 from cluster.journal.mail_in import Effect, Failure, ReportedMessage
 from cluster.mail_in.report import Kind, Report
-from cluster.message import xtext
+from cluster.message.dsn import original_address
 from cluster.message.header_fields import NotComposable
 from cluster.printable import printable
 from cluster.suppression.address import compared
@@ -86,5 +86,5 @@ def _told(message: ReportedMessage, effects: Sequence[Effect]) -> str | None:
         return None
     lines = [f"Envelope id: {asked.envelope_id}"] if asked.envelope_id else []
     originals = [asked.original_recipients[one] for one in recipients if one in asked.original_recipients]
-    lines += [f"Original recipient: {xtext.decoded(one.partition(';')[2])}" for one in originals]
+    lines += [f"Original recipient: {original_address(one)}" for one in originals]
     return "".join([f"{printable(line)}\n" for line in lines])
