@@ -70,19 +70,17 @@ async def finish(connection: AsyncConnection[Row], outcomes: Sequence[Outcome], 
     ended: set[tuple[str, int]] = set()
     single = [o for o in outcomes if o.sole_recipient]
     if single:
-        for *key, batch_id, status in await rows(
-            connection, "finish_sole_recipient", at=at, **keys(single), **ends(single)
-        ):
-            ended.add((key[0], key[1]))
+        finished = await rows(connection, "finish_sole_recipient", at=at, **keys(single), **ends(single))
+        for message_id, recipient_no, batch_id, status in finished:
+            ended.add((message_id, recipient_no))
             if batch_id is not None:
                 changes.append((batch_id, Status(status), 1))
     if shared := [o for o in outcomes if not o.sole_recipient]:
         # Locked, so that two actors which end the last two recipients of a message see each other's change.
         message_ids = [outcome.message_id for outcome in shared]
         await rows(connection, "lock_messages", tenant_ids=[o.tenant_id for o in shared], message_ids=message_ids)
-        ended.update(
-            [(id, no) for id, no in await rows(connection, "finish_one_of_many", **keys(shared), **ends(shared))]
-        )
+        finished = await rows(connection, "finish_one_of_many", **keys(shared), **ends(shared))
+        ended.update((message_id, recipient_no) for message_id, recipient_no in finished)
         folded = await rows(
             connection,
             "fold_finished",

@@ -30,7 +30,8 @@ WITH told AS (
 ), gone AS (
     DELETE FROM deliveries AS d USING told AS t
     WHERE d.message_id = ANY (ARRAY[t.message_id]) AND d.recipient_no = ANY (ARRAY[t.recipient_no])
-    RETURNING d.tenant_id, d.message_id, d.recipient_no, d.batch_id, t.status::delivery_status AS status, d.attempts, t.error_message
+    RETURNING d.tenant_id, d.message_id, d.recipient_no, d.batch_id, t.status::delivery_status AS status, d.attempts,
+        t.error_message
 ), kept AS (
     INSERT INTO outcomes (tenant_id, message_id, status, finished_at, retry_count, error_message)
     SELECT tenant_id, message_id, status, %(at)s, greatest(attempts - 1, 0), error_message FROM gone

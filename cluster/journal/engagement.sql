@@ -1,8 +1,9 @@
 -- What recipients do with messages.
 
 -- name: engaged
--- What the events of these messages need, in the order of the arguments. Tenants that are deleted are left out, and
--- messages that were erased. The columns of a message that is gone are NULL. A message with several recipients does not tell when each was delivered.
+-- What the events of these messages need, in the order of the arguments. Deleted tenants and erased messages are left
+-- out. The columns of a message that is gone are NULL. A message with several recipients does not tell when each was
+-- delivered.
 SELECT k.no, t.id, m.batch_id, r.categories,
     CASE WHEN cardinality(m.to_emails) = 1 AND o.status IN ('delivered', 'sent')
         THEN extract(epoch FROM o.finished_at)::float8 END,

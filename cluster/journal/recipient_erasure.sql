@@ -3,7 +3,8 @@
 
 -- name: add_erase_job
 INSERT INTO erase_jobs (id, tenant_id, addresses, look_at)
-SELECT %(id)s, t.id, %(addresses)s, now() + make_interval(secs => %(after_s)s) FROM tenants t WHERE t.id = %(tenant_id)s AND t.deleted_at IS NULL
+SELECT %(id)s, t.id, %(addresses)s, now() + make_interval(secs => %(after_s)s) FROM tenants t
+WHERE t.id = %(tenant_id)s AND t.deleted_at IS NULL
 
 -- name: find_erase_job
 SELECT id, stage, created_at, finished_at FROM erase_jobs WHERE id = %(id)s AND tenant_id = %(tenant_id)s
@@ -34,7 +35,8 @@ SELECT NOT EXISTS (
 
 -- name: unfinished_to
 SELECT message_id, recipient_no, recipient, tenant_id, batch_id, domain, alone, status::text FROM deliveries
-WHERE tenant_id = %(tenant_id)s AND message_id < %(before)s AND status IN ('queued', 'processing', 'rendered', 'sending')
+WHERE tenant_id = %(tenant_id)s AND message_id < %(before)s
+    AND status IN ('queued', 'processing', 'rendered', 'sending')
     AND coalesce(address, address_of(recipient, domain)) = ANY (%(addresses)s::text[])
 LIMIT %(limit)s
 
@@ -63,7 +65,8 @@ WITH page AS (
     DELETE FROM image_opens USING page
     WHERE image_opens.tenant_id = ANY (ARRAY[page.tenant_id]) AND image_opens.message_id = ANY (ARRAY[page.id])
 ), k AS (
-    INSERT INTO erased_messages (message_id, tenant_id) SELECT id, tenant_id FROM page ORDER BY id ON CONFLICT DO NOTHING
+    INSERT INTO erased_messages (message_id, tenant_id) SELECT id, tenant_id FROM page ORDER BY id
+    ON CONFLICT DO NOTHING
 )
 DELETE FROM messages USING page
 WHERE messages.tenant_id = ANY (ARRAY[page.tenant_id]) AND messages.id = ANY (ARRAY[page.id])

@@ -72,7 +72,8 @@ UPDATE tenants SET own_limits = %(limits)s::text::jsonb WHERE id = %(id)s AND de
 RETURNING limits::text, own_limits::text
 
 -- name: tenant
-SELECT t.id, t.name, t.suspended_at IS NOT NULL, t.suspended_for, t.resumed_at, t.settings::text, t.limits::text, t.own_limits::text,
+SELECT t.id, t.name, t.suspended_at IS NOT NULL, t.suspended_for, t.resumed_at, t.settings::text, t.limits::text,
+    t.own_limits::text,
     coalesce(d.domains, '{}'), coalesce(d.with_subdomains, '{}'),
     coalesce(o.domains, '{}'), coalesce(o.with_subdomains, '{}'),
     (SELECT b.subdomain || '.' || b.domain FROM branded_links b
