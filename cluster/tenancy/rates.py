@@ -103,8 +103,8 @@ class Passed(Struct, frozen=True):
     def __str__(self) -> str:
         what = "bounced hard" if self.rate is Rate.BOUNCES else "complained"
         return (
-            f"{_percent(self.share)} of the last {self.of:,} recipients {what}, more than {_percent(self.limit)} "
-            "as is allowed"
+            f"{_percent(self.share)} of the last {self.of:,} recipients {what}, more than the {_percent(self.limit)} "
+            "that is allowed"
         )
 
 

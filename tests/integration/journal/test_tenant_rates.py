@@ -13,7 +13,7 @@ from cluster.tenancy.rates import Rate, RateLimits
 from tests.integration.journal.builders import a_message, a_request, a_tenant, an_outcome, some_messages, waiting
 
 LIMITS = RateLimits(bounces=0.1, complaints=0.003)
-WHY = "11 % of the last 100 recipients bounced hard, more than 10 % as is allowed"
+WHY = "11 % of the last 100 recipients bounced hard, more than the 10 % that is allowed"
 
 
 async def send(journal: Journal, tenant_id: str, delivered: int, bounced: int) -> None:

@@ -62,7 +62,7 @@ async def test_the_rates_of_a_tenant_and_its_pause(postray: Postray) -> None:
     limits = RateLimits(bounces=0.1, complaints=0.003)
     assert [one.is_paused for one in await postray.journal.tenant_rates.count(limits, pause=False)] == [True]
 
-    why = "25 % of the last 100 recipients bounced hard, more than 10 % as is allowed"
+    why = "25 % of the last 100 recipients bounced hard, more than the 10 % that is allowed"
     assert f"suspended, for {why}" in await postray.said("tenants", "show", "acme")
     assert "25.00 %" in await postray.said("tenants", "list")
     shown = await postray.json("tenants", "show", "acme")

@@ -54,7 +54,7 @@ def test_reports_that_come_later_count_without_a_further_recipient() -> None:
     rates = after(Ends(ended=200, delivered=200), *[Ends(hard=1)] * 21)
     assert rates.bounces == Window(of=200, bad=21, is_over=True)
     assert [str(one) for one in over(rates, LIMITS)] == [
-        "10.5 % of the last 200 recipients bounced hard, more than 10 % as is allowed"
+        "10.5 % of the last 200 recipients bounced hard, more than the 10 % that is allowed"
     ]
     assert after(Ends(hard=5), Ends(ended=100)).bounces == Window(of=100, bad=5)
 
@@ -81,7 +81,7 @@ def test_complaints_are_of_a_larger_window() -> None:
     assert rates.complaints.of == 10_000 and rates.bounces.of == 1000
     assert rates.complaints.share(Rate.COMPLAINTS) == pytest.approx(0.002)
     (passed,) = over(after(Ends(delivered=10_000, complaints=31)), LIMITS)
-    assert str(passed) == "0.31 % of the last 10,000 recipients complained, more than 0.3 % as is allowed"
+    assert str(passed) == "0.31 % of the last 10,000 recipients complained, more than the 0.3 % that is allowed"
 
 
 def test_0_is_no_limit() -> None:
