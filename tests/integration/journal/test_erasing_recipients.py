@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import psycopg
 import pytest
 from msgspec.structs import replace
 
@@ -21,18 +20,18 @@ from cluster.suppression.lists import SuppressionList
 from cluster.tracking.tokens import Recipient as TokenRecipient
 from cluster.webhooks.bundles import OwedEvent, bundled, decode_event, split_bundle
 from tests.integration.journal.builders import a_message, a_request, a_tenant, some_messages, waiting
+from tests.integration.journal.stored import StoredJournal
 from tests.unit.analytics.samples import delivered
 
 ADA = "Ada@example.com"
 BOB = "bob@example.com"
 
 
-class World:
+class World(StoredJournal):
     """``events``: whether ClickHouse has events of a job's recipients."""
 
     def __init__(self, journal: Journal, dsn: str) -> None:
-        self.journal = journal
-        self.dsn = dsn
+        super().__init__(journal, dsn)
         self.events = True
         self.asked: list[EraseJob] = []
         self.gone = 0
@@ -57,15 +56,6 @@ class World:
     async def ask(self, tenant_id: str, *emails: str) -> str:
         return await self.journal.recipient_erasure.add(tenant_id, emails, after_s=0)
 
-    async def sql(self, statement: str, *parameters: Any) -> list[Any]:
-        async with await psycopg.AsyncConnection.connect(self.dsn, autocommit=True) as connection:
-            cursor = await connection.execute(statement.encode(), parameters or None)
-            return await cursor.fetchall() if cursor.description else []
-
-    async def read_log(self) -> None:
-        for row in await self.journal.event_log.after("recorder", 1000, 10**9):
-            await self.journal.event_log.move_cursor("recorder", row.tx, row.id)
-
     async def stage(self, id: str) -> str:
         [(stage,)] = await self.sql("SELECT stage FROM erase_jobs WHERE id = %s", id)
         return str(stage)
@@ -77,20 +67,6 @@ class World:
             if await self.stage(id) == "done":
                 return
         raise AssertionError(await self.stage(id))
-
-    async def names(self, text: str) -> list[str]:
-        """The tables with a row that has the text, in any column."""
-        found = []
-        for (table,) in await self.sql(
-            "SELECT table_name::text FROM information_schema.tables WHERE table_schema = 'public'"
-        ):
-            [(count,)] = await self.sql(f"SELECT count(*) FROM {table} t WHERE t::text ILIKE %s", f"%{text}%")
-            [(hex_count,)] = await self.sql(
-                f"SELECT count(*) FROM {table} t WHERE t::text ILIKE %s", f"%{text.encode().hex()}%"
-            )
-            if count or hex_count:
-                found.append(str(table))
-        return found
 
 
 @pytest.fixture
@@ -129,7 +105,7 @@ async def test_messages_to_the_address_go_and_those_to_others_stay(world: World)
     assert await world.journal.recipient_erasure.find(other, job) is None
     await world.sql("DELETE FROM messages WHERE tenant_id = %s", other)
     await world.sql("DELETE FROM event_log")
-    assert await world.names("ada@example") == []
+    assert await world.tables_with("ada@example") == set()
 
 
 async def test_what_was_accepted_later_stays(world: World) -> None:

@@ -1,8 +1,5 @@
 """Everything that a deleted tenant had is erased, wherever the process that erases ends, and nothing of another."""
 
-from typing import Any
-
-import psycopg
 import pytest
 from msgspec.structs import replace
 
@@ -12,6 +9,7 @@ from cluster.journal.journal import Journal
 from cluster.journal.records import Address, Content, DueDelivery, PreparedPersonalization, encode
 from cluster.message.dsn import Dsn
 from tests.integration.journal.builders import a_message, a_request, a_tenant
+from tests.integration.journal.stored import StoredJournal
 
 OWN = """SELECT table_name::text FROM information_schema.columns
 WHERE column_name = 'tenant_id' AND table_schema = 'public'"""
@@ -22,12 +20,11 @@ class Killed(Exception):
     """The process ends here."""
 
 
-class World:
+class World(StoredJournal):
     """``events``: the tenants that have events in ClickHouse."""
 
     def __init__(self, journal: Journal, dsn: str) -> None:
-        self.journal = journal
-        self.dsn = dsn
+        super().__init__(journal, dsn)
         self.events: set[str] = set()
         self.asked = 0
         self.eraser = TenantEraser(journal, self._call, after_s=0, pause_s=0)
@@ -99,11 +96,6 @@ class World:
         await self.journal.tenants.suspend(tenant_id)
         await self.journal.tenants.delete(tenant_id)
 
-    async def sql(self, statement: str) -> list[Any]:
-        async with await psycopg.AsyncConnection.connect(self.dsn, autocommit=True) as connection:
-            cursor = await connection.execute(statement.encode())
-            return await cursor.fetchall() if cursor.description else []
-
     async def left(self, tenant_id: str) -> dict[str, int]:
         """The rows of a tenant, by table."""
         counts = {}
@@ -111,22 +103,6 @@ class World:
             [(count,)] = await self.sql(f"SELECT count(*) FROM {table} WHERE tenant_id = '{tenant_id}'")
             counts[str(table)] = int(count)
         return counts
-
-    async def tables_with(self, address: str) -> set[str]:
-        """The tables that have this text in any column, as text or as octets."""
-        tables = await self.sql("SELECT table_name::text FROM information_schema.tables WHERE table_schema = 'public'")
-        found = set()
-        for (table,) in tables:
-            like = f"t::text ILIKE '%{address}%' OR t::text ILIKE '%{address.encode().hex()}%'"
-            [(count,)] = await self.sql(f"SELECT count(*) FROM {table} t WHERE {like}")
-            if count:
-                found.add(str(table))
-        return found
-
-    async def read_log(self) -> None:
-        """The recorder reads all events."""
-        for row in await self.journal.event_log.after("recorder", 1000, 10**9):
-            await self.journal.event_log.move_cursor("recorder", row.tx, row.id)
 
 
 @pytest.fixture

@@ -3,18 +3,13 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
-import psycopg
 import pytest
 
 from cluster.journal.journal import Journal
 from cluster.journal.tenants import Deletion, NameTaken
 from cluster.tenancy.tenant import AFTER_SUSPENSION
 from tests.integration.journal.builders import a_message, a_request, a_tenant, each
-
-
-async def sql(dsn: str, statement: str) -> None:
-    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
-        await connection.execute(statement.encode())
+from tests.integration.journal.stored import sql
 
 
 async def test_one_of_many_gets_a_name(journal: Journal) -> None:
@@ -113,11 +108,11 @@ async def test_nothing_expires_during_a_suspension_and_a_day_after_it(journal: J
     assert await expire() == ({late.id}, 0)
     await journal.tenants.resume(tenant_id)
     assert await expire() == ({late.id}, 0)
-    async with await psycopg.AsyncConnection.connect(journal_dsn) as connection:
-        cursor = await connection.execute(
-            b"SELECT expires_at - resumed_at, due_at = expires_at FROM deliveries JOIN tenants ON id = tenant_id"
-        )
-        assert await cursor.fetchall() == [(AFTER_SUSPENSION, True)] * 2
+    found = await sql(
+        journal_dsn,
+        "SELECT expires_at - resumed_at, due_at = expires_at FROM deliveries JOIN tenants ON id = tenant_id",
+    )
+    assert found == [(AFTER_SUSPENSION, True)] * 2
     await sql(journal_dsn, "UPDATE tenants SET resumed_at = now() - interval '25 h' WHERE resumed_at IS NOT NULL")
     assert await expire() == (set(), 2)
 

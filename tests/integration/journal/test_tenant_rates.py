@@ -2,7 +2,6 @@
 
 import asyncio
 
-import psycopg
 import pytest
 
 from cluster.events import Delivered
@@ -11,6 +10,7 @@ from cluster.journal.tenant_rates import OverRate
 from cluster.policy.lifecycle import Status
 from cluster.tenancy.rates import Rate, RateLimits
 from tests.integration.journal.builders import a_message, a_request, a_tenant, an_outcome, some_messages, waiting
+from tests.integration.journal.stored import sql
 
 LIMITS = RateLimits(bounces=0.1, complaints=0.003)
 WHY = "11 % of the last 100 recipients bounced hard, more than the 10 % that is allowed"
@@ -34,11 +34,6 @@ async def told(journal: Journal) -> list[tuple[str, str, str]]:
     """The actions on tenants, the oldest first."""
     found = await journal.site_actions.latest(None, 100)
     return [(one.action, one.detail, one.made_by) for one in reversed(found) if one.tenant_id]
-
-
-async def sql(dsn: str, statement: str) -> list[tuple[object, ...]]:
-    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
-        return await (await connection.execute(statement.encode())).fetchall()
 
 
 async def test_a_limit_that_is_passed_is_told_once(journal: Journal) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 
-import psycopg
 import pytest
 
 from cluster.events import Event, GroupResubscribed, GroupUnsubscribed, Unsubscribed, decode_batch
@@ -10,20 +9,15 @@ from cluster.journal.journal import Journal
 from cluster.journal.unsubscribing import Action, By, ShownGroup
 from cluster.tracking.tokens import MOST_GROUPS, Preferences, Recipient
 from tests.integration.journal.builders import a_message, a_request, a_tenant
+from tests.integration.journal.stored import StoredJournal
 
 CLIENT = By("203.0.113.0/24", "Mozilla/5.0 (X11)", "")
 
 
-class World:
+class World(StoredJournal):
     def __init__(self, journal: Journal, dsn: str) -> None:
-        self.journal = journal
-        self.dsn = dsn
+        super().__init__(journal, dsn)
         self.pages = journal.unsubscribing
-
-    async def sql(self, statement: str) -> list[tuple[object, ...]]:
-        async with await psycopg.AsyncConnection.connect(self.dsn, autocommit=True) as connection:
-            cursor = await connection.execute(statement.encode())
-            return await cursor.fetchall() if cursor.description else []
 
     async def recipient(self, tenant_id: str, email: str = "Ada@Example.com") -> Recipient:
         [[number]] = await self.sql(f"SELECT number FROM tenants WHERE id = '{tenant_id}'")

@@ -8,8 +8,9 @@ from cluster.events import WebhookAttempt
 from cluster.ids import new_id
 from cluster.webhooks.endpoints import Dialect
 from tests.integration.journal.builders import a_tenant
+from tests.integration.journal.stored import sql
 from tests.integration.operating.conftest import Postray
-from tests.integration.webhooks.builders import an_endpoint, sql
+from tests.integration.webhooks.builders import an_endpoint
 
 SECRET_URL = "https://hooks.example.com:8443/in/T0KEN?key=K3Y"
 CUT_URL = "https://hooks.example.com:8443"

@@ -3,12 +3,11 @@
 from datetime import UTC, datetime
 from typing import Any
 
-import psycopg
-
 from cluster.ids import new_id
 from cluster.journal.journal import Journal
 from cluster.webhooks.bundles import OwedEvent, decode_event, split_bundle
 from cluster.webhooks.endpoints import Dialect, Endpoint
+from tests.integration.journal.stored import sql
 
 
 async def an_endpoint(journal: Journal, tenant_id: str, url: str = "https://hooks.example.com/", **fields: Any) -> str:
@@ -24,10 +23,3 @@ async def owed(dsn: str, webhook_id: str) -> list[OwedEvent]:
     """What an endpoint is owed, in order."""
     found = await sql(dsn, f"SELECT events FROM webhook_bundles WHERE webhook_id = '{webhook_id}' ORDER BY id")
     return [decode_event(event) for (data,) in found for event in split_bundle(bytes(data))]
-
-
-async def sql(dsn: str, statement: str) -> list[tuple[Any, ...]]:
-    """The rows of a statement."""
-    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
-        cursor = await connection.execute(statement.encode())
-        return await cursor.fetchall() if cursor.description else []

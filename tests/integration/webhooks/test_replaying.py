@@ -13,7 +13,8 @@ from cluster.journal.journal import Journal
 from cluster.journal.webhook_replays import MOST_PENDING, Replay, ReplayFilter
 from cluster.webhooks.known import KnownEndpoints
 from tests.integration.journal.builders import a_tenant
-from tests.integration.webhooks.builders import an_endpoint, owed, sql
+from tests.integration.journal.stored import sql
+from tests.integration.webhooks.builders import an_endpoint, owed
 from tests.unit.analytics.samples import bounced, delivered, processed
 from tests.webhooks import NOW
 

@@ -4,7 +4,8 @@ from actors.webhooks.sweeping import Sweeping
 from cluster.journal.journal import Journal
 from cluster.settings import WebhookSettings
 from tests.integration.journal.builders import a_tenant
-from tests.integration.webhooks.builders import an_endpoint, sql
+from tests.integration.journal.stored import sql
+from tests.integration.webhooks.builders import an_endpoint
 
 
 async def bundles(dsn: str, webhook_id: str, *ages_h: float, size: int = 1) -> None:
