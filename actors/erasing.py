@@ -1,6 +1,6 @@
-"""Erases in the background the data of deleted tenants, and of recipients for whom a tenant asked it: first in the
-journal, then, once the recorder has read the last of their events, in ClickHouse. The journal knows what is left, so
-the next life of the process goes on. At last what was erased is taken off the disk.
+"""Erases in the background the data of deleted tenants, and of recipients whose erasure a tenant requested: first in
+the journal, then, once the recorder has read the last of their events, in ClickHouse. The journal knows what is left,
+so the next life of the process goes on. Finally, what was erased is removed from the disk.
 """
 
 import asyncio
@@ -71,7 +71,7 @@ RECIPIENT_ERASED = "The recipient's data was erased"
 SENDING_WAIT_S = 10.0
 """While mail to a recipient, or to others of the same message, is not finished."""
 READ_WAIT_S = 1.0
-"""While consumers read the log, posts of webhooks end, or ClickHouse rewrites its parts."""
+"""While consumers read the log, posts to webhooks end, or ClickHouse rewrites its parts."""
 
 
 class RecipientEraser:
@@ -152,7 +152,8 @@ class RecipientEraser:
         await erasure.begin(job, Stage.BUNDLES)
 
     async def _erase_bundles(self, job: EraseJob) -> None:
-        """What is logged until then is owed to endpoints; and what is being posted is logged when that has ended."""
+        """Events in the log may yet become owed to endpoints, and a post under way is logged when it ends: wait for
+        both."""
         erasure = self._journal.recipient_erasure
         if await erasure.is_log_read(job) and (await erasure.bundles(job))[0]:
             await erasure.begin(job, Stage.EVENTS)
@@ -167,7 +168,7 @@ class RecipientEraser:
             await erasure.postpone(job, self._read_wait_s)
 
     async def _erase_rest(self, job: EraseJob) -> None:
-        """A replay may have read events before they were erased: then what it owes is erased, too."""
+        """A replay may have read events before they were erased; what endpoints are owed from it is erased, too."""
         erasure = self._journal.recipient_erasure
         if await erasure.is_replaying(job):
             await erasure.postpone(job, self._read_wait_s)
@@ -193,7 +194,7 @@ class RecipientEraser:
 
 
 async def forget_committed(journal: Journal, call: Call) -> None:
-    """Have the delivery actors that live delete from their files what is committed. One that does not live deletes its
-    files when it starts again. Raises Unavailable, PeerGone."""
+    """Have the live delivery actors delete from their ledgers what is committed. One that is down deletes its files
+    when it starts again. Raises Unavailable, PeerGone."""
     for name in await journal.membership.living(ACTOR_ALIVE_S):
         await call(name, "forget_committed")

@@ -20,7 +20,7 @@ MOST_MAIL_IN = 100_000
 """Mails that came in; the oldest beyond them are forgotten."""
 
 TLS_REPORTS_KEPT = timedelta(days=31)
-"""What is known of reports of TLS that were sent."""
+"""The states of TLS reports."""
 
 
 class Purge:
@@ -45,8 +45,8 @@ class Purge:
 
 def purges(journal: Journal, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Sequence[Purge]:
     """Idempotency keys that are free again, bounces that are too old for their tenants, imports of lists that never
-    ended or that can no longer be asked about, windows for reports that are over, mail that came in long ago, and what
-    is known of old TLS reports and erasures."""
+    ended or that can no longer be asked about, windows for reports that are over, mail that came in long ago, and the
+    records of old TLS reports and erasures."""
     return (
         Purge("idempotency keys", lambda page: journal.idempotency_keys.purge(clock(), page)),
         Purge("bounces", journal.suppressions.purge_bounces),

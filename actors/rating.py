@@ -1,4 +1,4 @@
-"""Counts what ended into the rates of tenants, and tells of those over a limit; the scheduler runs it."""
+"""Counts what ended into the rates of tenants, and reports those over a limit; the scheduler runs it."""
 
 import asyncio
 import logging
@@ -10,11 +10,11 @@ from cluster.tenancy.rates import RateLimits
 log = logging.getLogger(__name__)
 
 EVERY_S = 5.0
-"""A tenant with bad addresses sends on for so long at most, and what its sites hold."""
+"""A tenant with bad addresses goes on sending for at most this long, and then what its sites hold."""
 
 
 class TenantRating:
-    """``pause``: whether a tenant over a limit is suspended for which nothing else is set."""
+    """``pause``: whether a tenant over a limit is suspended, unless the tenant has a choice of its own."""
 
     def __init__(self, journal: Journal, limits: RateLimits, *, pause: bool) -> None:
         self._journal = journal

@@ -106,7 +106,7 @@ class LimitSettings(Section, frozen=True, kw_only=True):
 
 
 class RateSettings(Section, frozen=True, kw_only=True):
-    """When the mail of a tenant bounces, or is complained of, too often. Shares from 0 to 1; 0 sets no limit."""
+    """When the mail of a tenant bounces, or draws complaints, too often. Shares from 0 to 1; 0 sets no limit."""
 
     max_bounce_rate: float = 0.1
     """Hard bounces among the last 1,000 recipients whose delivery ended."""

@@ -119,7 +119,7 @@ class Deliverer:
         self.parts.lanes.add(lanes)
 
     async def forget_committed(self) -> None:
-        """Delete from the ledger what the journal has: it names recipients, and one was erased."""
+        """Delete from the ledger what is committed: it names recipients, and the data of some was erased."""
         self.deps.ledger.forget_settled()
 
     # What operators call

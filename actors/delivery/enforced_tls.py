@@ -1,6 +1,7 @@
 """What tenants require of TLS for their mail (enforced TLS), on the way to a connection.
 
-TLS reports are the installation's own, and go out without what tenants and the receiving domain require (RFC 8460 §3).
+TLS reports are the installation's own mail: what tenants and the receiving domain require does not hold for them
+(RFC 8460 §3).
 The requirement is part of the next hop, so mail with different requirements shares no connection. It is looked at last
 before the transaction begins: a change holds within 5 s also for what waits, composed, for a connection.
 """

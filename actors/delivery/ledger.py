@@ -196,7 +196,7 @@ class Ledger:
                 self._segments[-1].write(mark)
 
     def forget_settled(self) -> None:
-        """Delete the acceptances that are committed: at once, or when the others in their file are, too."""
+        """Delete the acceptances that are committed: at once, or as soon as all others in their file are."""
         if self._segments:
             self._segments[-1].is_ended = True
         self._remove_settled()

@@ -60,7 +60,7 @@ class _Session(Struct, frozen=True, kw_only=True):
     domain: str
     sending_ip: str
     is_counted: bool
-    """Whether the TLS report tells of it."""
+    """Whether it is counted for TLS reports."""
     may_be_plain: bool
     """Plain text is allowed: no password will be sent that needs TLS."""
     tell: Callable[[str], None]

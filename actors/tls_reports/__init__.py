@@ -1,5 +1,5 @@
-"""TLS reports (RFC 8460), in the scheduler's process: what came of TLS on a day is told to the domains that ask for it.
+"""TLS reports (RFC 8460), in the scheduler's process: domains that ask for it are told each day how TLS with them went.
 
-``reporting`` decides what is due and keeps what was sent, ``sending`` delivers one report, ``mail`` writes it as mail,
-``looking`` shows what would be sent.
+``reporting`` decides what is due and records what was sent, ``sending`` delivers one report, ``mail`` writes it as a
+mail, ``looking`` shows what would be sent.
 """

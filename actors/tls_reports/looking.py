@@ -1,4 +1,4 @@
-"""Whom a domain wants its TLS reports sent to, and what would be sent of a day."""
+"""Where a domain wants its TLS reports sent, and what would be sent for a day."""
 
 import asyncio
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from cluster.policy.tls.rua import ReportRecord, read_record
 from cluster.policy.tls.shown_reports import ShownDestination, ShownReport
 
 MOST_SHOWN = 20
-"""Domains on a page; a document may have a megabyte."""
+"""Domains on a page: the document of one may have a megabyte."""
 
 
 class Unanswered(Exception):

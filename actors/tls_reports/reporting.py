@@ -1,8 +1,8 @@
-"""Sends the TLS reports of each day that is over: plans them, looks up who wants them, and tries for a day.
+"""Sends the TLS reports for each day that is over: plans them, looks up their destinations, and tries for a day.
 
 The journal knows each step: the look-up for a domain, then a row for each destination. A step is taken under a lease,
-so it is carried out again when the process ends within it. A mail is accepted with an idempotency key, which stops the
-second one; a second POST has the same report id, by which receivers know it.
+so it is carried out again when the process ends within it. A mail is accepted with an idempotency key, which prevents
+a second one. A second POST has the same report id, so receivers can recognise it.
 """
 
 import asyncio
@@ -23,9 +23,9 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 5.0
 AFTER_MIDNIGHT = timedelta(minutes=10)
-"""By then the processes that count have written what they counted of the day."""
+"""By then the processes that count have written their counts of the day."""
 SPREAD_S = 4 * 3600.0
-"""RFC 8460 §4.1: a delay of up to four hours, so that receivers are not asked by all the world at midnight."""
+"""RFC 8460 §4.1: a delay of up to four hours, so that reports from everywhere do not arrive at midnight."""
 TRIED_FOR = timedelta(days=1)
 """RFC 8460 §4: from the end of the day on."""
 FIRST_RETRY_S = 300.0
@@ -62,7 +62,7 @@ class TlsReporting:
         self._sender_looked_at: datetime | None = None
         self._wake = asyncio.Event()
         self.problem: str | None = None
-        """Why reports wait; None while all is well."""
+        """Why no reports can go by mail; None when they can."""
 
     async def run(self) -> None:
         """Send what is due until cancelled."""
@@ -87,7 +87,7 @@ class TlsReporting:
     # For operators
 
     async def show(self, day: date, domain: str, after: str) -> ShownReports:
-        """The reports of a day, of one domain or ("") a page of all behind ``after``. Raises Unavailable."""
+        """The reports for a day: of one domain, or ("") a page of all domains after ``after``. Raises Unavailable."""
         domains = [domain] if domain else await self._journal.tls_results.domains(day, after, MOST_SHOWN)
         return ShownReports(
             problem=await self._sending.problem(),
@@ -96,8 +96,8 @@ class TlsReporting:
         )
 
     async def send_now(self, day: date, domain: str) -> int:
-        """Send the reports of a day at once, of one domain or ("") of all, but for those that were sent. Returns of how
-        many domains. Raises Unavailable."""
+        """Send the reports for a day at once, of one domain or ("") of all, except those that were sent. Returns the
+        number of domains. Raises Unavailable."""
         now = self._now()
         asked = 0
         async for domains in self._counted(day):
@@ -110,7 +110,7 @@ class TlsReporting:
     # Planning
 
     async def plan(self) -> None:
-        """Plan the reports of yesterday, once. Raises Unavailable."""
+        """Plan the reports for yesterday, once. Raises Unavailable."""
         now = self._now()
         today = now.astimezone(UTC).date()
         begin = datetime.combine(today, time(), UTC)
@@ -122,7 +122,7 @@ class TlsReporting:
         self._planned = day
 
     async def _counted(self, day: date) -> AsyncIterator[list[str]]:
-        """The domains that have counts of a day, page by page."""
+        """The domains that have counts of a day, page by page. Raises Unavailable."""
         after = ""
         while domains := await self._journal.tls_results.domains(day, after, PLANNED_AT_ONCE):
             yield domains
@@ -204,5 +204,5 @@ class TlsReporting:
 
 
 def retry_s(attempts: int, random: float) -> float:
-    """Until the next attempt after so many: twice as long each time, varied by a tenth."""
+    """The wait after so many attempts: twice as long each time, varied by a tenth."""
     return min(FIRST_RETRY_S * 2.0 ** min(attempts - 1, 10), LONGEST_RETRY_S) * (0.9 + 0.2 * random)

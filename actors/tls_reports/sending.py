@@ -27,7 +27,7 @@ MEDIA_TYPE = "application/tlsrpt+gzip"
 
 
 class SendResult(Struct, frozen=True):
-    """What came of an attempt, in words."""
+    """What came of an attempt. ``reason``: in words."""
 
     is_sent: bool
     reason: str
@@ -52,13 +52,13 @@ class Sending:
         await self._client.close()
 
     async def problem(self) -> str | None:
-        """Why no mail can be signed; None when it can. Raises Unavailable."""
+        """Why mail cannot be signed; None when it can. Raises Unavailable."""
         if await tenant_of_sender(self._journal, self._sender) is not None:
             return None
         return f"tls_reports.sender: no tenant has verified {self.submitter}, so no key can sign reports by mail"
 
     async def document(self, domain: str, day: date) -> bytes | None:
-        """The report on a domain's day in JSON; None when nothing was counted. Raises Unavailable."""
+        """The report on a domain for a day, in JSON; None when nothing was counted. Raises Unavailable."""
         counts = await self._journal.tls_results.of_day(day, domain)
         if not counts:
             return None
@@ -106,7 +106,7 @@ class Sending:
             lifetime=LIFETIME,
             files={},
         )
-        # The key is committed with the mail. So a life that ended before it could say so does not send it twice.
+        # The key is committed with the mail, so a process that ends before it has noted that does not send it twice.
         key = IdempotencyKey(
             text=f"tls-report {report_id(domain, day, self.submitter)} {sha256(to.encode()).hexdigest()}",
             sandbox=False,

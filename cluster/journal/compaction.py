@@ -1,9 +1,9 @@
-"""The journal's part that takes deleted rows off the disk: out of the pages of tables, and out of the files of the
+"""The journal's part that removes deleted rows from the disk: from the pages of tables, and from the files of the
 write-ahead log.
 
-Postgres does not delete old files of its log. It gives them the names of files to come, and so what they hold stays
-until the log reaches them. The embedded server is told to delete them instead while an erasure ends, and only then:
-with new files, which are filled with zeros first, all writing of the log costs about twice as much.
+Postgres recycles old files of its log: it renames them for later use, and their contents stay until the log overwrites
+them. While an erasure ends, and only then, the embedded server is told to delete them instead. New files are filled
+with zeros first, which about doubles the cost of writing the log.
 """
 
 import asyncio
@@ -19,9 +19,9 @@ from cluster.journal.database import JournalPart, Row
 EMBEDDED = "postray.embedded"
 """The setting that tells the embedded server from one of the operator's own."""
 LOCK = 0x45524153
-"""Of the session that has changed the server's setting."""
+"""The advisory lock of the session that has changed the server's setting."""
 SETTING_S = 0.02
-"""Pause until a session looks again whether a setting is in force."""
+"""Pause between two looks whether a changed setting is in force."""
 FILE_S = 0.02
 """Pause after each file of the log: mail goes first."""
 
@@ -30,22 +30,23 @@ DELETES_FILES = "SELECT current_setting('wal_recycle') = 'off'"
 IS_CHANGED = """
 SELECT EXISTS (SELECT FROM pg_file_settings WHERE name = 'wal_recycle' AND sourcefile LIKE '%/postgresql.auto.conf')
 """
-"""As it is in the file, whether a session knows it already or not."""
+"""Reads the server's file: sessions may not have loaded it yet."""
 RESTORE = "ALTER SYSTEM RESET wal_recycle"
 RELOAD = "SELECT pg_reload_conf()"
 LAST_FILE = "SELECT max(name) FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$'"
 CURRENT_FILE = "SELECT pg_walfile_name(pg_current_wal_insert_lsn())"
 NEXT_FILE = "SELECT pg_logical_emit_message(false, 'postray', ''), pg_switch_wal()"
-"""A file without a record is not ended."""
+"""Postgres does not switch from a file without records, so one is written first."""
 
 
 class Compaction(JournalPart):
-    """Called when something was erased."""
+    """Called after rows were erased."""
 
     async def compact(self, tables: Sequence[str] = ()) -> None:
-        """Take what was deleted out of the pages of these tables (all, when none is named), as autovacuum would later,
-        and end the write-ahead log before this. On a server of the operator's own no setting is changed, and the log is
-        ended as far as the user may do that. Repeat it when it was interrupted. Raises Unavailable."""
+        """Remove deleted rows from the pages of these tables (all, when none is named), as autovacuum would later, and
+        delete the files of the write-ahead log so far. On an operator's own server no setting is changed: the current
+        file is ended and a checkpoint made, as far as the user may. After an interruption, call it again. Raises
+        Unavailable."""
         async with self._database.connection() as connection:
             await connection.execute(f"VACUUM {', '.join(tables)}".encode(), prepare=False)
             if not await _value(connection, IS_EMBEDDED):
@@ -74,9 +75,9 @@ class Compaction(JournalPart):
 
 
 async def _delete_log(connection: AsyncConnection[Row]) -> None:
-    """Delete all files of the log that there are. Those with names to come hold what older ones held, so the log goes
-    on to the first that does not exist yet."""
-    # The process that deletes files has the new setting, too, when it has made a checkpoint.
+    """Delete all files of the log that exist. Recycled ones, with later names, hold what older ones held, so the log
+    advances to the first file that does not exist yet."""
+    # The checkpointer deletes the files. After a checkpoint it has the new setting, too.
     await connection.execute(b"CHECKPOINT", prepare=False)
     last = await _value(connection, LAST_FILE)
     while await _value(connection, CURRENT_FILE) <= last:
@@ -86,7 +87,7 @@ async def _delete_log(connection: AsyncConnection[Row]) -> None:
 
 
 async def _change(connection: AsyncConnection[Row], statement: str) -> None:
-    """Change a setting for the whole server until it is changed again. Every process learns of it soon."""
+    """Change a setting of the whole server. Its processes load it soon."""
     for one in (statement, RELOAD):
         await connection.execute(one.encode(), prepare=False)
 

@@ -30,7 +30,7 @@ _LAST_ID = 2**63 - 1
 
 
 class NotFinished(Exception):
-    """A report of a failure came before its delivery has an outcome: the host's answer was lost, or is not on disk."""
+    """A report of failure came before its delivery had an outcome: the host's answer was lost or is not stored yet."""
 
 
 class ReportedMessage(Struct, frozen=True, kw_only=True):
@@ -46,7 +46,7 @@ class ReportedMessage(Struct, frozen=True, kw_only=True):
     subject: str
     group_id: int | None
     dsn: Dsn | None = None
-    """What its submitter said of reports."""
+    """What its submitter asked for in the envelope (RFC 3461)."""
 
 
 class ArrivedMail(Struct, frozen=True, kw_only=True):

@@ -1,8 +1,8 @@
-"""The journal's part that erases what there is about recipients of a tenant: the jobs, and their steps. A step that is
+"""The journal's part that erases the data about recipients of a tenant: the jobs, and their steps. A step that is
 repeated does nothing, so the process that erases may be killed between any two.
 
-A job is about what there was when it was asked for: messages that were accepted later are not touched. The clocks of
-nodes differ, so those of the second after it are taken to be earlier.
+A job covers the messages that were accepted before it was requested; later ones are not touched. The clocks of nodes
+differ, so messages of the second after the request are covered, too.
 """
 
 import secrets
@@ -23,11 +23,11 @@ from cluster.webhooks.bundles import decode_event, joined, split_bundle
 
 CLOCKS_DIFFER_S = 1.0
 AFTER_S = 2.0
-"""How long after it was asked for a job begins: what it is about has been accepted by then."""
+"""How long after its request a job begins: by then all messages that it covers have been accepted."""
 PAGE = 500
 BUNDLES = 20
 KEPT_DAYS = 400
-"""How long it is known that a message was erased: as long as events are kept, and its links are followed."""
+"""How long the ids of erased messages are kept: as long as events are, and as long as links are followed."""
 JOBS_KEPT_DAYS = 30
 TABLES = (
     "messages",
@@ -42,7 +42,7 @@ TABLES = (
     "webhook_bundles",
     "erase_jobs",
 )
-"""The tables that had something of recipients."""
+"""The tables in which a job deletes or changes rows."""
 
 
 class Stage(StrEnum):
@@ -54,7 +54,7 @@ class Stage(StrEnum):
     LAST = "last"
     """What replays of webhooks read before the events were erased, and files of delivery actors."""
     COMPACT = "compact"
-    """It has forgotten its addresses; what was erased is taken off the disk."""
+    """The job's addresses are deleted, too; what was erased is being removed from the disk."""
     DONE = "done"
 
 
@@ -70,7 +70,7 @@ class EraseJob(Struct, frozen=True):
 
     @property
     def before(self) -> str:
-        """The messages that it is about have smaller ids."""
+        """The messages that it covers have smaller ids."""
         return first_id("msg_", self.created_at + timedelta(seconds=CLOCKS_DIFFER_S))
 
 
@@ -87,7 +87,7 @@ class RecipientErasure(JournalPart):
     """Takes jobs and does their steps."""
 
     async def add(self, tenant_id: str, emails: Sequence[str], *, after_s: float = AFTER_S) -> str:
-        """Ask for the erasure of these addresses; returns the job's id."""
+        """Request the erasure of these addresses; returns the job's id."""
         id = new_id("ers_")
         addresses = list(dict.fromkeys(map(compared, emails)))
         await self._database.execute("add_erase_job", id=id, tenant_id=tenant_id, addresses=addresses, after_s=after_s)
@@ -116,7 +116,7 @@ class RecipientErasure(JournalPart):
         await self._database.execute("finish_erase_job", id=job.id)
 
     async def is_log_read(self, job: EraseJob) -> bool:
-        """Whether no consumer will see an event any more that was logged before the job's stage began."""
+        """Whether every consumer has read what was logged before the job's stage began."""
         row = await self._database.row("is_log_read_to", mark=job.mark)
         assert row is not None
         return bool(row[0])
@@ -135,8 +135,9 @@ class RecipientErasure(JournalPart):
         return [UnfinishedDelivery(*row) for row in found]
 
     async def messages(self, job: EraseJob, after: str) -> tuple[bool, str | None]:
-        """Erase messages to the addresses in one page of the tenant's. Returns whether all of the page could be erased
-        (else other recipients wait for theirs), and where the next page begins; None after the last."""
+        """Erase the messages to the addresses in one page of the tenant's messages. Returns whether all of them were
+        erased (one that is still to be delivered to other recipients is not), and where the next page begins; None
+        after the last."""
         addresses = frozenset(job.addresses)
         page = await self._database.rows(
             "recipients_of_messages", tenant_id=job.tenant_id, after=after, before=job.before, limit=PAGE
@@ -190,8 +191,8 @@ class RecipientErasure(JournalPart):
         await self._database.execute("hash_suppressions", tenant_id=job.tenant_id, addresses=job.addresses)
 
     async def bundles(self, job: EraseJob) -> tuple[bool, int]:
-        """Take events about the addresses out of what is owed to the tenant's endpoints. Returns whether none is left
-        (else it is being posted), and how many events were found."""
+        """Remove events about the addresses from what is owed to the tenant's endpoints. Returns whether all of them
+        were removed (those that are being posted are not), and how many were found."""
         addresses, before = frozenset(job.addresses), job.before
         is_whole, found, at = True, 0, ("", 0)
         while page := await self._database.rows(
@@ -217,7 +218,7 @@ class RecipientErasure(JournalPart):
         return changed > 0
 
     async def is_replaying(self, job: EraseJob) -> bool:
-        """Whether endpoints of the tenant are getting events of the past again."""
+        """Whether a replay of past events to endpoints of the tenant is under way."""
         row = await self._database.row("is_replaying", tenant_id=job.tenant_id)
         assert row is not None
         return bool(row[0])

@@ -1,4 +1,4 @@
--- Erasing what there is about recipients of a tenant. Each statement takes a bounded part, and does nothing when it is
+-- Erasing the data about recipients of a tenant. Each statement takes a bounded part, and does nothing when it is
 -- repeated.
 
 -- name: add_erase_job
@@ -18,7 +18,7 @@ WHERE j.finished_at IS NULL AND j.look_at <= now() ORDER BY j.look_at LIMIT 1
 UPDATE erase_jobs SET look_at = now() + make_interval(secs => %(wait_s)s) WHERE id = %(id)s
 
 -- name: begin_erase_stage
--- The mark is after all that was logged before.
+-- The mark comes after everything that has been logged so far.
 UPDATE erase_jobs SET stage = %(stage)s, mark = pg_current_xact_id(), look_at = now() WHERE id = %(id)s
 
 -- name: finish_erase_job
@@ -46,7 +46,7 @@ WHERE tenant_id = %(tenant_id)s AND id > %(after)s AND id < %(before)s ORDER BY 
 
 -- name: erase_messages_to
 -- moves: nothing
--- Those of these messages that have no delivery left, for all of their recipients.
+-- Deletes those of these messages that have no unfinished delivery, with everything about them.
 WITH page AS (
     SELECT m.tenant_id, m.id, m.request_id FROM messages m
     WHERE m.tenant_id = %(tenant_id)s AND m.id = ANY (%(ids)s::text[])
@@ -79,7 +79,7 @@ DELETE FROM requests r WHERE r.id = %(request_id)s AND NOT EXISTS (
     WHERE m.tenant_id = r.tenant_id AND m.id BETWEEN %(first)s AND %(last)s AND m.request_id = r.id)
 
 -- name: mail_in_after
--- What came in for the tenant, and what is nobody's.
+-- Mail that came in for the tenant, and mail that was not matched to any tenant.
 SELECT id, sender, recipients, why, original FROM mail_in
 WHERE id > %(after)s AND (tenant_id = %(tenant_id)s OR tenant_id IS NULL) ORDER BY id LIMIT %(limit)s
 
@@ -103,7 +103,7 @@ UPDATE suppression_imports SET faults = '[]' WHERE id = ANY (%(ids)s::text[])
 INSERT INTO suppression_keys (tenant_id, key) VALUES (%(tenant_id)s, %(key)s) ON CONFLICT DO NOTHING
 
 -- name: hash_suppressions
--- Entries of these addresses, and of no other: where the list has the erased form already, that stays.
+-- Replaces entries of these addresses by their erased form. Where the list has that already, it stays.
 WITH gone AS (
     DELETE FROM suppressions
     WHERE tenant_id = %(tenant_id)s AND address = ANY (%(addresses)s::text[])

@@ -12,7 +12,7 @@ ON CONFLICT DO NOTHING
 RETURNING tenant_id, address
 
 -- name: lift_suppressions
--- Takes addresses off one list; returns which were on it. The erased form of an address is it, too.
+-- Takes addresses off one list; returns which were on it. An entry may have the erased form of its address.
 DELETE FROM suppressions s USING unnest(%(addresses)s::text[]) AS k (address)
 WHERE s.tenant_id = %(tenant_id)s AND s.list = %(list)s::suppression_list AND s.group_id = %(group_id)s
     AND s.address = ANY (ARRAY[k.address, erased_form(%(tenant_id)s, k.address)])
@@ -32,7 +32,7 @@ WHERE tenant_id = %(tenant_id)s AND list = %(list)s::suppression_list AND group_
 ORDER BY created_at DESC, address DESC LIMIT %(limit)s OFFSET %(offset)s
 
 -- name: suppression_entry
--- Of an erased address, as it is asked for.
+-- An erased address is shown as it was asked for.
 SELECT coalesce(nullif(email, ''), %(address)s), created_at, reason, status, ip, %(address)s FROM suppressions
 WHERE tenant_id = %(tenant_id)s AND address = ANY (ARRAY[%(address)s, erased_form(%(tenant_id)s, %(address)s)])
     AND list = %(list)s::suppression_list AND group_id = %(group_id)s

@@ -1,4 +1,4 @@
-"""The journal's part for the rates at which tenants' mail bounces and is complained of.
+"""The journal's part for the rates at which tenants' mail bounces and draws complaints.
 
 The transaction that ends deliveries, or that takes a report, also adds to its process's count (``tenant_ends``). From
 time to time the counts move into the windows of the rates (``tenant_rates``), which are judged then.
@@ -34,7 +34,8 @@ class TenantRates(JournalPart):
 
     async def count(self, limits: RateLimits, *, pause: bool) -> list[OverRate]:
         """Count what ended since the last call, for at most ``PAGE`` tenants; report and pause those over a limit.
-        ``pause``: whether tenants are paused for which nothing else is set. Each end counts once, whoever calls."""
+        ``pause``: whether tenants without a choice of their own are paused. Each end counts once, even when several
+        processes call this at the same time."""
         at = datetime.now(UTC)
         async with self._database.transaction() as connection:
             locked = {id: (own, held) for id, own, held in await rows(connection, "lock_ended_tenants", limit=PAGE)}
@@ -61,8 +62,7 @@ class TenantRates(JournalPart):
 
 
 async def count_ends(connection: AsyncConnection[Row], shard: str, events: Iterable[Event]) -> None:
-    """Count the ends that events tell of, in the transaction that makes them: only those of deliveries that had not
-    ended before."""
+    """Count the ends that these events report, in the transaction that makes them. No delivery had ended before."""
     if ends := ends_of(events):
         await execute(
             connection,

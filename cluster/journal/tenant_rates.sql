@@ -1,4 +1,4 @@
--- What of a tenant's mail ended, and the rates that are counted from it.
+-- How the deliveries of tenants end, and the rates that are counted from that.
 
 -- name: count_ends
 -- In the order of the key, so that two commits of a process cannot deadlock.
@@ -15,7 +15,7 @@ SET ended = e.ended + excluded.ended, hard = e.hard + excluded.hard, delivered =
 SELECT finished_at FROM outcomes WHERE tenant_id = %(tenant_id)s AND message_id = %(message_id)s
 
 -- name: count_reports
--- What is reported of a message that ended before its tenant was resumed counts no more.
+-- Reports on a message that ended before its tenant was last resumed do not count.
 INSERT INTO tenant_ends AS e (tenant_id, shard, ended, hard, delivered, complaints)
 SELECT id, %(shard)s, 0, %(hard)s, 0, %(complaints)s FROM tenants
 WHERE id = %(tenant_id)s AND coalesce(%(ended_at)s::timestamptz > resumed_at, true)
@@ -23,13 +23,13 @@ ON CONFLICT (tenant_id, shard) DO UPDATE
 SET hard = e.hard + excluded.hard, complaints = e.complaints + excluded.complaints
 
 -- name: lock_ended_tenants
--- Tenants of whom something ended. They are locked before their counts, as when one is resumed.
+-- Tenants with ends to count. They are locked before their counts, as when one is resumed.
 SELECT id, pause_over_rates, suspended_at IS NOT NULL FROM tenants
 WHERE id = ANY (ARRAY (SELECT DISTINCT tenant_id FROM tenant_ends LIMIT %(limit)s)) AND deleted_at IS NULL
 ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
 
 -- name: take_ends
--- What ended of these tenants, once, and the windows so far. Locked in the order of the key, as commits lock.
+-- Takes what ended for these tenants, with the windows so far. Rows are locked in the order of the key, as by commits.
 WITH locked AS (
     SELECT tenant_id, shard FROM tenant_ends WHERE tenant_id = ANY (%(tenant_ids)s::text[])
     ORDER BY tenant_id, shard FOR UPDATE

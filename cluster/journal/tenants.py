@@ -31,7 +31,7 @@ class TenantRecord(Struct, frozen=True, kw_only=True):
     suspended_at: datetime | None
     """Since when it is suspended; None when it is not."""
     suspended_for: str
-    """Why, where a rate that passed its limit suspended it; "" otherwise."""
+    """Why it is suspended, where a rate that passed its limit did that; "" otherwise."""
     pause_over_rates: bool | None
     """Whether a rate that passes its limit suspends it; None: as the setting tenants.pause_over_rates says."""
     bounce_rate: float | None

@@ -1,6 +1,6 @@
-"""The journal's part for sending TLS reports (RFC 8460): what is to be sent of a day and to whom, and what was sent.
+"""The journal's part for sending TLS reports (RFC 8460): what is to be sent for a day and to whom, and what was sent.
 
-A row is taken under a lease and ends in a statement, so a process that dies leaves it to the next life.
+A row is taken under a lease, so when a process dies, its next life takes the row again.
 """
 
 from collections.abc import Sequence
@@ -39,8 +39,8 @@ class TlsReports(JournalPart):
     """Plans, leases and ends what is to be sent."""
 
     async def plan(self, day: date, domains: Sequence[str], begin: datetime, spread_s: float, until: datetime) -> None:
-        """The records of these domains are to be looked up, each once for a day, at times spread over ``spread_s``
-        from ``begin``."""
+        """Plan to look up the records of these domains, each once for a day, at times spread over ``spread_s`` from
+        ``begin``."""
         await self._database.execute(
             "plan_tls_reports",
             day=day,
@@ -51,7 +51,7 @@ class TlsReports(JournalPart):
         )
 
     async def ask(self, day: date, domains: Sequence[str], now: datetime, until: datetime) -> None:
-        """The same now, also for domains that were planned: what was not sent to a destination is sent."""
+        """Make the look-ups due now, also of domains that were planned before. What was not sent yet is sent then."""
         await self._database.execute("ask_for_tls_reports", day=day, domains=list(domains), now=now, until=until)
 
     async def take(self, now: datetime, lease_s: float, limit: int) -> list[OwedReport]:
@@ -64,7 +64,7 @@ class TlsReports(JournalPart):
         ]
 
     async def found(self, owed: OwedReport, destinations: Sequence[str], result: str, now: datetime) -> None:
-        """The look-up has ended: these get the report, at once, but for those that have it."""
+        """End the look-up: these destinations get the report at once, except those that have it."""
         async with self._database.transaction() as connection:
             await execute(
                 connection,

@@ -8,7 +8,7 @@ FROM unnest(%(domains)s::text[]) AS domain
 ON CONFLICT DO NOTHING
 
 -- name: ask_for_tls_reports
--- An operator sends the reports of these domains now: what is not sent is due, and the record is looked up again.
+-- An operator has the reports of these domains sent now: their records are looked up again, and what is not sent is due.
 INSERT INTO tls_reports AS t (day, domain, destination, due_at, until)
 SELECT %(day)s, domain, '', %(now)s, %(until)s FROM unnest(%(domains)s::text[]) AS domain
 ON CONFLICT (day, domain, destination) DO UPDATE SET due_at = excluded.due_at, until = excluded.until, attempts = 0

@@ -67,7 +67,7 @@ class TlsResultCounts(JournalPart):
         return sorted(counts, key=lambda one: (one[0].policy_type.value, one[0].policy))
 
     async def domains(self, day: date, after: str, limit: int) -> list[str]:
-        """The domains that have counts of a day, in their order, behind ``after``."""
+        """The domains that have counts of a day, sorted, after ``after``."""
         return [
             domain for (domain,) in await self._database.rows("tls_result_domains", day=day, after=after, limit=limit)
         ]

@@ -1,7 +1,7 @@
-"""How often a tenant's mail bounces hard and is complained of, and when that is too often. Pure.
+"""How often a tenant's mail bounces hard and draws complaints, and when that is too often. Pure.
 
-Each rate is of the recipients whose delivery ended last. Single ends are not kept: as new ones come, those of before
-count for less, so that all of them together are never more than the window.
+Each rate covers the recipients whose deliveries ended last. Individual ends are not kept: as new ones come, earlier
+ones weigh less, so that together they never exceed the window.
 """
 
 from collections import Counter
@@ -25,7 +25,7 @@ class Rate(StrEnum):
 
     @property
     def window(self) -> int:
-        """Of how many recipients it is. Complaints are rare: of 1,000, three would be 0.3 % by chance."""
+        """How many recipients it covers. Complaints are rare: among 1,000, three by chance would be 0.3 %."""
         return 1_000 if self is Rate.BOUNCES else 10_000
 
     @property
@@ -40,8 +40,8 @@ text: each of thousands a second is a parameter of a statement."""
 
 
 class Ends(Struct, frozen=True, kw_only=True):
-    """Recipients of a tenant whose delivery ended, and what was reported of recipients since. Mail that was not tried
-    is not among them."""
+    """Recipients of a tenant whose delivery ended, and what was reported later. Mail that was never tried does not
+    count."""
 
     ended: int = 0
     """A host took the message, or refused it for good."""
@@ -53,7 +53,7 @@ class Ends(Struct, frozen=True, kw_only=True):
 
 
 class Window(Struct, frozen=True, kw_only=True):
-    """The recipients that a rate is of."""
+    """The recipients that a rate covers."""
 
     of: float = 0.0
     bad: float = 0.0
@@ -137,7 +137,7 @@ def newly_over(former: Rates, now: Rates, limits: RateLimits) -> list[Passed]:
 
 
 def end_of(event: Event) -> End | None:
-    """What an event counts as; None for one that is no end, and for mail that was not tried."""
+    """What an event counts as; None where it ends no delivery, or the mail was never tried."""
     if isinstance(event, Delivered):
         return "delivered"
     if isinstance(event, Bounced):

@@ -25,7 +25,7 @@ class Tenant(Struct, frozen=True, kw_only=True, gc=False):
     """Names it in the tokens of tracked mail, where its id would be too long."""
     is_suspended: bool = False
     suspended_for: str = ""
-    """Why, where no operator suspended it."""
+    """Why it is suspended, where a rate did that; "" otherwise."""
     resumed_at: datetime | None = None
     """When its last suspension ended."""
     senders: Mapping[str, bool] = {}

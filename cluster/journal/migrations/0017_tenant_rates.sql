@@ -1,10 +1,12 @@
--- How often a tenant's mail bounces and is complained of, and tenants that are suspended for it (cluster/tenancy/rates.py).
+-- The rates at which a tenant's mail bounces and draws complaints, and tenants that are suspended for it
+-- (cluster/tenancy/rates.py).
 
 ALTER TABLE tenants
-    ADD COLUMN suspended_for    text NOT NULL DEFAULT '',       -- why, where no operator suspended it
+    ADD COLUMN suspended_for    text NOT NULL DEFAULT '',       -- why, where a rate suspended it; '' otherwise
     ADD COLUMN pause_over_rates boolean;                        -- NULL: as the setting tenants.pause_over_rates says
 
--- What ended since a tenant's rates were last counted. One writer a shard, so no commit waits for a row.
+-- Deliveries that ended, and reports, since a tenant's rates were last counted. One writer a shard, so no commit waits
+-- for a row.
 CREATE TABLE tenant_ends (
     tenant_id   text COLLATE "C" NOT NULL,
     shard       text COLLATE "C" NOT NULL,
@@ -15,7 +17,7 @@ CREATE TABLE tenant_ends (
     PRIMARY KEY (tenant_id, shard)
 ) WITH (fillfactor = 50);
 
--- The windows that the rates are of.
+-- The windows that the rates cover.
 CREATE TABLE tenant_rates (
     tenant_id           text COLLATE "C" PRIMARY KEY,
     ended               double precision NOT NULL,

@@ -1,10 +1,10 @@
--- TLS reports (RFC 8460): what is to be sent of a day, and what was. A row with the destination '' stands for the
--- look-up of whom a domain wants its reports sent to.
+-- TLS reports (RFC 8460): what is to be sent for a day, and what was sent. A row with the destination '' stands for the
+-- look-up of the destinations that a domain names.
 CREATE TABLE tls_reports (
     day          date NOT NULL,
     domain       text COLLATE "C" NOT NULL,
     destination  text COLLATE "C" NOT NULL,    -- mailto: or https: (RFC 8460 §3)
-    due_at       timestamptz,                  -- when it is tried, or tried again; NULL: it is over
+    due_at       timestamptz,                  -- of the next attempt; NULL: none follows
     until        timestamptz NOT NULL,         -- it is not tried after this
     attempts     integer NOT NULL DEFAULT 0,
     sent_at      timestamptz,

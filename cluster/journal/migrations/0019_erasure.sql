@@ -1,19 +1,19 @@
--- Erasing what there is about recipients.
+-- Erasing the data about recipients.
 
 CREATE TABLE erase_jobs (
     id          text COLLATE "C" PRIMARY KEY,
     tenant_id   text COLLATE "C" NOT NULL,
-    addresses   text[] NOT NULL,                  -- as addresses compare; {} once it is done
+    addresses   text[] NOT NULL,                  -- as addresses compare; {} once they are erased
     created_at  timestamptz NOT NULL DEFAULT now(),
     stage       text NOT NULL DEFAULT 'journal',  -- cluster/journal/recipient_erasure.py
-    mark        xid8,                             -- what was logged before must be read before the stage begins
-    look_at     timestamptz NOT NULL,             -- when it goes on
+    mark        xid8,                             -- the stage waits until what was logged before it is read
+    look_at     timestamptz NOT NULL,             -- when the job goes on
     finished_at timestamptz
 );
 CREATE INDEX erase_jobs_to_do ON erase_jobs (look_at) WHERE finished_at IS NULL;
 CREATE INDEX erase_jobs_of_tenant ON erase_jobs (tenant_id, id);
 
--- Messages that were erased: links in them lead on, but no event tells of them any more.
+-- Messages that were erased. Their links still work, but opens and clicks are no longer recorded.
 CREATE TABLE erased_messages (
     message_id  text COLLATE "C" PRIMARY KEY,
     tenant_id   text COLLATE "C" NOT NULL,
@@ -22,20 +22,20 @@ CREATE TABLE erased_messages (
 CREATE INDEX erased_messages_of_tenant ON erased_messages (tenant_id);
 CREATE INDEX erased_messages_at ON erased_messages (erased_at);
 
--- An address that was erased stays on its lists as a hash with its tenant's key.
+-- An erased address stays on its suppression lists as a hash, keyed by its tenant.
 CREATE TABLE suppression_keys (
     tenant_id   text COLLATE "C" PRIMARY KEY,
     key         bytea NOT NULL                    -- 32 random bytes
 );
 
--- NULL for a tenant that has erased nobody.
+-- The text that stands for an erased address; NULL where the tenant has not erased any address.
 CREATE FUNCTION erased_form(of_tenant text, of_address text) RETURNS text LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT 'sha256:' || encode(sha256(k.key || convert_to(of_address, 'UTF8')), 'hex')
     FROM suppression_keys k WHERE k.tenant_id = of_tenant
 $$;
 
--- As before, but an entry may have the erased form of the address. Where the tenant has erased nobody, that costs one look
--- into an index.
+-- As before, but an entry may have the erased form of the address. For a tenant that has not erased any address, that
+-- costs one look-up in an index.
 CREATE OR REPLACE FUNCTION suppression_of(of_tenant text, of_address text, in_group integer, passing smallint)
 RETURNS TABLE (name text, created_at timestamptz, reason text, rule text) LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT CASE s.list WHEN 'group' THEN 'group ' || s.group_id ELSE s.list::text END, s.created_at, s.reason, s.rule

@@ -45,12 +45,12 @@ class DomainTls(Struct, frozen=True):
     alias_of: str = ""
     """The name that the domain is a secure alias of: its hosts may have a certificate for that name."""
     carries_reports: bool = False
-    """Connections carry TLS reports only, and are not counted for the next ones (RFC 8460 §3)."""
+    """Connections carry TLS reports only, and do not count for the next reports (RFC 8460 §3)."""
 
     @property
     def for_reports(self) -> "DomainTls":
-        """The requirements for TLS reports (RFC 8460 §3): they must arrive also where the TLS that they report on
-        fails, so nothing that the domain publishes counts. The operator's level does."""
+        """The requirements for TLS reports (RFC 8460 §3): they must arrive even where the TLS that they report on
+        fails, so what the domain publishes does not hold for them. The operator's level does."""
         return self if self.carries_reports else DomainTls(self.level, carries_reports=True)
 
 

@@ -14,8 +14,8 @@ from msgspec import Struct
 from cluster.policy.tls.policy import PolicyType
 
 MOST_DETAILS = 1000
-"""Failures of one policy that a report has one by one, the most frequent first; of the rest it has the sums by result
-type, so the summary stays the sum of the details."""
+"""Failures of one policy that a report lists one by one, the most frequent first. The rest are summed by result type,
+so the summary stays the sum of the details."""
 
 
 class TlsResult(Struct, frozen=True, kw_only=True):
@@ -79,7 +79,8 @@ class TlsReport(_Document, frozen=True, kw_only=True):
 
 
 def report_id(domain: str, day: date, submitter: str) -> str:
-    """The same each time: who gets a report twice can tell. It is an id-left and an id-right of RFC 5322 §3.6.4."""
+    """The same each time, so a receiver recognises a repeated report. It is an id-left and an id-right of RFC 5322
+    §3.6.4."""
     return f"{day:%Y%m%d}.{sha256(domain.encode()).hexdigest()[:16]}@{submitter}"
 
 

@@ -1,7 +1,7 @@
 """Where a domain wants its TLS reports: the TXT record at ``_smtp._tls`` (RFC 8460 §3). Pure.
 
-A domain's owner chooses every octet of the record, and may name others as receivers. So few destinations of a record
-count, and one that could be read in two ways is left out, with the reason for people.
+A domain's owner chooses every octet of the record, and may name others as receivers. So only a few destinations of a
+record count, and an ambiguous one is left out, with a reason that people can read.
 """
 
 import re
@@ -45,7 +45,7 @@ class ReportRecord(Struct, frozen=True):
 
     destinations: tuple[Destination, ...]
     faults: tuple[str, ...] = ()
-    """Why others that it names get no report."""
+    """Why further ones that it names get no report."""
 
 
 def read_record(texts: Iterable[str]) -> ReportRecord | None:
@@ -74,7 +74,7 @@ def read_record(texts: Iterable[str]) -> ReportRecord | None:
 
 
 def read_uri(uri: str) -> Destination:
-    """A destination of its URI. Raises BadUri."""
+    """The destination that a URI names. Raises BadUri."""
     if len(uri) > LONGEST_URI:
         raise BadUri(f"{uri[:40]!r}…: the URI is longer than {LONGEST_URI} characters")
     if not re.fullmatch(r"[!-~]+", uri):
@@ -89,7 +89,7 @@ def read_uri(uri: str) -> Destination:
 
 
 def _mail(uri: str, rest: str) -> Destination:
-    """Header fields of a ``mailto:`` URI (RFC 6068) are left out: the form of the mail is given."""
+    """Header fields of a ``mailto:`` URI (RFC 6068) are ignored: the form of the mail is fixed."""
     local_part, at, host = unquote_to_bytes(rest.partition("?")[0].partition("#")[0]).rpartition(b"@")
     if not at or len(local_part) > LONGEST_LOCAL_PART or not _LOCAL_PART.fullmatch(local_part) or not host.isascii():
         raise BadUri(f"{uri!r}: this is no plain address")

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 
 class ShownDestination(Struct, frozen=True, kw_only=True):
-    """Who gets a report, and what became of it."""
+    """One receiver of a report, and what became of it."""
 
     uri: str
     sent_at: datetime | None = None

@@ -47,7 +47,7 @@ class Finding(Struct, frozen=True, kw_only=True, omit_defaults=True):
     expected: str
     found: tuple[str, ...] = ()
     reason: str = ""
-    """Why it is not valid. Of a valid one: what else is amiss, which is not for its owner to mend; mostly empty."""
+    """Why it is not valid. Of a valid one: a problem that its owner cannot mend; "" for none."""
     selector: str = ""
     """Of a DKIM key."""
 

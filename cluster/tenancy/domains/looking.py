@@ -132,8 +132,8 @@ class Looking:
         return finding if fault else replace(finding, reason=await self._without_address(record.expected))
 
     async def _without_address(self, host: str) -> str:
-        """What is amiss with the addresses of the host of bounces; "" for nothing. The owner of the domain has done all
-        that is asked for, so the record is valid all the same."""
+        """The problem with the addresses of the host of bounces; "" for none. The owner of the domain has done
+        everything that is required, so the record is valid all the same."""
         answers = await asyncio.gather(*(self._lookups.ask(host, record_type) for record_type in ADDRESS_TYPES))
         if any(isinstance(answer, mx.Found) for answer in answers):
             return ""
