@@ -56,6 +56,7 @@ LOOP_VALUES = 64 * 1024
 message that takes more is large. An order of a hundred lines with five values takes 1,200 steps, in two texts."""
 LOOP_S = 0.005
 """After templates were filled for so long, in seconds, the event loop runs other tasks."""
+_NOTHING_ASKED = Dsn()
 
 Stored = tuple[bytes, Mapping[bytes, bytes]]
 """An encoded content, and its files by their SHA-256."""
@@ -355,11 +356,12 @@ def _addressed(order: ComposeOrder, wire: WireMessage, sending: SendingDomain, k
             recipient_no=deliveries[0].recipient_no if len(deliveries) == 1 else None,
         )
         sender = return_address(key, named, sending.return_path)
+        asked = order.personalization.dsn or _NOTHING_ASKED
         envelope = Envelope(
             sender,
             tuple(on_wire),
             wire.smtputf8,
-            envelope_id=(asked.envelope_id if (asked := order.personalization.dsn) else "") or message_id,
+            envelope_id=asked.envelope_id or message_id,
             original_recipients=_original_recipients(deliveries, asked),
         )
         categories = order.compiled.content.categories
@@ -376,8 +378,8 @@ def _addressed(order: ComposeOrder, wire: WireMessage, sending: SendingDomain, k
     return made
 
 
-def _original_recipients(deliveries: Sequence[Claimed], asked: Dsn | None) -> tuple[str, ...]:
+def _original_recipients(deliveries: Sequence[Claimed], asked: Dsn) -> tuple[str, ...]:
     """ORCPT of each delivery's recipient as the submitter gave it; empty where it gave none."""
-    if asked is None or not asked.original_recipients:
+    if not asked.original_recipients:
         return ()
     return tuple([asked.original_recipients.get(compared(one.recipient), "") for one in deliveries])
