@@ -12,7 +12,7 @@ from psycopg import AsyncConnection
 
 from cluster.events import Delivered, Event, encode_batch
 from cluster.journal.database import JournalPart, Row, execute, rows
-from cluster.journal.ending import ends, finish, tally
+from cluster.journal.ending import Finished, ends, finish, tally
 from cluster.journal.event_log import append
 from cluster.journal.mail_in import open_windows
 from cluster.journal.records import (
@@ -78,9 +78,7 @@ class Queue(JournalPart):
         async with self._database.transaction() as connection:
             finished = await finish(connection, [o for o, _ in shared], at)
             await self._commit_sole(connection, sole, deferred, events, at, owner)
-            await tally(connection, self._database.shard, finished.changes, at)
-            counting = [event for o, event in shared if (o.message_id, o.recipient_no) in finished.ended]
-            await count_ends(connection, self._database.shard, counting)
+            await self._count(connection, finished, shared, at)
             if listed:
                 await suppress(connection, listed)
             if window_s:
@@ -112,6 +110,14 @@ class Queue(JournalPart):
             **ends(ended),
         )
 
+    async def _count(
+        self, connection: AsyncConnection[Row], finished: Finished, results: Sequence[OutcomeWithEvent], at: datetime
+    ) -> None:
+        """Tally what ``finish`` has ended, and count it for the rates of tenants. A repeated result counts once."""
+        await tally(connection, self._database.shard, finished.changes, at)
+        counting = [event for o, event in results if (o.message_id, o.recipient_no) in finished.ended]
+        await count_ends(connection, self._database.shard, counting)
+
     async def settle(self, accepted: Sequence[tuple[Outcome, Delivered]], *, window_s: float = 0.0) -> Settlement:
         """Finish deliveries that a host accepted from a former life of an actor, whichever actor owns them now. Call
         this before the leases of that life are taken back. A repeated call only writes the events, whose ids are
@@ -127,9 +133,7 @@ class Queue(JournalPart):
             standing = [o for o, (now, then) in zip(outcomes, times, strict=True) if now >= then]
             finished = await finish(connection, standing, at)
             await append(connection, [event for _, event in accepted])
-            await tally(connection, self._database.shard, finished.changes, at)
-            counting = [event for o, event in accepted if (o.message_id, o.recipient_no) in finished.ended]
-            await count_ends(connection, self._database.shard, counting)
+            await self._count(connection, finished, accepted, at)
             if window_s:
                 await open_windows(connection, standing, window_s, at)
         again = sum(now > then for now, then in times)
