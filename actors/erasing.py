@@ -135,13 +135,11 @@ class RecipientEraser:
             if not await self._journal.queue_control.give_up(unfinished, RECIPIENT_ERASED):
                 await erasure.postpone(job, self._sending_wait_s)
                 return
-        are_all_erased, after = True, ""
-        while True:
-            is_whole, next_after = await erasure.messages(job, after)
+        are_all_erased = True
+        after: str | None = ""
+        while after is not None:
+            is_whole, after = await erasure.messages(job, after)
             are_all_erased = are_all_erased and is_whole
-            if next_after is None:
-                break
-            after = next_after
             await asyncio.sleep(self._pause_s)
         if not are_all_erased:
             await erasure.postpone(job, self._sending_wait_s)

@@ -143,15 +143,11 @@ class RecipientErasure(JournalPart):
             "recipients_of_messages", tenant_id=job.tenant_id, after=after, before=job.before, limit=PAGE
         )
         ids = [id for id, emails in page if not addresses.isdisjoint(map(compared, emails))]
-        if ids:
-            erased = await self._database.rows("erase_messages_to", tenant_id=job.tenant_id, ids=ids)
-            for request_id, message_id in {request_id: message_id for message_id, request_id in erased}.items():
-                first, last = same_moment(message_id)
-                await self._database.execute("erase_request", request_id=request_id, first=first, last=last)
-            is_whole = len(erased) == len(ids)
-        else:
-            is_whole = True
-        return is_whole, page[-1][0] if len(page) == PAGE else None
+        erased = await self._database.rows("erase_messages_to", tenant_id=job.tenant_id, ids=ids) if ids else []
+        for request_id, message_id in {request_id: message_id for message_id, request_id in erased}.items():
+            first, last = same_moment(message_id)
+            await self._database.execute("erase_request", request_id=request_id, first=first, last=last)
+        return len(erased) == len(ids), page[-1][0] if len(page) == PAGE else None
 
     async def mail_in(self, job: EraseJob) -> None:
         """Erase mail that came in from the addresses or about them."""
