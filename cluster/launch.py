@@ -25,6 +25,7 @@ from cluster.installation.stopping import StopProgress
 from cluster.journal.journal import Unavailable
 from cluster.peers import PeerGone
 from cluster.settings import RaySettings
+from cluster.settings_environment import without_settings
 from cluster.tasks import Tasks
 from cluster.topology import DELIVERY, Placement
 
@@ -189,7 +190,9 @@ def start_ray(settings: RaySettings, data_dir: Path, run_dir: Path) -> None:
     os.environ["RAY_AUTH_MODE"] = "token"
     # Ray's processes start in the current folder, and its workers import modules from there first. So we change to
     # data_dir, which holds no modules; the folder in which the command was run may belong to another user.
-    with contextlib.chdir(data_dir):
+    # The actors have the settings from their Context. A secret in the environment could be read in /proc as long as the
+    # process runs, even by threads that can open hardly any file (cluster/installation/confinement.py).
+    with contextlib.chdir(data_dir), without_settings(os.environ):
         _init_ray(settings, data_dir, run_dir)
 
 

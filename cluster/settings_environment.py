@@ -2,10 +2,13 @@
 
 import tomllib
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from typing import Any, Literal, Union, get_args, get_origin
 
 from cluster.settings_words import SettingsError, nearest_names, number
+
+PREFIX = "POSTRAY_"
 
 
 def overlay(tree: dict[str, Any], environ: Mapping[str, str], keys: Iterable[tuple[tuple[str, ...], Any]]) -> None:
@@ -13,7 +16,7 @@ def overlay(tree: dict[str, Any], environ: Mapping[str, str], keys: Iterable[tup
     Raises SettingsError."""
     known = {variable_name(path): (path, kind) for path, kind in keys}
     for variable, text in environ.items():
-        if not variable.startswith("POSTRAY_"):
+        if not variable.startswith(PREFIX):
             continue
         if variable not in known:
             raise SettingsError(f"unknown variable {variable}{nearest_names(variable, known)}")
@@ -31,7 +34,17 @@ def overlay(tree: dict[str, Any], environ: Mapping[str, str], keys: Iterable[tup
 
 def variable_name(path: tuple[str, ...]) -> str:
     """The variable of a key: POSTRAY_HTTP_BIND for ("http", "bind")."""
-    return "_".join(("POSTRAY", *path)).upper()
+    return f"{PREFIX}{'_'.join(path)}".upper()
+
+
+@contextmanager
+def without_settings(environ: MutableMapping[str, str]) -> Iterator[None]:
+    """Within this context ``environ`` has no variable of the settings."""
+    taken = {name: environ.pop(name) for name in list(environ) if name.startswith(PREFIX)}
+    try:
+        yield
+    finally:
+        environ.update(taken)
 
 
 def _parse(text: str, kind: Any) -> Any:

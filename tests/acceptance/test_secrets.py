@@ -31,6 +31,13 @@ def test_no_secret_is_in_logs_arguments_or_run_json(postray: RunningPostray) -> 
     assert postray.key in postray.command("status", "--json", "--secrets").stdout
 
 
+def test_no_setting_is_in_the_environment_of_rays_processes(postray: RunningPostray) -> None:
+    """/proc shows it to threads that can open hardly any file."""
+    found = {process.name(): process.environ() for process in _processes(postray) if _is_rays(process)}
+    assert {"raylet", "ray::Hos"} <= {name[:8] for name in found}
+    assert not [(name, key) for name, environ in found.items() for key in environ if key.startswith("POSTRAY_")]
+
+
 def test_only_its_owner_can_enter_or_read_what_it_made(postray: RunningPostray) -> None:
     folder = run_folder.find(postray.data_dir)
     assert folder is not None
@@ -62,6 +69,10 @@ def _processes(postray: RunningPostray) -> Iterator[psutil.Process]:
             process = psutil.Process(mark.pid)
             process.cmdline()
             yield process
+
+
+def _is_rays(process: psutil.Process) -> bool:
+    return process.name().startswith("ray")
 
 
 def _mode(path: Path) -> int:

@@ -8,6 +8,7 @@ import pytest
 from msgspec import Struct
 
 from cluster.settings import Settings, SettingsError, host_port, keys, load, variable_name
+from cluster.settings_environment import without_settings
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "postray.example.toml"
 
@@ -73,6 +74,13 @@ def test_a_variable_wins_over_the_file(tmp_path: Path) -> None:
 )
 def test_variables_of_every_type(variable: str, text: str, read: object) -> None:
     assert read(load(None, {variable: text}))  # type: ignore[operator]
+
+
+def test_an_environment_may_be_without_variables_of_settings_for_a_while() -> None:
+    environ = {"POSTRAY_SECRET": "s3cret", "PATH": "/bin"}
+    with without_settings(environ):
+        assert environ == {"PATH": "/bin"}
+    assert environ == {"POSTRAY_SECRET": "s3cret", "PATH": "/bin"}
 
 
 def test_every_key_has_a_variable_of_its_own() -> None:
