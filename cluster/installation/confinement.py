@@ -14,6 +14,7 @@ import os
 import platform
 import struct
 import sys
+import sysconfig
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -35,8 +36,12 @@ _READ = _EXECUTE | _READ_FILE | _READ_DIR
 READABLE = ("/usr", "/lib", "/lib64", "/proc", "/sys", "/dev/urandom", "/dev/random", "/etc/localtime")
 """What the engine and the interpreter read: libraries, time zones, and what the kernel says of memory and cores."""
 DEVICES = ("/dev/null",)
-PACKAGES = ("actors", "analytics", "api", "cluster")
+PACKAGES = ("actors", "analytics", "cluster")
 """postray's own. Where it is installed to be edited, their folders are neither the interpreter's nor in sys.path."""
+ENGINE = ("chdb", "clickhouse_connect")
+"""The engine and its driver. What they import is installed beside them."""
+_OF_INSTALLERS = ("site-packages", "dist-packages")
+"""What folders are called in which Python's installers put packages."""
 
 
 def version() -> int:
@@ -59,7 +64,10 @@ class Confinement:
 
 def confine(writable: Iterable[Path]) -> bool:
     """Confine the calling thread to these folders, and to reading what the engine and Python are made of. Returns False
-    where the kernel has no Landlock. Raises OSError."""
+    where the kernel has no Landlock. Raises OSError.
+
+    It can read all of ``/proc`` that the kernel shows it, the environment of its own process among that: start the
+    process without secrets in its environment (``launch.start_ray``)."""
     known = version()
     if not known:
         return False
@@ -68,7 +76,7 @@ def confine(writable: Iterable[Path]) -> bool:
     attributes = struct.pack("QQ", all_rights, _TCP) if known >= _TCP_SINCE else struct.pack("Q", all_rights)
     ruleset = _done(libc.syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0))
     try:
-        for path in {*READABLE, sys.prefix, sys.base_prefix, *filter(None, sys.path), *_package_folders()}:
+        for path in {*READABLE, *_of_python()}:
             _allow(ruleset, path, _READ & all_rights)
         for path in DEVICES:
             _allow(ruleset, path, all_rights)
@@ -81,8 +89,19 @@ def confine(writable: Iterable[Path]) -> bool:
     return True
 
 
-def _package_folders() -> Iterator[str]:
-    for name in PACKAGES:
+def _of_python() -> Iterator[str]:
+    """The folders of the interpreter, of installed packages and of postray. Not all of sys.path: Ray adds the data
+    directory to it. Nor sys.prefix: a virtual environment may have been made in the folder that holds everything."""
+    for kind in ("stdlib", "platstdlib"):
+        yield sysconfig.get_path(kind)
+    yield str(Path(sysconfig.get_path("stdlib")).parent)  # shared libraries of an interpreter that is not the system's
+    yield from (path for path in sys.path if Path(path).name in _OF_INSTALLERS)
+    yield from (str(Path(folder).parent) for folder in _folders(ENGINE))
+    yield from _folders(PACKAGES)
+
+
+def _folders(packages: Iterable[str]) -> Iterator[str]:
+    for name in packages:
         spec = importlib.util.find_spec(name)
         if spec is not None:
             yield from spec.submodule_search_locations or ()

@@ -3,11 +3,13 @@
 import json
 import subprocess
 import sys
+import venv
 from pathlib import Path
 
 import pytest
 
 from cluster.installation import confinement
+from tests.documents import ROOT
 
 pytestmark = pytest.mark.skipif(not confinement.version(), reason="this kernel has no Landlock")
 
@@ -20,6 +22,7 @@ from analytics.engine import connect
 from cluster.settings import ClickHouseSettings
 
 data_dir, outside = Path(sys.argv[1]), sys.argv[2]
+sys.path.insert(0, str(data_dir))  # as Ray does in its workers
 keep_temporary_files_in(data_dir / "clickhouse" / "tmp-of-test")
 confine = confinement_of(data_dir, ClickHouseSettings())
 found = {}
@@ -43,6 +46,7 @@ def work():
     ask(connection, "write", f"SELECT 1 INTO OUTFILE '{outside}.csv'")
     ask(connection, "insert into", f"INSERT INTO FUNCTION file('{outside}.csv', 'CSV') SELECT 1")
     ask(connection, "key", f"SELECT file('{data_dir}/secret.key')")
+    ask(connection, "settings", f"SELECT file('{data_dir.parent}/postray.toml')")
     connection.close()
 
 thread = threading.Thread(target=work)
@@ -52,13 +56,25 @@ print(json.dumps({**found, "others": Path(outside).read_text()}))
 """
 
 
-def test_the_engine_opens_its_own_folder_only(tmp_path: Path) -> None:
-    data_dir, outside = tmp_path / "data", tmp_path / "outside"
-    data_dir.mkdir()
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A virtual environment, in which the settings and the data directory are as well. Its packages come by a .pth."""
+    folder = tmp_path / "postray"
+    venv.EnvBuilder(symlinks=True).create(folder)
+    (site_packages,) = folder.glob("lib/python*/site-packages")
+    (site_packages / "others.pth").write_text("\n".join([str(ROOT), *filter(None, sys.path)]))
+    (folder / "postray.toml").write_text("secret = 'secret'")
+    (folder / "data").mkdir()
+    (folder / "data" / "secret.key").write_text("secret")
+    return folder
+
+
+def test_the_engine_opens_its_own_folder_only(tmp_path: Path, folder: Path) -> None:
+    outside = tmp_path / "outside"
     outside.write_text("secret")
-    (data_dir / "secret.key").write_text("secret")
     ended = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(data_dir), str(outside)],
+        [folder / "bin" / "python", "-c", PROGRAM, str(folder / "data"), str(outside)],
+        cwd=tmp_path,
         capture_output=True,
         text=True,
         timeout=60,
