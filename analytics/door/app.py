@@ -19,7 +19,7 @@ from analytics.door.filters import of_tenant
 from analytics.door.jobs import Backend, Job, RunningQuery, Totals
 from analytics.door.logins import Login, Logins
 from analytics.door.parsing import DEFAULT_FORMAT, MOST_BYTES, Checked, settings_of
-from analytics.door.requests import SqlRequest, credentials, request_of
+from analytics.door.requests import SqlRequest, credentials, parameters, request_of
 from analytics.door.turns import QueryTurns
 from cluster.metrics import Counter, Gauge
 from cluster.settings import AnalyticsSettings
@@ -111,13 +111,14 @@ class SqlApp:
             await _send_text(send, 405, "Queries come by GET or POST\n", {"Allow": "GET, HEAD, POST"})
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        given = credentials(scope["query_string"], headers)
-        if given is None and not scope["query_string"] and method != "POST":
+        given = parameters(scope["query_string"])
+        who = credentials(given, headers)
+        if who is None and not scope["query_string"] and method != "POST":
             await _send_text(send, 200, "Ok.\n", {})
             return
-        user, password = given or ("", "")
+        user, password = who or ("", "")
         login = await self._logins.login(user, password, scope["client"][0] if scope["client"] else "")
-        request = request_of(scope["query_string"], headers, await _body(receive))
+        request = request_of(given, headers, await _body(receive))
         if not request.query.strip():
             await _send_text(send, 200, "Ok.\n", {})
             return

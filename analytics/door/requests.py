@@ -6,7 +6,7 @@ See https://clickhouse.com/docs/interfaces/http.
 import base64
 import binascii
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
 from msgspec import Struct
@@ -16,6 +16,8 @@ from analytics.door.parsing import MOST_BYTES
 
 Headers = Mapping[str, str]
 """By their names in lower case."""
+Parameters = Mapping[str, str]
+"""Of the URL."""
 
 _OWN = frozenset({"compress", "database", "decompress", "default_format", "password", "query", "query_id", "user"})
 _INFLATED = {"gzip": 31, "x-gzip": 31, "deflate": 15}
@@ -34,9 +36,18 @@ class SqlRequest(Struct, frozen=True, kw_only=True):
     accepted: tuple[str, ...]
 
 
-def request_of(query_string: bytes, headers: Headers, body: bytes) -> SqlRequest:
+def parameters(query_string: bytes) -> Parameters:
+    """The parameters of a URL. Raises QueryFailed."""
+    try:
+        return dict(
+            parse_qsl(query_string.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=1000)
+        )
+    except ValueError:
+        raise failed(ErrorCode.BAD_ARGUMENTS, "The parameters of the URL are malformed") from None
+
+
+def request_of(given: Parameters, headers: Headers, body: bytes) -> SqlRequest:
     """The request. Raises QueryFailed."""
-    given = _parameters(query_string)
     for name in ("compress", "decompress"):
         if given.get(name, "0") not in ("0", "", "false"):
             raise failed(
@@ -56,7 +67,7 @@ def request_of(query_string: bytes, headers: Headers, body: bytes) -> SqlRequest
     )
 
 
-def credentials(query_string: bytes, headers: Headers) -> tuple[str, str] | None:
+def credentials(given: Parameters, headers: Headers) -> tuple[str, str] | None:
     """User and password: from the headers of ClickHouse, HTTP's, or the parameters; None when there are none. Raises
     QueryFailed."""
     user, key = headers.get("x-clickhouse-user"), headers.get("x-clickhouse-key")
@@ -69,7 +80,6 @@ def credentials(query_string: bytes, headers: Headers) -> tuple[str, str] | None
         except (binascii.Error, UnicodeDecodeError):
             raise failed(ErrorCode.AUTHENTICATION_FAILED, "The header Authorization is malformed") from None
         return name, password
-    given = _parameters(query_string)
     if "user" in given or "password" in given:
         return given.get("user", ""), given.get("password", "")
     return None
@@ -92,16 +102,6 @@ def inflated(body: bytes, encoding: str) -> bytes:
     if not inflating.eof:
         raise failed(ErrorCode.BAD_ARGUMENTS, f"The body is not {name}, or not all of it")
     return data
-
-
-def _parameters(query_string: bytes) -> dict[str, str]:
-    try:
-        pairs: Iterable[tuple[str, str]] = parse_qsl(
-            query_string.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=1000
-        )
-    except ValueError:
-        raise failed(ErrorCode.BAD_ARGUMENTS, "The parameters of the URL are malformed") from None
-    return dict(pairs)
 
 
 def _text(data: bytes) -> str:

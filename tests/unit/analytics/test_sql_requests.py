@@ -10,11 +10,12 @@ from analytics.door.failures import QueryFailed
 from analytics.door.filters import of_tenant
 from analytics.door.parsing import MOST_BYTES, escaped, settings_of
 from analytics.door.parsing import Checked as CheckedQuery
-from analytics.door.requests import credentials, inflated, request_of
+from analytics.door.requests import credentials, inflated, parameters, request_of
 
 
 def test_the_query_comes_in_the_url_and_goes_on_in_the_body() -> None:
-    found = request_of(b"query=SELECT+1&param_a=x%5Ct&join_use_nulls=1&database=d", {"accept-encoding": "gzip"}, b"+ 1")
+    given = parameters(b"query=SELECT+1&param_a=x%5Ct&join_use_nulls=1&database=d")
+    found = request_of(given, {"accept-encoding": "gzip"}, b"+ 1")
     assert found.query == "SELECT 1\n+ 1"
     assert found.parameters == {"a": "x\\t"}
     assert found.settings == {"join_use_nulls": "1"}
@@ -23,23 +24,24 @@ def test_the_query_comes_in_the_url_and_goes_on_in_the_body() -> None:
 
 def test_an_answer_is_compressed_where_the_client_asks_for_it_twice() -> None:
     headers = {"accept-encoding": "gzip;q=0, lz4, zstd;q=0.5"}
-    assert request_of(b"enable_http_compression=1", headers, b"").accepted == ("lz4", "zstd")
+    assert request_of(parameters(b"enable_http_compression=1"), headers, b"").accepted == ("lz4", "zstd")
 
 
 @pytest.mark.parametrize("given", [b"compress=1", b"decompress=1", b"query=%FF"])
 def test_what_is_not_spoken_is_refused(given: bytes) -> None:
     with pytest.raises(QueryFailed):
-        request_of(given, {}, b"")
+        request_of(parameters(given), {}, b"")
 
 
 def test_credentials_in_their_order() -> None:
     basic = "Basic " + base64.b64encode(b"b:p:w").decode()
-    assert credentials(b"user=c&password=d", {"x-clickhouse-user": "a", "authorization": basic}) == ("a", "")
-    assert credentials(b"user=c&password=d", {"authorization": basic}) == ("b", "p:w")
-    assert credentials(b"user=c&password=d", {}) == ("c", "d")
-    assert credentials(b"query=1", {}) is None
+    given = parameters(b"user=c&password=d")
+    assert credentials(given, {"x-clickhouse-user": "a", "authorization": basic}) == ("a", "")
+    assert credentials(given, {"authorization": basic}) == ("b", "p:w")
+    assert credentials(given, {}) == ("c", "d")
+    assert credentials({"query": "1"}, {}) is None
     with pytest.raises(QueryFailed):
-        credentials(b"", {"authorization": "Basic ?"})
+        credentials({}, {"authorization": "Basic ?"})
 
 
 def test_a_body_may_be_compressed_and_is_bounded() -> None:
