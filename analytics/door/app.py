@@ -16,7 +16,7 @@ import msgspec
 from analytics.door import allowed
 from analytics.door.failures import ErrorCode, QueryFailed, failed, timed_out
 from analytics.door.filters import of_tenant
-from analytics.door.jobs import Backend, Job, RunningQuery, Totals
+from analytics.door.jobs import COMPRESSIONS, Backend, Job, RunningQuery, Totals
 from analytics.door.logins import Login, Logins
 from analytics.door.parsing import DEFAULT_FORMAT, MOST_BYTES, Checked, settings_of
 from analytics.door.requests import SqlRequest, credentials, parameters, request_of
@@ -133,7 +133,7 @@ class SqlApp:
         format = checked.format or request.format or DEFAULT_FORMAT
         if format not in allowed.FORMATS:
             raise failed(ErrorCode.UNKNOWN_FORMAT, f"Format {format[:100]} is not available here")
-        encoding = next((name for name in request.accepted if name in self._backend.supports), "")
+        encoding = next((name for name in request.accepted if name in COMPRESSIONS), "")
         job = Job(
             query=checked,
             format=format,

@@ -6,23 +6,18 @@ of any size takes the memory of a pipe.
 """
 
 import asyncio
-import contextlib
 import os
 import secrets
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from analytics.client import ClickHouseUnavailable
-from analytics.door.failures import ErrorCode, engine_failed, failed
-from analytics.door.jobs import Job, Totals
-from analytics.door.parsing import Checked, EngineConnection, Parser
-
-PIPE_BYTES = 64 * 1024
-"""Read at once."""
-PARSING_MAX_WAIT_S = 10.0
-
+from analytics.door.failures import engine_failed
+from analytics.door.jobs import READ_BYTES, Job, Totals
+from analytics.door.parser_thread import Engine, ParserThread
+from analytics.door.parsing import Checked, EngineConnection
+from cluster.installation.private_files import make_folder
 
 YIELDING = {
     # While a statement of the recorder runs (``engine.FIRST``), the query waits at its next block.
@@ -31,17 +26,8 @@ YIELDING = {
 """Settings of each query."""
 
 
-class Engine(EngineConnection, Protocol):
-    """A connection that can be closed."""
-
-    def close(self) -> None: ...
-
-
 class EmbeddedEngine:
     """Call from one event loop."""
-
-    supports = frozenset({"br", "gzip", "lz4", "zstd"})
-    """Compressions of answers."""
 
     def __init__(
         self,
@@ -58,55 +44,40 @@ class EmbeddedEngine:
         each thread before any other call."""
         self._connect = connect
         self._folder = folder
-        self._database = database
-        self._require_ready = require_ready
         self._running = ThreadPoolExecutor(queries, thread_name_prefix="sql", initializer=confine)
-        self._control = ThreadPoolExecutor(1, thread_name_prefix="sql-control", initializer=confine)
-        self._parser: Parser | None = None
-        self._parsing: Engine | None = None
+        self._parser = ParserThread(self._for_parser, database, require_ready=require_ready, confine=confine)
+
+    async def open(self) -> None:
+        """Make the folder for pipes; what an earlier process left in it is removed. Raises OSError."""
+        make_folder(self._folder)
+        for left in self._folder.iterdir():
+            left.unlink()
 
     async def check(self, text: str, *, is_tenant: bool) -> Checked:
         """Check a query's text. Raises QueryFailed."""
-        try:
-            self._require_ready()
-        except ClickHouseUnavailable as error:
-            raise failed(ErrorCode.NETWORK_ERROR, f"ClickHouse is not there: {error.reason}") from None
-        checked: Checked = await self._controlled(lambda: self._own_parser().check(text, is_tenant=is_tenant))
-        return checked
+        return await self._parser.check(text, is_tenant=is_tenant)
 
     async def start(self, job: Job) -> "Running":
         """Begin to run a query."""
         name = secrets.token_hex(8)
         path = self._folder / f"{name}.pipe"
         os.mkfifo(path, 0o600)
-        running = Running(path, lambda: self._controlled(lambda: self._kill(name)))
+        running = Running(path, lambda: self._parser.run(lambda: self._kill(name)))
         loop = asyncio.get_running_loop()
         await running.open(loop.run_in_executor(self._running, self._run, job, name, path))
         return running
 
     async def close(self) -> None:
         """Close what has no query running; for the rest, the process ends."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._controlled(self._close), PARSING_MAX_WAIT_S)
+        await self._parser.close()
         self._running.shutdown(wait=False, cancel_futures=True)
-        self._control.shutdown(wait=False, cancel_futures=True)
-
-    async def _controlled(self, call: Callable[[], Any]) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._control, call)
 
     # The methods below run in threads.
 
-    def _own_parser(self) -> Parser:
-        if self._parser is None:
-            self._parsing = self._connect()
-            _set(self._parsing, {"max_memory_usage": "200000000", "max_threads": "1", "readonly": "1"})
-            self._parser = Parser(self._parsing, self._database)
-        return self._parser
-
-    def _close(self) -> None:
-        if self._parsing is not None:
-            self._parsing.close()
-            self._parsing = self._parser = None
+    def _for_parser(self) -> Engine:
+        connection = self._connect()
+        _set(connection, {"max_memory_usage": "200000000", "max_threads": "1", "readonly": "1"})
+        return connection
 
     def _run(self, job: Job, name: str, path: Path) -> Totals:
         connection = self._connect()
@@ -143,7 +114,7 @@ class Running:
         self._path = path
         self._kill = kill
         self._done: asyncio.Future[Totals] | None = None
-        self._reader = asyncio.StreamReader(limit=PIPE_BYTES)
+        self._reader = asyncio.StreamReader(limit=READ_BYTES)
         self._transport: asyncio.ReadTransport | None = None
         self._writable = -1
 
@@ -160,7 +131,7 @@ class Running:
 
     async def read(self) -> bytes:
         """The next bytes of the answer; none when it is complete. Raises QueryFailed."""
-        data = await self._reader.read(PIPE_BYTES)
+        data = await self._reader.read(READ_BYTES)
         if not data:
             assert self._done is not None
             await asyncio.shield(self._done)

@@ -7,10 +7,15 @@ from msgspec import Struct
 
 from analytics.door.parsing import Checked
 
+COMPRESSIONS = frozenset({"br", "gzip", "lz4", "zstd"})
+"""Of answers: the names that both ClickHouse and HTTP know."""
+READ_BYTES = 64 * 1024
+"""Of an answer, at once."""
+
 
 class Job(Struct, frozen=True, kw_only=True):
     """A query to run. ``settings``: by name, as texts. ``parameters``: as the client wrote them, escaped as in TSV.
-    ``compression``: the name of a method that both ClickHouse and HTTP know; "" for none."""
+    ``compression``: one of COMPRESSIONS; "" for none."""
 
     query: Checked
     format: str
@@ -46,9 +51,8 @@ class RunningQuery(Protocol):
 class Backend(Protocol):
     """What runs queries."""
 
-    @property
-    def supports(self) -> frozenset[str]:
-        """Compressions of answers, as in Accept-Encoding."""
+    async def open(self) -> None:
+        """Call it once, before the others. Raises OSError."""
 
     async def check(self, text: str, *, is_tenant: bool) -> Checked:
         """Check a query's text. Raises QueryFailed."""

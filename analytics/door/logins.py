@@ -45,10 +45,10 @@ class Logins:
         password: str,
         find_key: FindKey,
         *,
-        tenants_off: Callable[[], str],
+        tenants_off: str,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """``tenants_off`` says why tenants may not log in; "" when they may. ``clock``: Unix time in seconds."""
+        """``tenants_off``: why tenants may not log in; "" when they may. ``clock``: Unix time in seconds."""
         self._password = password
         self._find_key = find_key
         self._tenants_off = tenants_off
@@ -95,6 +95,6 @@ class Logins:
                 raise failed(ErrorCode.ACCESS_DENIED, "This key may not be used from this address")
         if SCOPE not in key.scopes or key.sandbox:
             raise failed(ErrorCode.ACCESS_DENIED, f"The key must have the scope {SCOPE}, and not be a sandbox key")
-        if reason := self._tenants_off():
-            raise failed(ErrorCode.ACCESS_DENIED, reason)
+        if self._tenants_off:
+            raise failed(ErrorCode.ACCESS_DENIED, self._tenants_off)
         return Login(key.tenant_id)

@@ -3,18 +3,15 @@
 The embedded engine, without any data, only parses. The user of ``clickhouse.dsn`` runs the queries.
 """
 
-import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import aiohttp
 import msgspec
 
-from analytics.client import ClickHouseUnavailable
-from analytics.door.embedded import PIPE_BYTES, Engine
 from analytics.door.failures import ErrorCode, engine_failed, failed
-from analytics.door.jobs import Job, Totals
-from analytics.door.parsing import Checked, Parser
+from analytics.door.jobs import READ_BYTES, Job, Totals
+from analytics.door.parser_thread import Engine, ParserThread
+from analytics.door.parsing import Checked
 from cluster.clickhouse_dsn import server_of
 
 CONNECT_TIMEOUT_S = 5
@@ -27,9 +24,6 @@ _NOT_SENT = frozenset({"allow_ddl", "output_format_parallel_formatting"})
 class OwnServer:
     """Call from one event loop."""
 
-    supports = frozenset({"br", "gzip", "lz4", "zstd"})
-    """Compressions of answers."""
-
     def __init__(self, dsn: str, connect: Callable[[], Engine], *, require_ready: Callable[[], object]) -> None:
         """``connect`` opens an embedded engine without data. ``require_ready`` raises ClickHouseUnavailable until the
         server has the tables. Raises ValueError for an invalid DSN."""
@@ -39,26 +33,21 @@ class OwnServer:
         self._headers = {"X-ClickHouse-User": target["username"], "X-ClickHouse-Key": target["password"]}
         self._database: str = target["database"]
         self._connect = connect
-        self._require_ready = require_ready
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sql-parser")
-        self._parser: Parser | None = None
-        self._parsing: Engine | None = None
+        self._parser = ParserThread(self._for_parser, self._database, require_ready=require_ready)
         self._session: aiohttp.ClientSession | None = None
+
+    async def open(self) -> None:
+        """Make the session of connections to the server."""
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S)
+        self._session = aiohttp.ClientSession(timeout=timeout, auto_decompress=False)
 
     async def check(self, text: str, *, is_tenant: bool) -> Checked:
         """Check a query's text. Raises QueryFailed."""
-        try:
-            self._require_ready()
-        except ClickHouseUnavailable as error:
-            raise failed(ErrorCode.NETWORK_ERROR, f"ClickHouse is not there: {error.reason}") from None
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, lambda: self._own_parser().check(text, is_tenant=is_tenant))
+        return await self._parser.check(text, is_tenant=is_tenant)
 
     async def start(self, job: Job) -> "ServerAnswer":
         """Begin to run a query. Raises QueryFailed."""
-        if self._session is None:
-            timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S)
-            self._session = aiohttp.ClientSession(timeout=timeout, auto_decompress=False)
+        assert self._session is not None
         settings = {name: value for name, value in job.settings.items() if name not in _NOT_SENT}
         parameters = {
             **{f"param_{name}": value for name, value in job.parameters.items()},
@@ -89,22 +78,13 @@ class OwnServer:
         """End."""
         if self._session is not None:
             await self._session.close()
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        await self._parser.close()
 
-    def _own_parser(self) -> Parser:
-        if self._parser is None:
-            connection = self._parsing = self._connect()
-            connection.query(f"CREATE DATABASE IF NOT EXISTS `{self._database}`")
-            connection.query("SET readonly = 1")
-            self._parser = Parser(connection, self._database)
-        return self._parser
-
-    def _close(self) -> None:
-        """End the engine that parses: the process can then open another."""
-        if self._parsing is not None:
-            self._parsing.close()
-            self._parsing = self._parser = None
+    def _for_parser(self) -> Engine:
+        connection = self._connect()
+        connection.query(f"CREATE DATABASE IF NOT EXISTS `{self._database}`")
+        connection.query("SET readonly = 1")
+        return connection
 
 
 class ServerAnswer:
@@ -117,7 +97,7 @@ class ServerAnswer:
     async def read(self) -> bytes:
         """The next bytes of the answer; none when it is complete. Raises QueryFailed."""
         try:
-            data = await self._answer.content.read(PIPE_BYTES)
+            data = await self._answer.content.read(READ_BYTES)
         except (aiohttp.ClientError, OSError) as error:
             raise failed(ErrorCode.NETWORK_ERROR, f"ClickHouse broke its answer off: {type(error).__name__}") from None
         self._is_whole = not data

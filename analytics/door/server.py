@@ -44,36 +44,30 @@ class SqlDoor:
         """``require_ready`` raises ClickHouseUnavailable until ClickHouse has the tables. ``confine``: for each thread
         that calls the embedded engine."""
         self._bind = settings.bind
-        self._pipes = data_dir / "clickhouse" / PIPES
         self._backend: Backend
         if clickhouse.dsn:
-            self._database = server_of(clickhouse.dsn)["database"]
+            database: str = server_of(clickhouse.dsn)["database"]
             self._backend = OwnServer(clickhouse.dsn, partial(connect, None), require_ready=require_ready)
         else:
-            self._database = DATABASE
+            database = DATABASE
             self._backend = EmbeddedEngine(
                 partial(connect, data_dir / "clickhouse"),
-                self._pipes,
-                DATABASE,
+                data_dir / "clickhouse" / PIPES,
+                database,
                 queries=settings.max_queries,
                 require_ready=require_ready,
                 confine=confine,
             )
-        self._embedded = not clickhouse.dsn
-        off = why_tenants_off(settings, clickhouse)
-        self._off = off
-        self._app = SqlApp(settings, self._backend, Logins(password, find_key, tenants_off=lambda: off), self._database)
+        self._tenants_off = why_tenants_off(settings, clickhouse)
+        logins = Logins(password, find_key, tenants_off=self._tenants_off)
         bounds = ConnectionBounds(connections=MOST_CONNECTIONS, per_address=MOST_OF_ADDRESS)
-        self._server = HttpServer(self._app, bounds, health=HEALTH)
+        self._server = HttpServer(SqlApp(settings, self._backend, logins, database), bounds, health=HEALTH)
 
     async def start(self) -> str:
         """Listen; returns the URL. Raises OSError, CannotStart."""
-        if self._embedded:
-            make_folder(self._pipes)
-            for left in self._pipes.iterdir():
-                left.unlink()
-        if self._off:
-            log.warning("SQL logins of tenants are off: %s", self._off)
+        await self._backend.open()
+        if self._tenants_off:
+            log.warning("SQL logins of tenants are off: %s", self._tenants_off)
         host, port = host_port(self._bind)
         address, port = await self._server.start(host, port, shared=True)  # postray up holds the port
         url = f"http://{f'[{address}]' if ':' in address else address}:{port}"

@@ -46,6 +46,7 @@ async def server() -> AsyncIterator[Server]:
 
 async def test_a_checked_query_goes_to_the_server_read_only_and_filtered(server: Server) -> None:
     door = OwnServer(server.url, partial(connect, None), require_ready=lambda: None)
+    await door.open()
     try:
         for text in ("SELECT file('/etc/passwd')", "SELECT * FROM other", "SELECT * FROM postray.events"):
             with pytest.raises(QueryFailed):
@@ -77,6 +78,7 @@ async def test_a_checked_query_goes_to_the_server_read_only_and_filtered(server:
 
 async def test_a_server_that_is_away_is_a_503() -> None:
     door = OwnServer("clickhouse://127.0.0.1:1", partial(connect, None), require_ready=lambda: None)
+    await door.open()
     try:
         checked = await door.check("SELECT 1", is_tenant=False)
         with pytest.raises(QueryFailed) as failed:
