@@ -147,7 +147,7 @@ class SqlApp:
             async with asyncio.timeout(self._settings.max_query_s + ANSWER_GRACE_S), self._turns.turn(login.tenant_id):
                 running = await self._backend.start(job)
                 try:
-                    await _Answering(running, login, job, query_id, gone, send).run()
+                    await _Answering(running, login, job, query_id, gone, send).run(self._settings.max_query_s)
                 finally:
                     await asyncio.shield(running.close())
         except TimeoutError:
@@ -201,8 +201,9 @@ class _Answering:
         self._send = send
         self._tag = secrets.token_hex(8)
 
-    async def run(self) -> None:
-        """Raises QueryFailed before the answer begins, AnswerCutOff after it, _Gone when the client is."""
+    async def run(self, most_s: float) -> None:
+        """``most_s``: the limit of time that a cancellation means. Raises QueryFailed before the answer begins,
+        AnswerCutOff after it, _Gone when the client is."""
         first, is_whole = await self._first()
         await self._send({"type": "http.response.start", "status": 200, "headers": self._head(is_whole)})
         await self._send({"type": "http.response.body", "body": first, "more_body": not is_whole})
@@ -215,7 +216,7 @@ class _Answering:
             await self._tell(error)
             raise AnswerCutOff(error.text) from error
         except asyncio.CancelledError:
-            await self._tell(timed_out(0))
+            await self._tell(timed_out(most_s))
             raise
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 

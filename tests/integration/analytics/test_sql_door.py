@@ -144,6 +144,22 @@ async def test_a_large_answer_is_streamed_and_a_late_error_breaks_it_off(
             await door.ask("SELECT number, intDiv(1, number != 2900000) FROM numbers(3000000)")
 
 
+async def test_an_answer_that_takes_too_long_breaks_off_and_says_why(
+    clickhouse: ClickHouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("analytics.door.app.ANSWER_GRACE_S", -2.4)  # before the engine's own limit
+    async with opened(tmp_path, max_query_s=2.9, max_result_rows=10**12) as door:
+        text = b""
+        with pytest.raises(Exception, match="payload"):
+            async with door.session.get(
+                door.url, params={"query": "SELECT number FROM numbers(1000000000000)"}, headers=BASIC
+            ) as answer:
+                assert answer.status == 200
+                while data := await answer.content.readany():
+                    text = (text + data)[-1000:]
+        assert b"The query and its answer took more than 2.9 seconds. (TIMEOUT_EXCEEDED)" in text
+
+
 async def test_a_client_that_leaves_ends_its_query(clickhouse: ClickHouse, tmp_path: Path) -> None:
     async with opened(tmp_path, max_queries=1) as door:
         with pytest.raises(TimeoutError):
