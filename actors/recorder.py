@@ -3,9 +3,9 @@ one.
 
 It owns the only connection that writes to ClickHouse, and the only thread that may use it. Statistics are read in a
 thread and by a connection of their own, so that no insert waits for a question; the SQL door (``analytics/door``) has
-others, for queries of analysts. An event leaves the log only after it is
-on ClickHouse's disk. A crash between the two inserts it again, which changes nothing (analytics/schema). No other actor
-waits for the recorder: during an outage of ClickHouse the log grows on disk and nothing grows here.
+others, for queries of analysts. An event leaves the log only after it is on ClickHouse's disk. A crash between the two
+inserts it again, which changes nothing (analytics/schema). No other actor waits for the recorder: during an outage of
+ClickHouse the log grows on disk and nothing grows here.
 
 ``cluster/event_consumer.py`` reads the log; this module handles its pages. It decides nothing about mail and changes no
 event. A row of the log that is not a batch of events, or whose values fit no column, would block all rows after it. So

@@ -30,6 +30,7 @@ _PLAIN = re.compile(
 """Statements that the parser makes no tree of, as ClickHouse itself formats them."""
 _EXPLAINED = frozenset({"EXPLAIN", "EXPLAIN SYNTAX", "EXPLAIN QUERY TREE", "EXPLAIN PIPELINE", "EXPLAIN AST"})
 _SHOWS = frozenset({"ShowTablesQuery", "ShowColumnsQuery"})
+_OUTFILE = ("append", "truncate")
 
 
 class Reader(Struct, frozen=True, kw_only=True):
@@ -114,20 +115,17 @@ def _may_read(parts: tuple[str, ...], reader: Reader) -> bool:
     return False
 
 
-_OUTFILE = ("append", "truncate")
-
-
 def _asked(tree: Tree) -> Asked:
     """What the query says of its format and settings, which leave the tree. Settings of a single SELECT, before its
     FORMAT, are of the whole query."""
     settings: dict[str, str] = {}
     format_node = tree.pop("format_ast", None)
-    nodes = [tree.pop("settings_ast", None)]
+    given = [tree.pop("settings_ast", None)]
     selects = (tree.get("list_of_selects") or {}).get("children") or []
     if selects:
         # After the last SELECT of several, they stand for all.
-        nodes.append(selects[-1].pop("settings", None))
-    for node in nodes:
+        given.append(selects[-1].pop("settings", None))
+    for node in given:
         for change in (node or {}).get("changes", ()):
             settings[change["name"]] = _setting(change)
         if node and node.keys() - {"type", "changes", "is_standalone"}:

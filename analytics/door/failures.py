@@ -1,6 +1,7 @@
 """Errors of queries, as ClickHouse's HTTP interface tells them: a code, its name, and an HTTP status."""
 
 import re
+from collections.abc import Mapping
 from enum import IntEnum
 
 
@@ -16,7 +17,6 @@ class ErrorCode(IntEnum):
     SYNTAX_ERROR = 62
     UNKNOWN_AGGREGATE_FUNCTION = 63
     UNKNOWN_FORMAT = 73
-    CANNOT_OPEN_FILE = 76
     UNKNOWN_TYPE_OF_QUERY = 78
     UNKNOWN_DATABASE = 81
     UNKNOWN_SETTING = 115
@@ -30,7 +30,7 @@ class ErrorCode(IntEnum):
     AUTHENTICATION_FAILED = 516
 
 
-_STATUSES = {
+_STATUSES: Mapping[int, int] = {
     ErrorCode.BAD_ARGUMENTS: 400,
     ErrorCode.TYPE_MISMATCH: 400,
     ErrorCode.SYNTAX_ERROR: 400,
@@ -70,7 +70,7 @@ class QueryFailed(Exception):
     @property
     def status(self) -> int:
         """The HTTP status."""
-        return _STATUSES.get(self.code, 500)  # type: ignore[call-overload,no-any-return]  # keys are integers
+        return _STATUSES.get(self.code, 500)
 
 
 def failed(code: ErrorCode, reason: str) -> QueryFailed:
