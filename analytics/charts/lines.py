@@ -9,14 +9,14 @@ from analytics.charts.series import Moment, Series, check
 from analytics.charts.svg import element, frame, key, percent, together, tooltip
 
 
-def lines(title: str, moments: Sequence[Moment], series: Sequence[Series], *, is_filled: bool = False) -> Markup:
-    """A curve of counts for each series; a moment without a value interrupts it. ``is_filled``: the area below each is
-    tinted. Raises ValueError (``series.check``)."""
+def lines(title: str, moments: Sequence[Moment], series: Sequence[Series]) -> Markup:
+    """A curve of counts for each series; a moment without a value interrupts it. Raises ValueError
+    (``series.check``)."""
     check(moments, series)
     marks = counts(max(_values(series), default=0))
     top = marks[-1]
     ticks = [(mark / top, short(mark)) for mark in marks]
-    return _chart(title, moments, series, ticks, lambda value: value / top, lambda value: f"{value:,.0f}", is_filled)
+    return _chart(title, moments, series, ticks, lambda value: value / top, lambda value: f"{value:,.0f}")
 
 
 def duration_lines(title: str, moments: Sequence[Moment], series: Sequence[Series]) -> Markup:
@@ -26,7 +26,7 @@ def duration_lines(title: str, moments: Sequence[Moment], series: Sequence[Serie
     marks = durations(min(values, default=1), max(values, default=1))
     least, most = marks[0], marks[-1]
     ticks = [(on_log(mark, least, most), lasting(mark)) for mark in marks]
-    return _chart(title, moments, series, ticks, lambda value: on_log(value, least, most), lasting, False)
+    return _chart(title, moments, series, ticks, lambda value: on_log(value, least, most), lasting)
 
 
 def _values(series: Sequence[Series]) -> list[float]:
@@ -40,17 +40,12 @@ def _chart(
     ticks: Sequence[tuple[float, str]],
     place: Callable[[float], float],
     say: Callable[[float], str],
-    is_filled: bool,
 ) -> Markup:
     count = len(moments)
     curves = []
     for one in series:
         for run in _runs([None if value is None else place(value) for value in one.values]):
             points = [f"{1000 * (i + 0.5) / count:.1f} {1000 * (1 - share):.1f}" for i, share in run]
-            if is_filled and len(points) > 1:
-                first, last = (points[at].split()[0] for at in (0, -1))
-                area = f"M{first} 1000L{'L'.join(points)}L{last} 1000Z"
-                curves.append(element("path", class_=f"area {key(one)}", d=area))
             # A curve of one point is a dot: a line of no length with round ends.
             drawn = f"M{'L'.join(points)}" if len(points) > 1 else f"M{points[0]}h0"
             curves.append(element("path", class_=f"{'line' if len(points) > 1 else 'line dot'} {key(one)}", d=drawn))
