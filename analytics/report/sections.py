@@ -256,4 +256,6 @@ def _empty(id: str, title: str, note: str) -> Section:
 
 def _label(others: int, name: str, things: str, unnamed: str) -> str:
     """What a row is called. ``others``: how many names it stands for, 0 for one that has its own."""
-    return f"other ({number(others)} {things})".replace(" )", ")") if others else name or unnamed
+    if others:
+        return f"other ({f'{number(others)} {things}'.strip()})"
+    return name or unnamed
