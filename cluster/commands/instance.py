@@ -29,8 +29,8 @@ UNAUTHORIZED = 401
 ANSWER_S = 60.0
 """Longer than any call may take; looking up the sites of thousands of domains takes some seconds."""
 
-# The token is for postray only: a proxy from the environment must not see it.
-_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Opens URLs of postray. Credentials are for postray only: a proxy from the environment must not see them."""
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Json = Any
@@ -69,6 +69,15 @@ def settings_of(config: str | None) -> Settings:
     return msgspec.structs.replace(settings, delivery=delivery, tls=tls)
 
 
+def running_on(settings: Settings) -> running.Run:
+    """The postray that runs on the settings' data directory. Raises click.ClickException when none does."""
+    data_dir = Path(settings.data_dir).resolve()
+    run = running.read_run(data_dir)
+    if run is None or running.DataLock(data_dir).is_free():
+        raise click.ClickException(f"postray is not running on {data_dir}")
+    return run
+
+
 def moved_problem(file: Path | None, data_dir: str) -> str | None:
     """Why an existing installation is no longer found: a relative data_dir, which is now relative to its settings file,
     was relative to the working directory before."""
@@ -93,10 +102,8 @@ class Instance:
     def of(cls, config: str | None) -> "Instance":
         """The instance that runs on the settings' data directory. Raises click.ClickException when none does."""
         settings = settings_of(config)
+        run = running_on(settings)
         data_dir = Path(settings.data_dir).resolve()
-        run = running.read_run(data_dir)
-        if run is None or running.DataLock(data_dir).is_free():
-            raise click.ClickException(f"postray is not running on {data_dir}")
         ring = find_ring(settings.secret, settings.previous_secret, data_dir)
         if ring is None:
             raise click.ClickException(f"{data_dir / FILE} is missing: {RESTORE}")
@@ -154,7 +161,7 @@ class Instance:
                     headers["Content-Length"] = str(os.fstat(body.fileno()).st_size)
                 request = urllib.request.Request(url, method=method, data=data, headers=headers)
                 try:
-                    return _direct.open(request, timeout=max_wait_s)
+                    return direct.open(request, timeout=max_wait_s)
                 except urllib.error.HTTPError as error:
                     if error.code != UNAUTHORIZED or len(self._tokens) == 1:
                         raise

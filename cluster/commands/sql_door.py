@@ -14,15 +14,13 @@ from typing import Any, BinaryIO
 
 import click
 
-from cluster.installation import running
+from cluster.commands.instance import direct, running_on
 from cluster.installation.local_secrets import SQL_PASSWORD, SQL_USER, sql_password
 from cluster.printable import printable
 from cluster.settings import Settings
 
 CONNECT_AND_ANSWER_S = 3600.0
 """The door has its own, shorter limit (analytics.max_query_s)."""
-
-_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def sql_password_place(settings: Settings) -> str:
@@ -37,11 +35,8 @@ class SqlDoor:
 
     def __init__(self, settings: Settings) -> None:
         """Raises click.ClickException when no postray runs on the settings' data directory, or it has no door."""
-        data_dir = Path(settings.data_dir).resolve()
-        run = running.read_run(data_dir)
-        if run is None or running.DataLock(data_dir).is_free():
-            raise click.ClickException(f"postray is not running on {data_dir}")
-        password = settings.analytics.password or sql_password(data_dir)
+        run = running_on(settings)
+        password = settings.analytics.password or sql_password(Path(settings.data_dir).resolve())
         if not run.sql or password is None:
             raise click.ClickException("it was started without the SQL door: analytics.bind is empty")
         self._url = run.sql
@@ -58,7 +53,7 @@ class SqlDoor:
             headers={"Authorization": f"Basic {self._login}"},
         )
         try:
-            with _direct.open(request, timeout=CONNECT_AND_ANSWER_S) as answer:
+            with direct.open(request, timeout=CONNECT_AND_ANSWER_S) as answer:
                 shutil.copyfileobj(answer, out)
                 out.flush()
         except urllib.error.HTTPError as error:
