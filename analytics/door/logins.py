@@ -10,12 +10,12 @@ from msgspec import Struct
 
 from analytics.door.failures import ErrorCode, QueryFailed, failed
 from cluster.access.client_address import client_address
+from cluster.access.login_failures import Failures
 from cluster.installation.local_secrets import SQL_USER as OPERATOR
 from cluster.journal.journal import Unavailable
 from cluster.journal.records import ApiKey
 from cluster.keys import is_key, key_hash
 from cluster.printable import printable
-from cluster.smtpd.authentication import Failures
 
 log = logging.getLogger(__name__)
 

@@ -1,12 +1,7 @@
-"""AUTH PLAIN and LOGIN (RFC 4954, RFC 4616): the exchange of one attempt, and the pause after failures.
-
-``Exchange`` is pure. ``Failures`` makes each further attempt slower, by client and by user, in bounded tables.
-"""
+"""AUTH PLAIN and LOGIN (RFC 4954, RFC 4616): the exchange of one attempt. Pure."""
 
 import binascii
 from base64 import b64decode
-from collections import OrderedDict
-from collections.abc import Callable
 
 from msgspec import Struct
 
@@ -17,11 +12,6 @@ MALFORMED = ServerReply(501, "5.5.2 the response is no base64 of a user and a pa
 UNKNOWN_MECHANISM = ServerReply(504, "5.5.4 only PLAIN and LOGIN are offered")
 _USER, _PASSWORD = ServerReply(334, "VXNlcm5hbWU6"), ServerReply(334, "UGFzc3dvcmQ6")  # as all clients expect
 _EMPTY = ServerReply(334, "")
-
-FIRST_PAUSE_S = 1.0
-LONGEST_PAUSE_S = 30.0
-FORGIVEN_AFTER_S = 600.0
-_KEPT = 10_000
 
 
 class Credentials(Struct, frozen=True):
@@ -64,30 +54,3 @@ class Exchange:
             self._user = said
             return _PASSWORD
         return Credentials(self._user, said)
-
-
-class Failures:
-    """Failed attempts by name, an address or a user. ``clock``: monotonic seconds."""
-
-    def __init__(self, clock: Callable[[], float], kept: int = _KEPT) -> None:
-        self._clock = clock
-        self._kept = kept
-        self._failed: OrderedDict[str, tuple[int, float]] = OrderedDict()
-
-    def add(self, *names: str) -> float:
-        """Count a failure; returns for how long its answer waits, in seconds."""
-        return max(self._one(name) for name in names)
-
-    def forget(self, *names: str) -> None:
-        """After a success."""
-        for name in names:
-            self._failed.pop(name, None)
-
-    def _one(self, name: str) -> float:
-        now = self._clock()
-        count, at = self._failed.pop(name, (0, now))
-        count = count + 1 if now - at < FORGIVEN_AFTER_S else 1
-        self._failed[name] = (count, now)
-        while len(self._failed) > self._kept:
-            self._failed.popitem(last=False)
-        return min(float(FIRST_PAUSE_S * (1 << min(count - 1, 10))), LONGEST_PAUSE_S)

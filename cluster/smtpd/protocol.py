@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import cast
 
-from cluster.smtpd.authentication import Failures
+from cluster.access.login_failures import Failures
 from cluster.smtpd.envelope import (
     Answer,
     Authenticate,

@@ -205,7 +205,7 @@ async def a_key(site: Site, *scopes: str) -> str:
 
 
 async def test_only_keys_that_may_send_log_in(world: Submitting, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cluster.smtpd.authentication.FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr("cluster.access.login_failures.FIRST_PAUSE_S", 0.01)
     reading = await a_key(world.site, "messages.read")
     for user, password, said in (
         ("apikey", "sg_live_" + "0" * 32, "5.7.8 the user is apikey"),

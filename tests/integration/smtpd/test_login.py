@@ -11,7 +11,8 @@ from pathlib import Path
 import aiosmtplib
 import pytest
 
-from cluster.smtpd import authentication, certificate
+from cluster.access import login_failures
+from cluster.smtpd import certificate
 from cluster.smtpd.envelope import USUAL_EXTENSIONS, Extension, Login, ReceivedMessage, ServerOptions, ServerReply
 from cluster.smtpd.server import SmtpServer
 from tests.integration.capture.peers import RawClient
@@ -35,7 +36,7 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(authentication, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(login_failures, "FIRST_PAUSE_S", 0.01)
 
 
 class Site:
@@ -155,13 +156,13 @@ async def test_failures_are_logged_and_end_the_connection(
 
 def test_each_failure_waits_longer() -> None:
     now = 0.0
-    failures = authentication.Failures(lambda: now, kept=3)
+    failures = login_failures.Failures(lambda: now, kept=3)
     waits = [failures.add("address 1", f"user {number}") for number in range(5)]
     assert waits == [0.01 * 2**number for number in range(5)]
     assert len(failures._failed) == 3
     failures.forget("address 1")
     assert failures.add("address 1") == 0.01
-    now = authentication.FORGIVEN_AFTER_S
+    now = login_failures.FORGIVEN_AFTER_S
     assert failures.add("address 1") == 0.01
 
 
