@@ -12,7 +12,7 @@ import pytest
 from actors.recorder import Recorder
 from analytics.client import ClickHouse
 from analytics.damage import Damage, find_damage
-from tests.integration.analytics.test_recorder import QUICK, SETTINGS, ListLog
+from tests.integration.analytics.recording import QUICK, SETTINGS, ListLog
 
 FILL = """
 import sys
