@@ -46,9 +46,7 @@ class FilledHeader:
         self._lines = [data[field.start : field.end] for field in header.fields]
         if self._lines and not self._lines[-1].endswith(b"\r\n"):
             self._lines[-1] += b"\r\n"
-        self._pairs = [
-            (data[field.start : field.value].rstrip(b" \t:"), field.raw_value(data)) for field in header.fields
-        ]
+        self._pairs = [(field.spelling(data), field.raw_value(data)) for field in header.fields]
         self._whole = b"".join(self._lines)
         self._fillable: list[_Fillable] | None = None
 
@@ -106,7 +104,7 @@ class FilledHeader:
         return found
 
     def _value(self, one: _Fillable, keys: Keys, values: Mapping[str, str]) -> bytes:
-        name = self._data[one.field.start : one.field.value].rstrip(b" \t:").decode()
+        name = one.field.spelling(self._data).decode()
         if substituted_size(one.text, values) > self._most_octets:
             raise NotComposable(f"header {name[:60]} would have more than {self._most_octets} bytes")
         if one.field.name in ADDRESSES:

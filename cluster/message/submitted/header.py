@@ -22,6 +22,10 @@ class Field(Struct, frozen=True, gc=False):
     value: int
     end: int
 
+    def spelling(self, data: bytes) -> bytes:
+        """The name as it came, without white space before the colon."""
+        return data[self.start : self.value].rstrip(b" \t:")
+
     def raw_value(self, data: bytes) -> bytes:
         """What stands behind the colon, as it came but for the last line end."""
         return data[self.value : self.end].removesuffix(b"\r\n")

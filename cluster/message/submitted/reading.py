@@ -52,6 +52,5 @@ def headers_of(data: bytes) -> dict[str, str]:
         if kind_of(field.name.decode()) is not FieldKind.OURS:
             text = field.text(data)
             said = decoded(text)
-            name = data[field.start : field.value].rstrip(b" \t:").decode()
-            headers[name] = text.encode("utf-8", "replace").decode() if said is None else said
+            headers[field.spelling(data).decode()] = text.encode("utf-8", "replace").decode() if said is None else said
     return headers
