@@ -72,7 +72,7 @@ class SubmittedSkeleton(Skeleton):
         data = self._data = original if original.endswith(b"\r\n") else original + b"\r\n"
         self._header = readable_header(data)
         self._names = frozenset([field.name for field in self._header.fields])
-        self._fields = FilledHeader(data, self._header, limits.max_subject_bytes)
+        self._fields = FilledHeader(data, self._header, limits.max_subject_bytes, readdressed=content.readdressed)
         self._body = data[self._header.body :]
         self._hash: bytes | None = None
         self._has_long_line = has_long_line(self._body)
@@ -90,9 +90,7 @@ class SubmittedSkeleton(Skeleton):
     ) -> Composed:
         try:
             body, relaxed, said = self._laid_out(personalization, addressee)
-            changes = self._fields.filled(personalization.substitutions, readdressed=self._content.readdressed)
-            if self._content.readdressed:
-                changes |= self._fields.addressed(personalization.to)
+            changes = self._fields.filled(personalization)
             added: _Fields = []
             if said is not None:
                 own, added = field_changes(self._data, self._header, said)

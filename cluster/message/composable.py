@@ -51,10 +51,7 @@ def _why_not_submitted(
     try:
         _require_a_recipient([one.email for one in personalization.to])
         header = readable_header(data)
-        filled = FilledHeader(data, header, limits.max_subject_bytes)
-        filled.filled(values)
-        if content.readdressed:
-            filled.addressed(personalization.to)
+        FilledHeader(data, header, limits.max_subject_bytes, readdressed=content.readdressed).filled(personalization)
     except NotComposable as fault:
         return fault.reason
     texts = submitted_texts(data, structure_of(data, header)) if values else []

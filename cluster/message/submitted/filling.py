@@ -11,7 +11,7 @@ from email.header import decode_header, make_header
 from msgspec import Struct
 from msgspec.structs import replace
 
-from cluster.journal.records import Address
+from cluster.journal.records import Address, PreparedPersonalization
 from cluster.message import custom_fields, header_fields
 from cluster.message.custom_fields import FieldKind
 from cluster.message.header_fields import NotComposable
@@ -37,12 +37,14 @@ class _Fillable(Struct, frozen=True):
 
 
 class FilledHeader:
-    """A header, ready for the messages of a request. ``most_octets``: of a field's filled text."""
+    """A header, ready for the messages of a request. ``most_octets``: of a field's filled text. ``readdressed``: each
+    message has a To of its own."""
 
-    def __init__(self, data: bytes, header: Header, most_octets: int) -> None:
+    def __init__(self, data: bytes, header: Header, most_octets: int, *, readdressed: bool) -> None:
         self._data = data
         self._header = header
         self._most_octets = most_octets
+        self._readdressed = readdressed
         self._lines = [data[field.start : field.end] for field in header.fields]
         if self._lines and not self._lines[-1].endswith(b"\r\n"):
             self._lines[-1] += b"\r\n"
@@ -50,9 +52,13 @@ class FilledHeader:
         self._whole = b"".join(self._lines)
         self._fillable: list[_Fillable] | None = None
 
-    def filled(self, substitutions: Mapping[str, str], *, readdressed: bool = False) -> Changes:
-        """The fields in which a key is. ``readdressed``: without To, which ``addressed`` replaces. Raises NotComposable
-        when one would be too long, or no address."""
+    def filled(self, personalization: PreparedPersonalization) -> Changes:
+        """The fields that a message changes: those with a key, and To where it is the message's own. Raises
+        NotComposable when one would be too long, or no address."""
+        changes = self._substituted(personalization.substitutions)
+        return changes | self._addressed(personalization.to) if self._readdressed else changes
+
+    def _substituted(self, substitutions: Mapping[str, str]) -> Changes:
         if not substitutions:
             return {}
         if self._fillable is None:
@@ -61,11 +67,11 @@ class FilledHeader:
         return {
             one.number: b" " + self._value(one, keys, substitutions)
             for one in self._fillable
-            if keys.occur_in(one.text) and not (readdressed and one.field.name == b"to")
+            if keys.occur_in(one.text)
         }
 
-    def addressed(self, recipients: Sequence[Address]) -> Changes:
-        """To with these recipients, if there is one."""
+    def _addressed(self, recipients: Sequence[Address]) -> Changes:
+        """The first To with these recipients, and no other; nothing where there is none."""
         numbers = [number for number, field in enumerate(self._header.fields) if field.name == b"to"]
         changes: Changes = dict.fromkeys(numbers)
         if numbers:
@@ -97,6 +103,8 @@ class FilledHeader:
     def _texts(self) -> list[_Fillable]:
         found = []
         for number, field in enumerate(self._header.fields):
+            if self._readdressed and field.name == b"to":
+                continue  # its text is replaced, so a key in it need not make an address
             if field.name in ADDRESSES or is_free(field.name):
                 text = decoded(field.text(self._data))
                 if text is not None:

@@ -72,6 +72,7 @@ def test_each_message_names_its_own_recipients() -> None:
 def test_a_key_in_a_to_that_is_replaced_breaks_nothing() -> None:
     data = PLAIN.replace(b"jane@example.net", b"-name-@example.net")
     content = Content(from_=SENDER, original=data, readdressed=True)
+    assert why_not(content, personalization(substitutions={"-name-": "not an address"})) is None
     made = composed(content, substitutions={"-name-": "not an address"})
     assert b"\r\nTo: Jane Doe <jane@example.net>\r\n" in made and b"Hello not an address" in made
     with pytest.raises(NotComposable):
