@@ -191,10 +191,12 @@ class Submission:
         except Rejected as error:
             log.warning("message refused by the journal reason=%r", error.reason)
             return _NOT_STORED
-        is_repeat = isinstance(sent, FirstAnswer)
-        ids = sent.message_ids if isinstance(sent, FirstAnswer) else sent.request.message_ids
+        if isinstance(sent, FirstAnswer):
+            ids, what = sent.message_ids, "accepted before"
+        else:
+            ids, what = sent.request.message_ids, "accepted"
         more = f" and {len(ids) - 1} more" if len(ids) > 1 else ""
-        return ServerReply(250, f"2.0.0 {ids[0]}{more} accepted{' before' if is_repeat else ''}")
+        return ServerReply(250, f"2.0.0 {ids[0]}{more} {what}")
 
     async def _name_of(self, mail: ReceivedMessage, key: ApiKey) -> IdempotencyKey | None:
         """What a repeat is told by; None where the tenant does not ask for it, or the message has no Message-ID.
