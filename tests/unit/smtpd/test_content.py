@@ -1,16 +1,14 @@
 """Messages that do not come, or whose header does not end: the server gives up on them while it reads."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from random import Random
 
 import pytest
 
 from cluster.smtpd.content import ContentReader, Problem
 from cluster.smtpd.envelope import Behaviour, ReceivedMessage, ServerOptions
 from cluster.smtpd.protocol import Service
-from cluster.smtpd.session import ServerSession
-from tests.unit.smtpd.wire import Wire, WireLoop
+from tests.unit.smtpd.wire import Wire, connected
+from tests.unit.virtual_time import in_virtual_time
 
 LIMIT = 40
 OPTIONS = ServerOptions(max_header_bytes=LIMIT)
@@ -24,77 +22,64 @@ def a_service(taken: list[ReceivedMessage]) -> Service:
     return Service(options=OPTIONS, on_message=take, tls=None, behaviour=Behaviour())
 
 
-def connected(service: Service) -> Wire:
-    session = ServerSession(service)
-    wire = Wire(session, "192.0.2.1")
-    session.connection_made(wire)
-    session.data_received(BEGIN)
+def with_a_recipient(taken: list[ReceivedMessage]) -> Wire:
+    """A connection on which the content of a message comes next."""
+    wire = connected(a_service(taken))
+    wire.protocol.data_received(BEGIN)
     return wire
-
-
-def run(test: Callable[[], Awaitable[None]]) -> None:
-    with asyncio.Runner(loop_factory=lambda: WireLoop(Random(1))) as runner:
-        runner.run(test())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("begin", [b"DATA\r\n", b"BDAT 1000000 LAST\r\n"])
 @pytest.mark.parametrize(("octets", "is_slow"), [(0, True), (1, True), (3000, True), (10_000, False)])
-def test_a_message_that_hardly_comes_is_given_up(begin: bytes, octets: int, is_slow: bool) -> None:
-    async def drip() -> None:
-        taken: list[ReceivedMessage] = []
-        wire = connected(a_service(taken))
-        loop = asyncio.get_running_loop()
-        wire.protocol.data_received(begin + b"X: y\r\n\r\n")
-        began = loop.time()
-        while not wire.is_closing() and loop.time() < began + 3000:
-            await asyncio.sleep(59)
-            if octets and not wire.is_closing():
-                wire.protocol.data_received(b"a" * octets)
-        if is_slow:
-            assert wire.sent.endswith(b"421 4.4.2 the message comes too slowly\r\n")
-            assert 180 <= loop.time() - began <= 240
-        else:
-            assert wire.sent.count(b"421") == 0
-        wire.lose()
-        await asyncio.sleep(0)
-        assert not taken and not wire.protocol.service.held_bytes
-
-    run(drip)
+@in_virtual_time
+async def test_a_message_that_hardly_comes_is_given_up(begin: bytes, octets: int, is_slow: bool) -> None:
+    taken: list[ReceivedMessage] = []
+    wire = with_a_recipient(taken)
+    loop = asyncio.get_running_loop()
+    wire.protocol.data_received(begin + b"X: y\r\n\r\n")
+    began = loop.time()
+    while not wire.is_closing() and loop.time() < began + 3000:
+        await asyncio.sleep(59)
+        if octets and not wire.is_closing():
+            wire.protocol.data_received(b"a" * octets)
+    if is_slow:
+        assert wire.sent.endswith(b"421 4.4.2 the message comes too slowly\r\n")
+        assert 180 <= loop.time() - began <= 240
+    else:
+        assert wire.sent.count(b"421") == 0
+    wire.lose()
+    await asyncio.sleep(0)
+    assert not taken and not wire.protocol.service.held_bytes
 
 
-def test_a_pause_between_messages_and_chunks_is_no_stall() -> None:
-    async def pauses() -> None:
-        taken: list[ReceivedMessage] = []
-        wire = connected(a_service(taken))
-        for piece in (b"BDAT 8\r\nX: y\r\n\r\n", b"BDAT 1 LAST\r\na", BEGIN.partition(b"\n")[2], b"NOOP\r\n"):
-            wire.protocol.data_received(piece)
-            await asyncio.sleep(250)
-        assert wire.sent.count(b"421") == 0 and len(taken) == 1
-        wire.lose()
-
-    run(pauses)
+@in_virtual_time
+async def test_a_pause_between_messages_and_chunks_is_no_stall() -> None:
+    taken: list[ReceivedMessage] = []
+    wire = with_a_recipient(taken)
+    for piece in (b"BDAT 8\r\nX: y\r\n\r\n", b"BDAT 1 LAST\r\na", BEGIN.partition(b"\n")[2], b"NOOP\r\n"):
+        wire.protocol.data_received(piece)
+        await asyncio.sleep(250)
+    assert wire.sent.count(b"421") == 0 and len(taken) == 1
+    wire.lose()
 
 
 @pytest.mark.parametrize("text", [b"a\nb\r\n", b"a\rb\r\n", b"a\r\n.\nb\r\n", b"a\r", b"a\n"])
 @pytest.mark.parametrize("by_lines", [True, False], ids=["DATA", "BDAT"])
 @pytest.mark.parametrize("cut", [1, 2, 1000])
-def test_a_bare_line_end_is_refused(text: bytes, by_lines: bool, cut: int) -> None:
+@in_virtual_time
+async def test_a_bare_line_end_is_refused(text: bytes, by_lines: bool, cut: int) -> None:
     """However the message comes: what is taken here is sent on by DATA or BDAT, as the next host offers it."""
-
-    async def sends() -> None:
-        taken: list[ReceivedMessage] = []
-        wire = connected(a_service(taken))
-        content = b"X: y\r\n\r\n" + text
-        pieces = [content[at : at + cut] for at in range(0, len(content), cut)]
-        wire.protocol.data_received(b"DATA\r\n" if by_lines else b"")
-        for piece in pieces:
-            wire.protocol.data_received(piece if by_lines else b"BDAT %d\r\n%b" % (len(piece), piece))
-        wire.protocol.data_received(b"\r\n.\r\n" if by_lines else b"BDAT 0 LAST\r\n")
-        assert wire.sent.endswith(b"550 5.6.0 bare CR or LF in the message (RFC 5321 section 2.3.8)\r\n")
-        assert not taken and not wire.protocol.service.held_bytes
-        wire.lose()
-
-    run(sends)
+    taken: list[ReceivedMessage] = []
+    wire = with_a_recipient(taken)
+    content = b"X: y\r\n\r\n" + text
+    pieces = [content[at : at + cut] for at in range(0, len(content), cut)]
+    wire.protocol.data_received(b"DATA\r\n" if by_lines else b"")
+    for piece in pieces:
+        wire.protocol.data_received(piece if by_lines else b"BDAT %d\r\n%b" % (len(piece), piece))
+    wire.protocol.data_received(b"\r\n.\r\n" if by_lines else b"BDAT 0 LAST\r\n")
+    assert wire.sent.endswith(b"550 5.6.0 bare CR or LF in the message (RFC 5321 section 2.3.8)\r\n")
+    assert not taken and not wire.protocol.service.held_bytes
+    wire.lose()
 
 
 def header(octets: int) -> bytes:

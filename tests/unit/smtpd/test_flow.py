@@ -6,8 +6,7 @@ from random import Random
 
 from cluster.smtpd.envelope import Behaviour, ServerOptions
 from cluster.smtpd.protocol import Service
-from cluster.smtpd.session import ServerSession
-from tests.unit.smtpd.wire import Wire, WireLoop
+from tests.unit.smtpd.wire import Wire, WireLoop, connected
 from tests.unit.virtual_time import settle
 
 OPTIONS = ServerOptions(max_backlog_bytes=1000)
@@ -20,19 +19,17 @@ class _Smooth(Random):
         return 0.99
 
 
-def connected() -> Wire:
+def greeted() -> Wire:
     service = Service(
         options=OPTIONS, on_message=lambda _: None, tls=ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), behaviour=Behaviour()
     )
-    session = ServerSession(service)
-    wire = Wire(session, "192.0.2.1")
-    session.connection_made(wire)
-    session.data_received(b"EHLO client.example\r\n")
+    wire = connected(service)
+    wire.protocol.data_received(b"EHLO client.example\r\n")
     return wire
 
 
 async def _a_client_that_stopped_reading_before_its_handshake() -> None:
-    wire = connected()
+    wire = greeted()
     wire.protocol.data_received(b"STARTTLS\r\n")
     wire.stop_reading()  # the buffers are full with this reply; who is told of their room from here on is TLS
     await settle()
@@ -45,7 +42,7 @@ async def _a_client_that_stopped_reading_before_its_handshake() -> None:
 
 
 async def _what_still_arrives_is_bounded() -> None:
-    wire = connected()
+    wire = greeted()
     wire.stop_reading()
     wire.resume_reading()  # an event loop that was about to read
     wire.protocol.data_received(b"NOOP\r\n" * 200)

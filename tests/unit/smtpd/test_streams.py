@@ -16,9 +16,8 @@ from hypothesis import strategies as st
 
 from cluster.smtpd.envelope import Answer, Behaviour, Extension, Login, ReceivedMessage, ServerOptions, ServerReply
 from cluster.smtpd.protocol import Service
-from cluster.smtpd.session import ServerSession
 from tests.unit.smtpd.streams import Leave, Pass, ReadOn, Send, Step, StopReading, StopServer, stream
-from tests.unit.smtpd.wire import HANDSHAKEN, Wire, WireLoop
+from tests.unit.smtpd.wire import HANDSHAKEN, Wire, WireLoop, connected
 
 OPTIONS = ServerOptions(
     extensions=frozenset(Extension),
@@ -66,10 +65,7 @@ class Site:
         )
 
     def connect(self, address: str) -> Wire:
-        session = ServerSession(self.service)
-        wire = Wire(session, address, HANDSHAKEN if self._random.random() < 0.3 else None)
-        session.connection_made(wire)
-        return wire
+        return connected(self.service, address, HANDSHAKEN if self._random.random() < 0.3 else None)
 
     def _take(self, message: ReceivedMessage) -> "Answer | asyncio.Future[Answer]":
         self.taken += 1

@@ -5,7 +5,8 @@ import ssl
 from random import Random
 from typing import Any, cast
 
-from cluster.smtpd.protocol import ServerProtocol
+from cluster.smtpd.protocol import ServerProtocol, Service
+from cluster.smtpd.session import ServerSession
 from tests.unit.virtual_time import VirtualLoop
 
 
@@ -78,6 +79,14 @@ class _Tls:
 
 
 HANDSHAKEN = _Tls()
+
+
+def connected(service: Service, address: str = "192.0.2.1", tls: _Tls | None = None) -> Wire:
+    """A new connection to a server."""
+    session = ServerSession(service)
+    wire = Wire(session, address, tls)
+    session.connection_made(wire)
+    return wire
 
 
 class WireLoop(VirtualLoop):
