@@ -148,6 +148,17 @@ def an_outcome(
     return with_event(outcome)
 
 
+async def sent(journal: Journal, tenant_id: str, delivered: int, bounced: int = 0) -> list[NewMessage]:
+    """Mail to so many recipients, of whom the last bounced hard; returns the messages that were delivered."""
+    messages = some_messages(delivered + bounced)
+    await journal.intake.accept([a_request(tenant_id, *messages)])
+    due = [one for message in messages for one in waiting(tenant_id, message)]
+    await journal.queue.claim(due, owner=1, lease_s=60)
+    ends = [an_outcome(one, Status.DELIVERED if i < delivered else Status.BOUNCED) for i, one in enumerate(due)]
+    await journal.queue.commit(ends, owner=1)
+    return messages[:delivered]
+
+
 async def leased(journal: Journal, owner: int, limit: int = 10) -> list[DueDelivery]:
     """The due deliveries, leased to this owner."""
     return (await journal.scheduling.page_in(limit, 600, each(lambda _: owner))).leased

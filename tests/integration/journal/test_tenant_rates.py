@@ -9,21 +9,11 @@ from cluster.journal.journal import Journal
 from cluster.journal.tenant_rates import OverRate
 from cluster.policy.lifecycle import Status
 from cluster.tenancy.rates import Rate, RateLimits
-from tests.integration.journal.builders import a_message, a_request, a_tenant, an_outcome, some_messages, waiting
+from tests.integration.journal.builders import a_message, a_request, a_tenant, an_outcome, sent, waiting
 from tests.integration.journal.stored import sql
 
 LIMITS = RateLimits(bounces=0.1, complaints=0.003)
 WHY = "11 % of the last 100 recipients bounced hard, more than the 10 % that is allowed"
-
-
-async def send(journal: Journal, tenant_id: str, delivered: int, bounced: int) -> None:
-    """Mail to so many recipients, of whom the last bounce hard."""
-    messages = some_messages(delivered + bounced)
-    await journal.intake.accept([a_request(tenant_id, *messages)])
-    due = [one for message in messages for one in waiting(tenant_id, message)]
-    await journal.queue.claim(due, owner=1, lease_s=60)
-    ends = [an_outcome(one, Status.DELIVERED if i < delivered else Status.BOUNCED) for i, one in enumerate(due)]
-    await journal.queue.commit(ends, owner=1)
 
 
 async def count(journal: Journal, *, pause: bool = False) -> list[OverRate]:
@@ -38,12 +28,12 @@ async def told(journal: Journal) -> list[tuple[str, str, str]]:
 
 async def test_a_limit_that_is_passed_is_told_once(journal: Journal) -> None:
     tenant_id = await a_tenant(journal)
-    await send(journal, tenant_id, 89, 10)
+    await sent(journal, tenant_id, 89, 10)
     assert await count(journal) == [], "99 are too few"
-    await send(journal, tenant_id, 0, 1)
+    await sent(journal, tenant_id, 0, 1)
     (found,) = await count(journal)
     assert (found.tenant_id, [str(one) for one in found.passed], found.is_paused) == (tenant_id, [WHY], False)
-    await send(journal, tenant_id, 0, 1)
+    await sent(journal, tenant_id, 0, 1)
     assert await count(journal) == []
     assert await told(journal) == [("bounce rate", WHY, "automation")]
     record = await journal.tenants.record(tenant_id)
@@ -56,8 +46,8 @@ async def test_a_tenant_is_suspended_with_the_reason_and_resumed_with_a_new_coun
     tenant_id, other = await a_tenant(journal), await a_tenant(journal, "other")
     queued = a_message()
     await journal.intake.accept([a_request(tenant_id, queued)])
-    await send(journal, other, 100, 0)
-    await send(journal, tenant_id, 89, 11)
+    await sent(journal, other, 100, 0)
+    await sent(journal, tenant_id, 89, 11)
     (found,) = await count(journal, pause=True)
     assert found.is_paused and [one.rate for one in found.passed] == [Rate.BOUNCES]
     record, tenant = await journal.tenants.record(tenant_id), await journal.tenants.find(tenant_id)
@@ -71,20 +61,20 @@ async def test_a_tenant_is_suspended_with_the_reason_and_resumed_with_a_new_coun
     )
     assert await told(journal) == [("bounce rate", WHY, "automation"), ("suspended", WHY, "automation")]
     # What was being sent ends meanwhile: nothing more is told.
-    await send(journal, tenant_id, 0, 5)
+    await sent(journal, tenant_id, 0, 5)
     assert await count(journal, pause=True) == []
-    await send(journal, tenant_id, 0, 5)
+    await sent(journal, tenant_id, 0, 5)
 
     resumed = await journal.tenants.resume(tenant_id)
     assert resumed is not None and (resumed.suspended_at, resumed.suspended_for) == (None, "")
     assert resumed.bounce_rate is None
     assert await count(journal, pause=True) == []
-    await send(journal, tenant_id, 100, 0)
+    await sent(journal, tenant_id, 100, 0)
     assert await count(journal, pause=True) == []
     found_again = await journal.tenants.record(tenant_id)
     assert found_again is not None and found_again.suspended_at is None and found_again.bounce_rate == 0.0
     # It is told, and suspended, again when it bounces again.
-    await send(journal, tenant_id, 0, 20)
+    await sent(journal, tenant_id, 0, 20)
     (again,) = await count(journal, pause=True)
     assert again.is_paused and len(again.passed) == 1
     untouched = await journal.tenants.record(other)
@@ -95,13 +85,13 @@ async def test_a_tenants_own_answer_comes_before_the_settings(journal: Journal) 
     spared, strict = await a_tenant(journal, "spared"), await a_tenant(journal, "strict")
     record = await journal.tenants.set_pausing(spared, False)
     assert record is not None and record.pause_over_rates is False
-    await send(journal, spared, 0, 100)
+    await sent(journal, spared, 0, 100)
     assert [one.is_paused for one in await count(journal, pause=True)] == [False]
-    await send(journal, strict, 0, 100)
+    await sent(journal, strict, 0, 100)
     assert [one.is_paused for one in await count(journal)] == [False]
     # Set while it is over its limit: with the next recipient.
     await journal.tenants.set_pausing(strict, True)
-    await send(journal, strict, 0, 1)
+    await sent(journal, strict, 0, 1)
     (found,) = await count(journal)
     assert (found.tenant_id, found.passed, found.is_paused) == (strict, [], True)
     assert [action for action, *_ in await told(journal)] == ["bounce rate", "bounce rate", "suspended"]
@@ -111,7 +101,7 @@ async def test_a_tenants_own_answer_comes_before_the_settings(journal: Journal) 
 async def test_an_operators_suspension_stays_the_operators(journal: Journal) -> None:
     tenant_id = await a_tenant(journal)
     await journal.tenants.suspend(tenant_id)
-    await send(journal, tenant_id, 0, 100)
+    await sent(journal, tenant_id, 0, 100)
     (found,) = await count(journal, pause=True)
     assert found.passed and not found.is_paused
     record = await journal.tenants.record(tenant_id)
@@ -140,7 +130,7 @@ async def test_every_end_counts_once_however_many_count(journal: Journal, journa
         async def sending(journal: Journal) -> None:
             for _ in range(5):
                 for tenant_id in tenants:
-                    await send(journal, tenant_id, 3, 1)
+                    await sent(journal, tenant_id, 3, 1)
 
         async def counting() -> None:
             for _ in range(20):
@@ -187,7 +177,7 @@ async def test_a_commit_that_is_repeated_counts_once(
 
 async def test_a_deleted_tenant_has_no_rates(journal: Journal, journal_dsn: str) -> None:
     tenant_id = await a_tenant(journal)
-    await send(journal, tenant_id, 0, 100)
+    await sent(journal, tenant_id, 0, 100)
     await journal.tenants.suspend(tenant_id)
     await journal.tenants.delete(tenant_id)
     assert await count(journal) == []

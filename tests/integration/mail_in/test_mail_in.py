@@ -9,17 +9,18 @@ import pytest
 from cluster.events import Bounced, Event, SpamReported, decode_batch
 from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.mail_in import KeptMail
-from cluster.journal.records import Address, NewMessage, PreparedPersonalization
+from cluster.journal.records import Address, DueDelivery, NewMessage, PreparedPersonalization
 from cluster.message.dsn import Dsn
 from cluster.message.return_address import Named, Purpose, return_address
 from cluster.policy.lifecycle import Status
 from cluster.suppression.lists import SuppressionList
 from cluster.tracking.tokens import TokenKey
-from tests.integration.journal.builders import a_message, a_request, a_tenant, an_outcome, waiting
+from tests.integration.journal.builders import a_message, a_request, a_tenant, an_outcome, status, waiting
 from tests.integration.mail_in.world import FEEDBACK, HOST, MailInWorld, a_complaint, a_report, a_world
 
 
-async def delivered(journal: Journal, *emails: str, dsn: Dsn | None = None) -> tuple[str, NewMessage]:
+async def claimed(journal: Journal, *emails: str, dsn: Dsn | None = None) -> tuple[str, NewMessage, list[DueDelivery]]:
+    """A message that is being delivered."""
     tenant = await a_tenant(journal)
     emails = emails or ("ada@example.com",)
     own = PreparedPersonalization(to=tuple(map(Address, emails)), dsn=dsn)
@@ -27,15 +28,14 @@ async def delivered(journal: Journal, *emails: str, dsn: Dsn | None = None) -> t
     await journal.intake.accept([a_request(tenant, message)])
     wanted = waiting(tenant, message)
     await journal.queue.claim(wanted, owner=1, lease_s=60)
+    return tenant, message, wanted
+
+
+async def delivered(journal: Journal, *emails: str, dsn: Dsn | None = None) -> tuple[str, NewMessage]:
+    tenant, message, wanted = await claimed(journal, *emails, dsn=dsn)
     ended = [an_outcome(one, Status.DELIVERED, sole_recipient=len(wanted) == 1) for one in wanted]
     await journal.queue.commit(ended, owner=1)
     return tenant, message
-
-
-async def status(journal: Journal, tenant: str, message: NewMessage) -> Status:
-    row = await journal.messages.find(tenant, message.id)
-    assert row is not None
-    return row.status
 
 
 async def events(journal: Journal) -> list[Event]:
@@ -187,28 +187,20 @@ async def test_what_is_not_understood_is_kept_with_why(journal: Journal, tmp_pat
 
 async def test_a_report_before_the_outcome_comes_again(journal: Journal, tmp_path: Path) -> None:
     """The host has taken the message, and its answer was lost or is not on disk yet."""
-    tenant = await a_tenant(journal)
-    message = a_message("ada@example.com")
-    await journal.intake.accept([a_request(tenant, message)])
-    (claimed,) = waiting(tenant, message)
-    await journal.queue.claim([claimed], owner=1, lease_s=60)
+    tenant, message, (delivery,) = await claimed(journal, "ada@example.com")
     async with a_world(journal, tmp_path) as world:
         with pytest.raises(aiosmtplib.SMTPDataError) as refused:
             await world.send(world.address(message.id), a_report("ada@example.com"))
         assert refused.value.code == 451 and "still being delivered" in refused.value.message
         assert await journal.mail_in.page(10) == []
-        await journal.queue.commit([an_outcome(claimed, Status.DELIVERED)], owner=1)
+        await journal.queue.commit([an_outcome(delivery, Status.DELIVERED)], owner=1)
         await world.send(world.address(message.id), a_report("ada@example.com"))
         assert await status(journal, tenant, message) is Status.BOUNCED
         assert (await only(world)).effect == "ada@example.com bounced"
 
 
 async def test_a_report_on_one_of_several_waits_for_that_one(journal: Journal, tmp_path: Path) -> None:
-    tenant = await a_tenant(journal)
-    message = a_message("a@example.com", "b@example.com")
-    await journal.intake.accept([a_request(tenant, message)])
-    first, second = waiting(tenant, message)
-    await journal.queue.claim([first, second], owner=1, lease_s=60)
+    tenant, message, (first, second) = await claimed(journal, "a@example.com", "b@example.com")
     await journal.queue.commit([an_outcome(first, Status.DELIVERED, sole_recipient=False)], owner=1)
     async with a_world(journal, tmp_path) as world:
         await world.send(world.address(message.id, 0), a_report("a@example.com"))

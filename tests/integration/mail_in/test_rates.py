@@ -7,23 +7,11 @@ import psycopg
 from actors.rating import TenantRating
 from cluster.journal.journal import Journal
 from cluster.journal.records import NewMessage
-from cluster.policy.lifecycle import Status
 from cluster.tenancy.rates import RateLimits
-from tests.integration.journal.builders import a_request, a_tenant, an_outcome, some_messages, waiting
+from tests.integration.journal.builders import a_tenant, sent
 from tests.integration.mail_in.world import FEEDBACK, MailInWorld, a_complaint, a_report, a_world
 
 LIMITS = RateLimits(bounces=0.1, complaints=0.003)
-
-
-async def sent(journal: Journal, tenant_id: str, delivered: int, bounced: int = 0) -> list[NewMessage]:
-    """Mail of which the last messages bounced in reply; returns those that were delivered."""
-    messages = some_messages(delivered + bounced)
-    await journal.intake.accept([a_request(tenant_id, *messages)])
-    due = [one for message in messages for one in waiting(tenant_id, message)]
-    await journal.queue.claim(due, owner=1, lease_s=60)
-    ends = [an_outcome(one, Status.DELIVERED if i < delivered else Status.BOUNCED) for i, one in enumerate(due)]
-    await journal.queue.commit(ends, owner=1)
-    return messages[:delivered]
 
 
 async def report(world: MailInWorld, message: NewMessage, **said: str) -> None:
@@ -76,6 +64,6 @@ async def test_complaints_count_once_of_what_was_delivered(journal: Journal, jou
             await world.send(FEEDBACK, a_complaint(world.address(first.id), feedback_type=kind))
         await world.send(FEEDBACK, a_complaint(world.address(second.id)))
         assert await rates(journal, journal_dsn) == (60, 10, 50, 2)
-        # Whoever complained may bounce later.
+        # A recipient who complained may bounce later.
         await report(world, first)
         assert await rates(journal, journal_dsn) == (60, 11, 50, 2)
