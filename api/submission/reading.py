@@ -75,7 +75,8 @@ def read_submission(recipients: Sequence[str], message: bytes, notes: Notes) -> 
 
 
 def read_dsn(mail: ReceivedMessage) -> Dsn | None:
-    """What the envelope says of reports; None: nothing. Values outside ASCII are left out: no host could be told."""
+    """What the envelope asks of delivery status notifications; None: nothing. Values outside ASCII are left out, since
+    they cannot be passed on to hosts."""
     envelope_id = mail.envelope_id if _is_plain(mail.envelope_id) else ""
     originals = {compared(one.recipient): one.original for one in mail.dsn if one.original and _is_plain(one.original)}
     never = tuple([compared(one.recipient) for one in mail.dsn if one.never])

@@ -1,8 +1,8 @@
-"""What names a submitted message that may come again: its Message-ID and its recipients. Pure.
+"""The idempotency key of a submitted message: its Message-ID and its recipients. Pure.
 
 A client that lost the answer submits the same message to the same recipients again. A relay splits a message with many
 recipients into several submissions with one Message-ID, and a list server submits one for each reader: those are no
-repeats, so the recipients belong to the name.
+repeats, so the recipients belong to the key.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ def name_of(recipients: Sequence[str], message: bytes, *, sandbox: bool) -> Idem
     named = "\n".join((message_id, *sorted(set(recipients))))
     digest = sha256(named.encode("utf-8", "surrogateescape")).hexdigest()
     return IdempotencyKey(
-        # A key from a header of HTTP has no line end, so it is never the same.
+        # A key of the API comes from an HTTP header and has no line end, so the two never coincide.
         text=f"Message-ID\n{digest}",
         sandbox=sandbox,
         body_sha256=sha256(without_fields(message, TRACE, header)).digest(),

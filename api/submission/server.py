@@ -199,7 +199,7 @@ class Submission:
         return ServerReply(250, f"2.0.0 {ids[0]}{more} {what}")
 
     async def _name_of(self, mail: ReceivedMessage, key: ApiKey) -> IdempotencyKey | None:
-        """What a repeat is told by; None where the tenant does not ask for it, or the message has no Message-ID.
+        """The message's idempotency key; None where the tenant does not ask for it, or there is no Message-ID.
         Raises Forbidden when the tenant may not send."""
         if not (await self._sending.sender(key)).settings.submission_idempotency:
             return None

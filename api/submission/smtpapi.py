@@ -83,8 +83,8 @@ def read_smtpapi(text: str) -> SmtpApi:
 
 
 def _without_encoded_words(text: str) -> str:
-    """The text, its encoded words (RFC 2047) decoded where it is no JSON with them. Libraries that take the field for
-    free text write them: nodemailer for all of it, Python's ``email`` for what fits on no line."""
+    """The text; where it is no JSON, with its encoded words (RFC 2047) decoded. Libraries that take the field for free
+    text write them: nodemailer for all of it, Python's ``email`` for words that are too long for a line."""
     if "=?" not in text:
         return text
     try:

@@ -12,13 +12,14 @@ _ADDRESS = re.compile(r"[^\s<>()\[\],;:\"'=?&/]{1,256}@[^\s<>()\[\],;:\"'=?&/\\]
 
 
 def names(text: str, addresses: Collection[str]) -> bool:
-    """Whether a text has one of these addresses, which are given as addresses compare. Percent encoding is undone."""
+    """Whether a text has one of these addresses, as it is or percent-encoded. ``addresses`` are in the form of
+    ``compared``."""
     return any(compared(found) in addresses for found in _found(text))
 
 
 def mail_names(mail: bytes, addresses: Collection[str]) -> bool:
-    """The same of a mail (RFC 5322), which may be cut: as it is, in quoted-printable, and in the parts that it
-    encodes."""
+    """The same for a mail (RFC 5322), which may be truncated. It is searched as it is, decoded as quoted-printable, and
+    part by part in the encodings that it names."""
     return any(names(text.decode("utf-8", "replace"), addresses) for text in _decoded(mail))
 
 

@@ -2,8 +2,8 @@
 
 This module owns the end-of-data rule (RFC 5321 §4.5.2): only CRLF.CRLF ends DATA, whatever other line ends surround a
 dot, since peers that disagree on this can be made to see different messages (SMTP smuggling). Octets of BDAT (RFC 3030)
-are taken unchanged. Content with a bare CR or LF is refused, by BDAT too: it is lines, as BODY=BINARYMIME is not
-offered.
+are taken unchanged. Content with a bare CR or LF is refused, also from BDAT: only BODY=BINARYMIME allows it there, and
+the server does not offer that.
 """
 
 from enum import Enum, auto
@@ -109,7 +109,7 @@ class ContentReader:
         return False
 
     def _has_long_header(self) -> bool:
-        """Whether the empty line behind the header (RFC 5322 §2.1) is still to come after all that one may have."""
+        """Whether ``max_header_bytes`` have come without the empty line that ends the header (RFC 5322 §2.1)."""
         octets = self._octets
         limit = self._service.options.max_header_bytes + len(_EMPTY_LINE) - 2 + self._prefix
         ends = octets.startswith(b"\r\n", self._prefix) or octets.find(_EMPTY_LINE, self._searched, limit) >= 0

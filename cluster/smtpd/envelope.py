@@ -62,9 +62,10 @@ class ServerOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Time from the beginning of a connection, or from its last message, within which the next message is complete.
     It ends clients that send a byte now and then."""
     content_timeout_s: float = 180.0
-    """For the next octets of a message that is being sent: what RFC 5321 §4.5.3.2.5 gives a client for each block."""
+    """How long the next octets of a message may take: what RFC 5321 §4.5.3.2.5 allows for each block."""
     min_content_bytes_per_s: float = 100.0
-    """The least at which a message arrives, on average since its beginning; asked from ``content_timeout_s`` on."""
+    """The lowest average rate at which a message may arrive. It applies once the message has taken
+    ``content_timeout_s``."""
     idle_timeout_s: float = 300.0
     """RFC 5321 §4.5.3.2.7: at least 5 minutes."""
     tls_handshake_timeout_s: float = 30.0
@@ -82,7 +83,7 @@ class Login(Struct, frozen=True):
 
 
 class RecipientDsn(Struct, frozen=True):
-    """What RCPT said of reports on a recipient (RFC 3461 §4.1, §4.2)."""
+    """What RCPT asked of delivery status notifications about a recipient (RFC 3461 §4.1, §4.2)."""
 
     recipient: str
     never: bool = False
@@ -119,7 +120,7 @@ class ReceivedMessage(Struct, kw_only=True):
     envelope_id: str = ""
     """ENVID of MAIL, decoded (RFC 3461 §4.4)."""
     dsn: tuple[RecipientDsn, ...] = ()
-    """Of the recipients of which RCPT said something."""
+    """One for each recipient with NOTIFY=NEVER or ORCPT."""
 
 
 class Then(Enum):

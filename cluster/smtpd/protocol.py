@@ -301,7 +301,7 @@ class ServerProtocol(asyncio.Protocol):
         began, received = self._content_from
         is_slow = self._received - received < (now - began) * self.options.min_content_bytes_per_s
         left_s = self._last_heard + timeout_s - now
-        # Between the chunks of BDAT, and while the message is being answered, it is not the content that is awaited.
+        # Between the chunks of BDAT, and while the message is being answered, no content is due.
         if self.state in (ServerState.DATA, ServerState.CHUNK) and (is_slow or left_s <= 0):
             self.say(_STALLED)
         else:

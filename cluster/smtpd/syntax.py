@@ -43,7 +43,7 @@ class MailCommand(Struct, frozen=True):
 class RcptCommand(Struct, frozen=True):
     address: str
     dsn: RecipientDsn | None = None
-    """None: it said nothing of reports."""
+    """None: it has neither NOTIFY=NEVER nor ORCPT."""
 
 
 class Chunk(Struct, frozen=True):

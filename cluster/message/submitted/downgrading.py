@@ -1,7 +1,7 @@
 """The header of a submitted message for a host without SMTPUTF8 (RFC 6857). Pure.
 
 Only fields with octets outside ASCII (RFC 6532) change: free text and names become encoded words, and an address of To
-or Cc that needs SMTPUTF8 is shown as the name of an empty group. Nothing can stand for other fields, nor for such an
+or Cc that needs SMTPUTF8 is shown as the name of an empty group. Other fields have no form in ASCII, nor has such an
 address in From, Sender or Reply-To.
 """
 

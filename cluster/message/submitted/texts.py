@@ -111,7 +111,7 @@ def read(data: bytes, part: Part) -> SubmittedText | None:
     if codec is None or (codec.startswith(_WIDE) and part.media.encoding != "base64"):
         return None
     try:
-        # Of EBCDIC, for one, no line would end in CRLF when it is written (RFC 2046 §4.1.1).
+        # In EBCDIC, for example, the lines that are written would not end in CRLF (RFC 2046 §4.1.1).
         if not codec.startswith(_WIDE) and "\r\n".encode(codec) != b"\r\n":
             return None
         value = octets.decode(codec)

@@ -1,4 +1,4 @@
-"""Messages that do not come, or whose header does not end: the server gives up on them while it reads."""
+"""Messages that arrive too slowly, have a header that is too long, or a bare CR or LF: the server refuses them."""
 
 import asyncio
 

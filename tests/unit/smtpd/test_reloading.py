@@ -80,7 +80,8 @@ def test_old_tls_is_refused(files: Files) -> None:
 
 
 def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What the module logged as errors: whether lines of other levels are captured too, other tests decide."""
+    """What the module logged as errors. Lines of other levels are captured too if another test has lowered the
+    logger's level."""
     records = [record for record in caplog.records if record.name == reloading.__name__]
     return [record.getMessage() for record in records if record.levelno >= logging.ERROR]
 
