@@ -10,7 +10,7 @@ scenario runs only where Debian's packages are installed.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from os import getpid
 from typing import Annotated
 
@@ -20,26 +20,24 @@ from msgspec import Meta
 from benchmarks.blocking import to_its_end
 from benchmarks.mail import Mail
 from benchmarks.phases import Tell
-from benchmarks.postfix import Postfix, lacking
-from benchmarks.postfix_files import PostfixPlan, relaying
-from benchmarks.records import Better, Repeat, Sample, Usage
+from benchmarks.postfix import lacking
+from benchmarks.postfix_files import relaying
+from benchmarks.records import Better, Repeat, Sample
 from benchmarks.runner import Measure, Missing
 from benchmarks.scenarios import blast
 from benchmarks.scenarios.blast import Shot, fire, repeat_of
-from benchmarks.scenarios.sending import COUNTED, HARNESS, Clients, Messages, PerRequest, SendingWorld, WorldOptions
+from benchmarks.scenarios.postfix_world import PostfixWorld, in_turn_of
+from benchmarks.scenarios.sending import COUNTED, Clients, Messages, PerRequest, SendingWorld, WorldOptions
 from benchmarks.series import BIN_S
 from benchmarks.sink import SinkOptions, Writing
 from benchmarks.submission import SubmissionMessage, letters, submit
 from benchmarks.usage import ProcessWatch
-from benchmarks.world import World, relayed
-from cluster.installation.ports import ANY_PORT, HeldPort
 
 OURS = "postray"
 THEIRS = "Postfix + OpenDKIM"
 RATIO = "postray / Postfix"
 OUR_CPU = "CPU, postray"
 THEIR_CPU = "CPU, Postfix + OpenDKIM"
-TURN = " (Postfix's turn)"
 TARGET = 10.0
 WARM_UP = 0.2
 """The share of a turn's messages that are sent before the measurement."""
@@ -89,9 +87,7 @@ class Peers:
         self._target = TARGET if same and options.delay_ms == default.delay_ms else None
         self._mail = Mail(self._blast.shape)
         self._number = 1
-        self._port: HeldPort | None = None
-        self._world: World | None = None
-        self._postfix: Postfix | None = None
+        self._theirs: PostfixWorld | None = None
 
     @property
     def measures(self) -> tuple[Measure, ...]:
@@ -106,41 +102,28 @@ class Peers:
     async def open(self, tell: Tell) -> None:
         if (reason := lacking()) is not None:
             raise Missing(reason)
-        sink = SinkOptions(delay_ms=self.settings.delay_ms, writing=Writing.SOON)
-        self._port = port = HeldPort(ANY_PORT)
-        # Only the sink of this world is started: Postfix replaces postray.
-        self._world = World(relayed, sink)
-        plan = PostfixPlan(
-            directory=self._world.directory / "postfix",
-            port=port.number,
-            work=relaying(
-                await to_its_end(self._world.sink.start),
-                connections=self.settings.connections,
-                clients=self.settings.postfix_clients,
-            ),
-            signs=True,
+        self._theirs = theirs = PostfixWorld(SinkOptions(delay_ms=self.settings.delay_ms, writing=Writing.SOON))
+        work = relaying(
+            await to_its_end(theirs.world.sink.start),
+            connections=self.settings.connections,
+            clients=self.settings.postfix_clients,
         )
-        self._postfix = Postfix(plan)
-        await to_its_end(self._postfix.start)
+        await theirs.open(work, signs=True)
 
     async def close(self) -> None:
-        try:
-            if self._postfix is not None:
-                await to_its_end(self._postfix.stop)
-        finally:
-            if self._world is not None:
-                await to_its_end(self._world.close)
+        if self._theirs is not None:
+            await self._theirs.close()
 
     async def measure(self, share: float, tell: Tell) -> Repeat:
         began = time.time()
-        ours = await self._ours(share, tell)
+        ours = await self._our_turn(share, tell)
         theirs_began = time.time()
-        theirs = await self._theirs(share, tell)
+        theirs = await self._their_turn(share, tell)
         return pair(ours, theirs, theirs_began - began)
 
     # postray's turn
 
-    async def _ours(self, share: float, tell: Tell) -> Repeat:
+    async def _our_turn(self, share: float, tell: Tell) -> Repeat:
         tell("A: postray starts", 0)
         sending = SendingWorld(self.settings)
         try:
@@ -161,7 +144,7 @@ class Peers:
 
     # Postfix's turn
 
-    async def _theirs(self, share: float, tell: Tell) -> Repeat:
+    async def _their_turn(self, share: float, tell: Tell) -> Repeat:
         messages = share * self.settings.postfix_messages
         warm_up = await self._submitted(self._letters(round(WARM_UP * messages)), tell)
         return and_before(warm_up, await self._submitted(self._letters(round(messages)), tell))
@@ -171,8 +154,8 @@ class Peers:
         return letters(self._mail.body(range(first, self._number)))
 
     async def _submitted(self, ready: Sequence[SubmissionMessage], tell: Tell) -> Repeat:
-        assert self._world is not None and self._postfix is not None
-        world, postfix = self._world, self._postfix
+        assert self._theirs is not None
+        world, postfix = self._theirs.world, self._theirs.postfix
         tell(f"B: {len(ready)} to Postfix", 0.5)
         own = {"sink": [world.sink.pid], "harness": [getpid()]}
         watch = ProcessWatch(lambda: postfix.parts() | own)
@@ -218,11 +201,6 @@ def pair(ours: Repeat, theirs: Repeat, apart_s: float) -> Repeat:
         promised=ours.promised + theirs.promised,
         counted=ours.counted + theirs.counted,
         copies=ours.copies + theirs.copies,
-        usage=ours.usage | _in_their_turn(theirs.usage),
+        usage=ours.usage | in_turn_of("Postfix", theirs.usage),
         throughput=(*ours.throughput, *(Sample(later_s + sample.at_s, sample.rate) for sample in theirs.throughput)),
     )
-
-
-def _in_their_turn(usage: Mapping[str, Usage]) -> dict[str, Usage]:
-    """Renames the harness's parts, to distinguish them from those of our turn."""
-    return {part + TURN if part in HARNESS else part: took for part, took in usage.items()}

@@ -22,16 +22,15 @@ from benchmarks.blocking import to_its_end
 from benchmarks.mail import Mail, Shape
 from benchmarks.phases import Tell
 from benchmarks.postfix import ALONE, Postfix, lacking
-from benchmarks.postfix_files import PostfixPlan, holding
+from benchmarks.postfix_files import holding
 from benchmarks.records import Better, Repeat, Usage
 from benchmarks.runner import Measure
-from benchmarks.scenarios.sending import HARNESS, Messages, SendingWorld, WorldOptions, product_cpu_s
+from benchmarks.scenarios.postfix_world import PostfixWorld, in_turn_of
+from benchmarks.scenarios.sending import Messages, SendingWorld, WorldOptions, product_cpu_s
 from benchmarks.series import percentile, thinned
 from benchmarks.sink import SinkOptions
 from benchmarks.submission import Credentials, SubmissionMessage, Submitted, Way, letters, submit, unverified
 from benchmarks.usage import ProcessWatch
-from benchmarks.world import World, relayed
-from cluster.installation.ports import ANY_PORT, HeldPort
 from cluster.smtpd.certificate import ensure
 
 LATER_S = 3600
@@ -42,7 +41,7 @@ PER_S, TIMES = 1500.0, 1.5
 """The targets."""
 WARM_UP = 0.2
 """The share of a load's messages that are sent before the measurement."""
-ONE_BY_ONE = 0.5
+UNPIPELINED_SHARE = 0.5
 """The share of a load's messages that are sent without PIPELINING."""
 
 
@@ -60,7 +59,6 @@ class SubmissionTurn(Struct, frozen=True, kw_only=True):
     """What one server did in its turn."""
 
     name: str
-    seconds: float
     submitted: Mapping[Way, tuple[Submitted, float]]
     """With the seconds that all of it took."""
     promised: int
@@ -85,9 +83,7 @@ class Submission:
         self._mail = Mail(Shape(text_bytes=options.text_bytes, html_bytes=options.html_bytes))
         self._numbers = itertools.count(1)
         self._lacking = lacking(ALONE)
-        self._port: HeldPort | None = None
-        self._world: World | None = None
-        self._postfix: Postfix | None = None
+        self._theirs: PostfixWorld | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -117,26 +113,18 @@ class Submission:
     async def open(self, tell: Tell) -> None:
         if self._lacking is not None:
             return
-        self._port = HeldPort(ANY_PORT)
-        self._world = World(relayed, SinkOptions())  # for its directory: Postfix replaces postray
-        directory = self._world.directory
-        certificate = ensure("localhost", directory / "tls", datetime.now(UTC))
-        work = holding(certificate, self.settings.clients)
-        self._postfix = Postfix(PostfixPlan(directory=directory / "postfix", port=self._port.number, work=work))
-        await to_its_end(self._postfix.start)
+        self._theirs = theirs = PostfixWorld(SinkOptions())
+        certificate = ensure("localhost", theirs.world.directory / "tls", datetime.now(UTC))
+        await theirs.open(holding(certificate, self.settings.clients))
 
     async def close(self) -> None:
-        try:
-            if self._postfix is not None:
-                await to_its_end(self._postfix.stop)
-        finally:
-            if self._world is not None:
-                await to_its_end(self._world.close)
+        if self._theirs is not None:
+            await self._theirs.close()
 
     async def measure(self, share: float, tell: Tell) -> Repeat:
-        turns = [await self._ours(share, tell)]
-        if self._postfix is not None:
-            turns.append(await self._theirs(self._postfix, share, tell))
+        turns = [await self._our_turn(share, tell)]
+        if self._theirs is not None:
+            turns.append(await self._their_turn(self._theirs.postfix, share, tell))
         return repeat_of(turns)
 
     def letters(self, messages: float, way: Way) -> list[SubmissionMessage]:
@@ -145,7 +133,7 @@ class Submission:
         later = b'X-SMTPAPI: {"send_at": %d}\r\n' % (time.time() + LATER_S)
         return letters(self._mail.body(numbers), way, later)
 
-    async def _ours(self, share: float, tell: Tell) -> SubmissionTurn:
+    async def _our_turn(self, share: float, tell: Tell) -> SubmissionTurn:
         tell("A: postray starts", 0)
         sending = SendingWorld(WorldOptions())
         try:
@@ -164,7 +152,7 @@ class Submission:
             tell("A: postray ends", 0.5)
             await sending.close()
 
-    async def _theirs(self, postfix: Postfix, share: float, tell: Tell) -> SubmissionTurn:
+    async def _their_turn(self, postfix: Postfix, share: float, tell: Tell) -> SubmissionTurn:
         return await self._turn(
             THEIRS,
             postfix.address,
@@ -190,7 +178,7 @@ class Submission:
         warm_up = await submit(address, self.letters(WARM_UP * messages, Way.PIPELINING), clients, login)
         loads = {
             Way.PIPELINING: self.letters(messages, Way.PIPELINING),
-            Way.ONE_BY_ONE: self.letters(ONE_BY_ONE * messages, Way.ONE_BY_ONE),
+            Way.ONE_BY_ONE: self.letters(UNPIPELINED_SHARE * messages, Way.ONE_BY_ONE),
         }
         found: dict[Way, tuple[Submitted, float]] = {}
         await watch.start()
@@ -201,7 +189,6 @@ class Submission:
         usage = await watch.stop()
         return SubmissionTurn(
             name=name,
-            seconds=sum(took_s for _, took_s in found.values()),
             submitted=found,
             promised=sum(len(one.message_ids) for one in (warm_up, *(one for one, _ in found.values()))),
             counted=await to_its_end(count) - before,
@@ -229,12 +216,12 @@ def repeat_of(turns: list[SubmissionTurn]) -> Repeat:
             f"CPU, {turn.name}": product_cpu_s(turn.usage) / sent * 1e6,
         }
         latencies[turn.name] = thinned(took_ms)
-        usage |= {f"{part} ({turn.name}'s turn)" if part in HARNESS else part: one for part, one in turn.usage.items()}
+        usage |= in_turn_of(turn.name, turn.usage)
     if THEIRS in figures:
         figures[RATIO] = figures[OURS] / figures[THEIRS]
     return Repeat(
         figures=figures,
-        seconds=round(sum(turn.seconds for turn in turns), 3),
+        seconds=round(sum(took_s for turn in turns for _, took_s in turn.submitted.values()), 3),
         promised=sum(turn.promised for turn in turns),
         counted=sum(turn.counted for turn in turns),
         usage=usage,

@@ -25,7 +25,6 @@ def turn(name: str, took_s: float, lost: int = 0, **parts: Usage) -> SubmissionT
     """400 messages with PIPELINING and 100 without, in as many seconds each, and 20 to warm up."""
     return SubmissionTurn(
         name=name,
-        seconds=2 * took_s,
         submitted={
             Way.PIPELINING: (Submitted(["x"] * 400, [0.01] * 396 + [0.05] * 4), took_s),
             Way.ONE_BY_ONE: (Submitted(["x"] * 100, [0.02] * 100), took_s),
