@@ -47,8 +47,7 @@ ORDER BY message_id, recipient_no
 TALLIES = """
 SELECT batch_id, coalesce(status::text, 'accepted'), sum(messages)::bigint FROM batch_tallies GROUP BY batch_id, status
 """
-LISTED = "SELECT address, list = 'group' FROM suppressions WHERE list IN ('unsubscribes', 'group') ORDER BY 1, 2"
-REPORTED = "SELECT address, list::text FROM suppressions WHERE list IN ('bounces', 'spam_reports') ORDER BY 1, 2"
+LISTED = "SELECT address, list::text FROM suppressions ORDER BY 1, 2"
 EVENTS = "SELECT event_id, event, message_id, recipient FROM events_once WHERE message_id <> ''"
 
 
@@ -115,16 +114,10 @@ def read_journal(dsn: str) -> tuple[list[Stored], list[str], dict[str, dict[str,
     return stored, unfinished, dict(tallies)
 
 
-def read_lists(dsn: str) -> list[tuple[str, bool]]:
-    """Who is on a list of those who unsubscribed, and whether from the group or from all mail."""
+def read_lists(dsn: str) -> list[tuple[str, str]]:
+    """The entries of all suppression lists: addresses, and the lists' names."""
     with psycopg.connect(dsn, autocommit=True) as connection:
-        return [(address, from_group) for address, from_group in connection.execute(LISTED)]
-
-
-def read_reported(dsn: str) -> list[tuple[str, str]]:
-    """Who is on the lists of those who bounced or complained, and the lists' names."""
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        return [(address, name) for address, name in connection.execute(REPORTED)]
+        return [(address, name) for address, name in connection.execute(LISTED)]
 
 
 def _stored(row: tuple[Any, ...]) -> Stored:

@@ -11,10 +11,11 @@ after it was back.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from benchmarks.chaos.records import Fetch, FetchKind, ReportKind, Span, Stored, VerdictFacts
 from benchmarks.sink_log import Receipt
-from cluster.suppression.lists import ALL_SUPPRESSED
+from cluster.suppression.lists import ALL_SUPPRESSED, SuppressionList
 
 WRITTEN_S = 2.0
 RECOVERED_S = 6.0
@@ -30,16 +31,14 @@ def unsubscribes_lost(facts: VerdictFacts) -> Iterator[str]:
     """Unsubscribes that were answered and are not on their list."""
     listed = set(facts.listed)
     for done in facts.unsubscribes:
-        if done.answered_at is not None and (done.recipient, done.from_group) not in listed:
+        name = SuppressionList.GROUP if done.from_group else SuppressionList.UNSUBSCRIBES
+        if done.answered_at is not None and (done.recipient, name) not in listed:
             yield f"{done.recipient}: its unsubscribe was answered, and is on no list"
 
 
 def unsubscribed_but_sent(facts: VerdictFacts, receipts: Iterable[Receipt]) -> Iterator[str]:
     """Messages that were claimed after an answered unsubscribe, and were not dropped."""
-    since: dict[str, float] = {}
-    for done in facts.unsubscribes:
-        if done.answered_at is not None:
-            since[done.recipient] = min(done.answered_at, since.get(done.recipient, done.answered_at))
+    since = _earliest((done.recipient, done.answered_at) for done in facts.unsubscribes if done.answered_at is not None)
     arrived = {receipt.message_id for receipt in receipts}
     for message in facts.stored:
         for recipient in message.recipients:
@@ -52,14 +51,11 @@ def unsubscribed_but_sent(facts: VerdictFacts, receipts: Iterable[Receipt]) -> I
 
 
 def suppressed_unasked(facts: VerdictFacts) -> Iterator[str]:
-    """Messages that were not sent, though their recipients neither had asked for it, nor had complained of a copy whose
-    reply was lost."""
-    asked: dict[str, float] = {}
-    for done in facts.unsubscribes:
-        asked[done.recipient] = min(done.asked_at, asked.get(done.recipient, done.asked_at))
-    for report in facts.reports:
-        if report.kind is ReportKind.COMPLAINT:
-            asked[report.recipient] = min(report.asked_at, asked.get(report.recipient, report.asked_at))
+    """Messages that were not sent, though their recipients had neither unsubscribed nor complained before. (Before its
+    outcome is known, a recipient can complain only of a copy whose reply was lost.)"""
+    unsubscribes = ((done.recipient, done.asked_at) for done in facts.unsubscribes)
+    complaints = ((one.recipient, one.asked_at) for one in facts.reports if one.kind is ReportKind.COMPLAINT)
+    asked = _earliest(chain(unsubscribes, complaints))
     for message in facts.stored:
         if is_suppressed(message) and message.finished_at is not None:
             for recipient in message.recipients:
@@ -97,6 +93,14 @@ def is_sure(fetch: Fetch, facts: VerdictFacts) -> bool:
         if began <= written_by and ended + RECOVERED_S >= fetch.at:
             written_by = max(written_by, ended + RECOVERED_S)
     return fetch.is_answered and not any(_meet(death, (fetch.at - WRITTEN_S, written_by)) for death in facts.api_killed)
+
+
+def _earliest(moments: Iterable[tuple[str, float]]) -> dict[str, float]:
+    """The earliest moment of each recipient."""
+    found: dict[str, float] = {}
+    for recipient, at in moments:
+        found[recipient] = min(at, found.get(recipient, at))
+    return found
 
 
 def _meet(one: Span, other: Span) -> bool:

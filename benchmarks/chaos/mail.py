@@ -19,17 +19,8 @@ POISON_FROM = {"email": "poison@mail.example.com", "name": "Poison"}
 DOMAINS = ("one.example.org", "two.example.org", "three.example.org", "four.example.org")
 CATEGORY = "chaos-"
 
-REFUSED_SHARE = 0.04
-GREYLISTED_SHARE = 0.06
-RETURNED_SHARE = 0.06
-COMPLAINING_SHARE = 0.03
-FATES = {
-    "no": REFUSED_SHARE,
-    "later": GREYLISTED_SHARE,
-    "returned": RETURNED_SHARE,
-    "complains": COMPLAINING_SHARE,
-}
-"""The fates that few recipients have; the others' is "ok"."""
+FATES = {"no": 0.04, "later": 0.06, "returned": 0.06, "complains": 0.03}
+"""The shares of the fates that few recipients have; all others are "ok" (``fate_of``)."""
 SCHEDULED_S = (6.0, 9.0)
 """How far ahead: the API sends a message at once if it is due within 5 s."""
 

@@ -81,13 +81,13 @@ class ReportKind(StrEnum):
 
 
 class SentReport(Struct, kw_only=True):
-    """A report on one copy at the sink, sent until it was answered."""
+    """A report on one copy at the sink, sent until it was answered with 250."""
 
     message_id: str
     recipient: str
     kind: ReportKind
     asked_at: float = 0.0
-    """When it was sent first. 0: not yet."""
+    """When it was sent first; seconds since the epoch. 0: not yet."""
     answered_at: float | None = None
     """When a 250 came; seconds since the epoch. None: none came."""
     tries: int = 0
@@ -186,11 +186,9 @@ class VerdictFacts(Struct, frozen=True, kw_only=True):
     """Failures that no scheduled fault explains."""
     fetches: list[Fetch] = []
     unsubscribes: list[Unsubscribe] = []
-    listed: list[tuple[str, bool]] = []
-    """The entries of suppression lists: addresses, and whether they left the group or all mail."""
     reports: list[SentReport] = []
-    reported: list[tuple[str, str]] = []
-    """The entries of the lists of those who bounced or complained: addresses, and the lists' names."""
+    listed: list[tuple[str, str]] = []
+    """The entries of suppression lists: addresses, and the lists' names."""
     windows: int = 0
     """Messages on which reports are still awaited."""
     api_killed: list[Span] = []

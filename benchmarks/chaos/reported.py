@@ -32,7 +32,7 @@ def complainers(facts: VerdictFacts) -> set[tuple[str, str]]:
 
 def lost(facts: VerdictFacts) -> Iterator[str]:
     """Reports that were answered, and from which nothing followed."""
-    listed = set(facts.reported)
+    listed = set(facts.listed)
     for (message_id, recipient, kind), reports in _reports(facts).items():
         if not any(report.answered_at for report in reports):
             continue
@@ -63,8 +63,8 @@ def miscounted(facts: VerdictFacts) -> Iterator[str]:
         for kind in ReportKind
         if events.get(kind)
     }
-    for recipient, name in facts.reported:
-        if (recipient, name) not in told:
+    for recipient, name in facts.listed:
+        if name in LISTS.values() and (recipient, name) not in told:
             yield f"{recipient}: on the list {name}, without an event"
 
 

@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -32,7 +33,7 @@ from benchmarks.chaos.reporters import Reporters
 from benchmarks.chaos.storm import API_KILLS, OUTAGES, Storm
 from benchmarks.chaos.submitting import Submitting
 from benchmarks.chaos.verdict import judge
-from benchmarks.client import Client
+from benchmarks.client import Client, HttpAnswer
 from benchmarks.hook_process import HookProcess
 from benchmarks.machine import commit, machine
 from benchmarks.phases import Phases, Tell
@@ -66,10 +67,10 @@ class ChaosOptions(Struct, frozen=True, kw_only=True):
     """Keep the scratch directory, with all logs, for inspection."""
 
 
-def variables(relay: str, dsn: str, submission: str, mail_in: str, faults: Sequence[ChaosFault]) -> Mapping[str, str]:
+def variables(relay: str, dsn: str, mail_in: str, faults: Sequence[ChaosFault]) -> Mapping[str, str]:
     """Settings with which all work finishes soon after the storm, while the leases are longer than what they must
-    outlast: three consecutive transactions that time out, and the longest outage. ``submission``, ``mail_in``: where
-    it listens for these."""
+    outlast: three consecutive transactions that time out, and the longest outage. ``mail_in``: the host:port where
+    postray takes reports."""
     smtp = ("CONNECT", "GREETING", "MAIL", "RCPT", "DATA_INITIATION", "DATA_BLOCK", "DATA_TERMINATION")
     sending_lease_s = 3 * SMTP_TIMEOUT_S + longest_outage_s(faults) + 4
     return {
@@ -83,7 +84,6 @@ def variables(relay: str, dsn: str, submission: str, mail_in: str, faults: Seque
         "POSTRAY_DELIVERY_LIFETIME_S": f"{LIFETIME_S:.0f}",
         "POSTRAY_DELIVERY_CONNECTION_IDLE_S": "5",
         "POSTRAY_DELIVERY_DSN_WINDOW_S": f"{REPORTED_S:g}",
-        "POSTRAY_SUBMISSION_BIND": submission,
         "POSTRAY_BOUNCE_BIND": mail_in,
         "POSTRAY_BOUNCE_COMPLAINT_ADDRESSES": FEEDBACK,
         "POSTRAY_SMTP_HELO_NAME": "chaos.example.com",
@@ -105,7 +105,7 @@ class ChaosWorld:
         self.sink = SinkProcess(self.directory / "sink", SinkOptions(reads=True))
         self.hook = HookProcess(self.directory / "hook")
         self.dsn = ""
-        self._submission, self._mail_in = HeldPort(ANY_PORT), HeldPort(ANY_PORT)
+        self._mail_in = HeldPort(ANY_PORT)
         self._faults = faults
         self._postray: PostrayProcess | None = None
 
@@ -118,27 +118,30 @@ class ChaosWorld:
         """Start everything; returns when postray is ready. Raises benchmarks.postray.DidNotStart."""
         relay = self.sink.start()
         self.dsn = self.postgres.start()
-        settings = variables(relay, self.dsn, self._submission.bind, self._mail_in.bind, self._faults)
+        settings = variables(relay, self.dsn, self._mail_in.bind, self._faults)
         self._postray = PostrayProcess(self.directory / "data", settings)
         self._postray.start()
 
     @property
     def submission(self) -> Submitting:
-        """A client that hands mail over."""
-        return Submitting(self._submission.bind, self.postray.key)
+        """A client that submits mail."""
+        return Submitting(self.postray.submission, self.postray.key)
 
     @property
     def mail_in(self) -> Submitting:
-        """A client that reports on mail."""
+        """A client that sends reports."""
         return Submitting(self._mail_in.bind)
 
     def keep_book(self, load: LoadStream, readers: Readers, reporters: Reporters) -> None:
         """Write the requests and answers into the scratch directory."""
-        (self.directory / "reports.json").write_bytes(msgspec.json.encode(reporters.reports))
-        (self.directory / "fetches.json").write_bytes(msgspec.json.encode(readers.fetches))
-        (self.directory / "unsubscribes.json").write_bytes(msgspec.json.encode(readers.unsubscribes))
-        (self.directory / "sent.json").write_bytes(msgspec.json.encode(load.sent))
-        (self.directory / "cancels.json").write_bytes(msgspec.json.encode(load.cancels))
+        for name, records in (
+            ("sent", load.sent),
+            ("cancels", load.cancels),
+            ("fetches", readers.fetches),
+            ("unsubscribes", readers.unsubscribes),
+            ("reports", reporters.reports),
+        ):
+            (self.directory / f"{name}.json").write_bytes(msgspec.json.encode(records))
 
     def close(self, *, keep: bool) -> None:
         """End everything; returns when no process is left."""
@@ -168,7 +171,7 @@ async def run(options: ChaosOptions, console: Console) -> ChaosRecord:
                 await to_its_end(world.open)
             client = Client(world.postray.url, world.postray.key)
             await _add_endpoint(world, client)
-            await _know_repeats(client)
+            await _recognize_repeats(client)
             group_id = await _make_group(client)
             load = LoadStream(client, world.submission, options.rate, Random(options.seed), group_id)
             readers = Readers(client, world.sink.tail(), Random(options.seed))
@@ -210,18 +213,30 @@ async def run(options: ChaosOptions, console: Console) -> ChaosRecord:
     )
 
 
-async def _know_repeats(client: Client) -> None:
-    """What is submitted again is sent once. Raises RuntimeError."""
-    path, settings = "/api/admin/tenants/me/settings", b'{"submission_idempotency": true}'
-    answer = await client.request("PUT", path, settings)
-    if answer.status != 200:
-        raise RuntimeError(f"PUT {path}: {answer.status} {answer.body[:300]!r}")
+async def _add_endpoint(world: ChaosWorld, client: Client) -> None:
+    """Have all events posted to the endpoint. Raises RuntimeError."""
+    address = await to_its_end(world.hook.start)
+    said = {"url": f"http://{address}/events", "enabled_events": ["*"], "batch": True}
+    await _ask(client, "POST", "/v3/user/webhooks", said, 201)
+
+
+async def _recognize_repeats(client: Client) -> None:
+    """Have a message that is submitted again sent only once. Raises RuntimeError."""
+    await _ask(client, "PUT", "/api/admin/tenants/me/settings", {"submission_idempotency": True}, 200)
 
 
 async def _make_group(client: Client) -> int:
-    """The unsubscribe group of half of the tracked mail."""
-    answer = await client.post("/v3/asm/groups", {"name": "Offers", "description": "Our offers"})
+    """The unsubscribe group of half of the tracked mail. Raises RuntimeError."""
+    answer = await _ask(client, "POST", "/v3/asm/groups", {"name": "Offers", "description": "Our offers"}, 201)
     return int(answer.json()["id"])
+
+
+async def _ask(client: Client, method: str, path: str, body: Any, status: int) -> HttpAnswer:
+    """The answer, which must have this status. Raises RuntimeError."""
+    answer = await client.request(method, path, msgspec.json.encode(body))
+    if answer.status != status:
+        raise RuntimeError(f"{method} {path}: {answer.status} {answer.body[:300]!r}")
+    return answer
 
 
 async def _through(
@@ -246,15 +261,6 @@ async def _through(
         telling.cancel()
 
 
-async def _add_endpoint(world: ChaosWorld, client: Client) -> None:
-    """Have all events posted to the endpoint. Raises RuntimeError."""
-    address = await to_its_end(world.hook.start)
-    said = {"url": f"http://{address}/events", "enabled_events": ["*"], "batch": True}
-    answer = await client.post("/v3/user/webhooks", said)
-    if answer.status != 201:
-        raise RuntimeError(f"POST /v3/user/webhooks: {answer.status} {answer.body[:300]!r}")
-
-
 async def _storm(storm: Storm, faults: Sequence[ChaosFault]) -> None:
     await storm.run(faults)
     await storm.heal()
@@ -262,8 +268,8 @@ async def _storm(storm: Storm, faults: Sequence[ChaosFault]) -> None:
 
 async def _at_rest(world: ChaosWorld, options: ChaosOptions, tell: Tell) -> Left:
     def tell_left(left: Left) -> None:
-        told = f"{left.deliveries} deliveries, {left.log_rows} log rows, {left.owed} owed events, "
-        tell(f"{told}{left.windows} open windows left", 0)
+        told = f"{left.deliveries} deliveries, {left.log_rows} log rows, {left.owed} owed events"
+        tell(f"{told}, {left.windows} open windows left", 0)
 
     return await facts.wait_for_rest(world.dsn, options.max_wait_s, tell_left)
 
@@ -286,7 +292,6 @@ async def _afterwards(
         stored, unfinished, tallies = await to_its_end(facts.read_journal, world.dsn)
         listed = await to_its_end(facts.read_lists, world.dsn)
         ids = [message.message_id for message in stored]
-        on_lists = await to_its_end(facts.read_reported, world.dsn)
         shown, of_messages = await facts.ask_messages(client, ids, Random(options.seed))
         batches, of_batches = await facts.ask_batches(client, list(tallies))
     with phases.phase("judging"):
@@ -320,9 +325,8 @@ async def _afterwards(
         problems=problems,
         fetches=readers.fetches,
         unsubscribes=readers.unsubscribes,
-        listed=listed,
         reports=reporters.reports,
-        reported=on_lists,
+        listed=listed,
         windows=left.windows,
         api_killed=storm.spans(API_KILLS),
         journal_away=storm.spans(OUTAGES),

@@ -1,8 +1,8 @@
-"""A client of the harness that hands mail over by SMTP, and one that reports by it: one connection per message, and a
-distinct error for each way to fail, as in ``benchmarks/client.py``."""
+"""A client that submits mail by SMTP, or sends reports: one connection per message, and a distinct error for each way
+to fail, as in ``benchmarks/client.py``."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import aiosmtplib
 
@@ -35,25 +35,6 @@ class Submitting:
     async def submit(self, sender: str, recipients: Sequence[str], message: bytes) -> str:
         """Returns the word of the 250 after its status, which is the message's id. Raises NotSent, Unanswered,
         Refused."""
-        async with self._connected() as client:
-            try:
-                await client.mail(sender)
-                for recipient in recipients:
-                    await client.rcpt(recipient)
-            except aiosmtplib.SMTPResponseException as error:
-                raise Refused(error.code, error.message) from error
-            except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
-                raise NotSent(str(error) or type(error).__name__) from error
-            try:
-                answer = await client.data(message)
-            except aiosmtplib.SMTPResponseException as error:
-                raise Refused(error.code, error.message) from error
-            except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
-                raise Unanswered(str(error) or type(error).__name__) from error
-            return answer.message.split()[1]
-
-    @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[aiosmtplib.SMTP]:
         client = aiosmtplib.SMTP(
             hostname=self._host,
             port=self._port,
@@ -64,12 +45,24 @@ class Submitting:
             timeout=ANSWER_S,
         )
         try:
-            try:
+            with _failing_as(NotSent):
                 await client.connect()
-            except aiosmtplib.SMTPResponseException as error:
-                raise Refused(error.code, error.message) from error
-            except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
-                raise NotSent(str(error) or type(error).__name__) from error
-            yield client
+                await client.mail(sender)
+                for recipient in recipients:
+                    await client.rcpt(recipient)
+            with _failing_as(Unanswered):
+                answer = await client.data(message)
         finally:
             client.close()
+        return answer.message.split()[1]
+
+
+@contextmanager
+def _failing_as(otherwise: type[NotSent | Unanswered]) -> Iterator[None]:
+    """Raises Refused for a reply that says no, and ``otherwise`` where no reply came."""
+    try:
+        yield
+    except aiosmtplib.SMTPResponseException as error:
+        raise Refused(error.code, error.message) from error
+    except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
+        raise otherwise(str(error) or type(error).__name__) from error

@@ -43,11 +43,11 @@ def fetch(at: float = 100.0, *, is_answered: bool = True) -> Fetch:
 
 
 def test_an_answered_unsubscribe_is_on_its_list() -> None:
-    facts = facts_of(unsubscribes=[ANSWERED], listed=[(ADA, True)])
+    facts = facts_of(unsubscribes=[ANSWERED], listed=[(ADA, "group")])
     assert judge(facts).broken == []
     assert judge(facts).unsubscribes == 1
     assert judge(replace(facts, listed=[])).broken == ["lost: 1"]
-    assert judge(replace(facts, listed=[(ADA, False)])).broken == ["lost: 1"], "on another list"
+    assert judge(replace(facts, listed=[(ADA, "unsubscribes")])).broken == ["lost: 1"], "on another list"
     unanswered = Unsubscribe(recipient=ADA, from_group=True, asked_at=99.0)
     assert judge(replace(facts, listed=[], unsubscribes=[unanswered])).broken == []
 

@@ -63,11 +63,11 @@ def broken(found: VerdictFacts) -> list[str]:
 
 
 def test_a_returned_message_bounced_and_its_recipient_is_listed() -> None:
-    kept = facts(RETURNED, "bounced", BOTH, report(), reported=[(RETURNED, "bounces")])
+    kept = facts(RETURNED, "bounced", BOTH, report(), listed=[(RETURNED, "bounces")])
     assert broken(kept) == []
     verdict = judge(kept)
     assert (verdict.reports, verdict.returned, verdict.complaints) == (1, 1, 0)
-    assert len(broken(replace(kept, reported=[]))) == 1, "not on the list"
+    assert len(broken(replace(kept, listed=[]))) == 1, "not on the list"
 
 
 @pytest.mark.parametrize(
@@ -83,8 +83,8 @@ def test_a_returned_message_bounced_and_its_recipient_is_listed() -> None:
 def test_what_a_report_says_is_counted_once(
     status: str, events: dict[str, int], answered_at: float | None, said: str
 ) -> None:
-    reported = [(RETURNED, "bounces")] if "bounce" in events else []
-    lines = broken(facts(RETURNED, status, events, report(answered_at=answered_at), reported=reported))
+    listed = [(RETURNED, "bounces")] if "bounce" in events else []
+    lines = broken(facts(RETURNED, status, events, report(answered_at=answered_at), listed=listed))
     assert any(said in line for line in lines), lines
 
 
@@ -94,15 +94,15 @@ def test_a_report_on_a_message_that_was_cancelled_tells_nothing() -> None:
 
 
 def test_a_bounce_without_a_report_is_a_fault() -> None:
-    found = facts(RETURNED, "bounced", BOTH, reported=[(RETURNED, "bounces")])
+    found = facts(RETURNED, "bounced", BOTH, listed=[(RETURNED, "bounces")])
     assert broken(found) == [f"msg_0 to {RETURNED}: bounce without a report"]
 
 
 def test_a_complaint_is_told_once_and_the_message_stays_delivered() -> None:
     events = {"processed": 1, "delivered": 1, "spam_report": 1}
-    kept = facts(COMPLAINS, "sent", events, report(ReportKind.COMPLAINT), reported=[(COMPLAINS, "spam_reports")])
+    kept = facts(COMPLAINS, "sent", events, report(ReportKind.COMPLAINT), listed=[(COMPLAINS, "spam_reports")])
     assert broken(kept) == [] and judge(kept).complaints == 1
-    assert len(broken(replace(kept, reported=[]))) == 1
+    assert len(broken(replace(kept, listed=[]))) == 1
     assert len(broken(replace(kept, reports=[]))) == 1
     twice = {("msg_0", COMPLAINS): {**events, "spam_report": 2}}
     assert broken(replace(kept, events=twice)) == [f"msg_0 to {COMPLAINS}: 2 events spam_report"]
@@ -111,7 +111,7 @@ def test_a_complaint_is_told_once_and_the_message_stays_delivered() -> None:
 def test_who_complained_of_a_copy_whose_reply_was_lost_gets_no_other() -> None:
     events = {"processed": 1, "dropped": 1, "spam_report": 1}
     complained = report(ReportKind.COMPLAINT)
-    known: dict[str, Any] = {"reported": [(COMPLAINS, "spam_reports")]}
+    known: dict[str, Any] = {"listed": [(COMPLAINS, "spam_reports")]}
     found = facts(COMPLAINS, "failed", events, complained, error_message=ALL_SUPPRESSED, **known)
     assert [line for line in broken(found) if "inexcusable" not in line and "in flight" not in line] == []
     later = facts(
@@ -121,7 +121,7 @@ def test_who_complained_of_a_copy_whose_reply_was_lost_gets_no_other() -> None:
 
 
 def test_who_is_listed_without_an_event_is_a_fault() -> None:
-    found = facts_of(reported=[(COMPLAINS, "spam_reports")])
+    found = facts_of(listed=[(COMPLAINS, "spam_reports")])
     assert judge(found).disagreements == [f"{COMPLAINS}: on the list spam_reports, without an event"]
 
 
