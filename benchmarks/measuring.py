@@ -65,7 +65,7 @@ SCENARIOS: Mapping[str, tuple[type[Struct], Make]] = {
     "everything-on": (everything_on.EverythingOnOptions, everything_on.EverythingOn),
     "stages": (stages.Options, stages.Stages),
     "reads": (reads.Options, reads.Reads),
-    "statistics": (statistics.Options, statistics.StatisticsQuestions),
+    "statistics": (statistics.Options, statistics.StatisticsQueries),
     "images": (images.Options, images.Images),
     "tracking": (tracking.Options, tracking.Tracking),
     "webhooks": (webhooks.Options, webhooks.Webhooks),

@@ -82,7 +82,7 @@ class SinkOptions(Struct, frozen=True, kw_only=True):
     """Extensions that are not offered."""
     writing: Writing = Writing.AT_ONCE
     reads: bool = False
-    """It looks for tracked links and the envelope's sender, in mail whose recipients have fates."""
+    """It looks for tracked links and the envelope sender, in mail whose recipients have fates."""
 
 
 class SinkBehavior(Struct, frozen=True):

@@ -16,8 +16,8 @@ class Receipt(Struct, frozen=True, kw_only=True, tag="receipt"):
     session: int
     """The number of the connection."""
     message_id: str
-    """Postray's id of the message: the local part of Message-ID, or what the envelope's sender names, where the sink
-    reads mail."""
+    """postray's id of the message: the local part of Message-ID or, where the sink reads mail, the message that the
+    envelope sender names."""
     recipients: tuple[str, ...]
     """The recipients that were not refused."""
     accepted: bool
@@ -27,7 +27,7 @@ class Receipt(Struct, frozen=True, kw_only=True, tag="receipt"):
     links: TrackedLinks | None = None
     """Of tracked mail, where the sink reads it."""
     sender: str = ""
-    """Of the envelope, where the sink reads mail: reports on the message go there."""
+    """The envelope sender, to which reports on the message go, where the sink reads mail."""
 
 
 class ConnectionEnded(Struct, frozen=True, kw_only=True, tag="ended"):

@@ -24,12 +24,13 @@ AT_ONCE_SHARE = 0.3
 WITHIN_S = 8.0
 """Of the others: some come after the time in which a message counts as sent."""
 CONNECTIONS = 8
-"""At the same time; one address may have 20."""
+"""Open at the same time; postray allows 20 from one address."""
 TWICE_SHARE = 0.1
 LOOK_S = 0.05
 AGAIN_S = 1.0
 MAX_WAIT_S = 60.0
-"""How long a report is sent again when everything runs again. Before, without an end: hosts do so for days."""
+"""How long reports are still sent again once everything runs again. Until then there is no limit: real hosts keep
+trying for days."""
 
 
 class Reporters:

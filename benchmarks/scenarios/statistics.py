@@ -1,8 +1,8 @@
-"""The statistics scenario: what the routes of statistics ask the recorder, over 30 days of events.
+"""The statistics scenario: the queries of the statistics routes, over 30 days of events.
 
-A ClickHouse of its own is filled with events: one tenant has half of the mail, 49 others the rest, each with 27
-categories. All but the last quarters are counted for statistics, as the recorder does it; the questions count those
-themselves. Each repeat asks each question several times, one after the other, for the busiest tenant.
+A separate ClickHouse is filled with events: one tenant has half of the mail, 49 others the rest, each with 27
+categories. All quarters of an hour but the last are counted beforehand, as the recorder does it; the queries count the
+last ones themselves. Each repeat runs each query several times, one after the other, for the busiest tenant.
 """
 
 import shutil
@@ -71,20 +71,20 @@ class Options(Struct, frozen=True, kw_only=True):
     """The options of a run."""
 
     events: Annotated[int, Meta(ge=1000, le=200_000_000, description="Of 30 days.")] = EVENTS
-    times: Annotated[int, Meta(ge=5, le=1000, description="Each question is asked in a repeat.")] = 40
+    times: Annotated[int, Meta(ge=5, le=1000, description="How often a repeat runs each query.")] = 40
     folder: Annotated[
-        str, Meta(description="Where the events are kept for another run; by default they go at the end.")
+        str, Meta(description="Where the events are kept for another run; by default they are deleted at the end.")
     ] = ""
 
 
-class StatisticsQuestions:
+class StatisticsQueries:
     """The statistics scenario."""
 
     name = "statistics"
-    title = "The questions of the routes of statistics, over 30 days of events"
+    title = "The queries of the statistics routes, over 30 days of events"
     notes = (
-        "One question after the other, in the process of the engine: without HTTP.",
-        "CPU is what a question takes on average, on all cores together: it says more than times on a busy machine.",
+        "One query after the other, in the engine's process, without HTTP.",
+        "CPU is a query's average, over all cores: on a busy machine it says more than its time.",
     )
 
     def __init__(self, options: Options) -> None:
@@ -99,7 +99,7 @@ class StatisticsQuestions:
         target = TARGET_MS if self.settings.events >= EVENTS else None
         return tuple(
             Measure(f"{name} {part}", "ms", Better.LOWER, target if part == "p95" else None)
-            for name in self._questions()
+            for name in self._queries()
             for part in ("p50", "p95", "CPU")
         )
 
@@ -130,7 +130,7 @@ class StatisticsQuestions:
             client.rows(FILL, start=start, count=min(AT_ONCE, self.settings.events - start), **span)
         if not stored:
             client.command(NOTE)
-        # The present of the events is the end of them, also when they were made for an earlier run.
+        # The clock stands at the end of the events, even if they were made for an earlier run.
         behind = time.time() - self._end
         self._tallies = tallies = Tallies(client, lambda: time.time() - behind)
         tell("counting", 0)
@@ -141,8 +141,9 @@ class StatisticsQuestions:
         began = time.monotonic()
         samples: dict[str, list[float]] = {}
         cpu_ms: dict[str, float] = {}
-        for number, (name, ask) in enumerate(self._questions().items()):
-            tell(name, number / 8)
+        queries = self._queries()
+        for number, (name, ask) in enumerate(queries.items()):
+            tell(name, number / len(queries))
             samples[name] = []
             used = time.process_time()
             for _ in range(times):
@@ -163,7 +164,7 @@ class StatisticsQuestions:
             latencies_ms={name: thinned(values) for name, values in samples.items()},
         )
 
-    def _questions(self) -> dict[str, Callable[[], object]]:
+    def _queries(self) -> dict[str, Callable[[], object]]:
         ten = tuple(f"kind{number}" for number in range(10))
         return {
             "all by day": lambda: self._ask(Kind.ALL),

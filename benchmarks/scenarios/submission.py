@@ -1,4 +1,4 @@
-"""The submission scenario: mail handed over by SMTP, from MAIL to its committed 250, by postray and by Postfix in turn.
+"""The submission scenario: mail submitted by SMTP, from MAIL to its committed 250, to postray and to Postfix in turn.
 
 One message a transaction over connections with STARTTLS, to postray with AUTH, which each connection does once. Both
 keep what they accept on the disk of the same directory, with fsync, and deliver nothing meanwhile: postray's messages
@@ -70,7 +70,7 @@ class Submission:
     """The submission scenario."""
 
     name = "submission"
-    title = "From MAIL over TLS to the committed 250, 4 KB, by postray and by Postfix"
+    title = "From MAIL over TLS to the committed 250, 4 KB, with postray and with Postfix"
 
     def __init__(self, options: Options) -> None:
         self.settings = options

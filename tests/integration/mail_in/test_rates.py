@@ -64,6 +64,6 @@ async def test_complaints_count_once_of_what_was_delivered(journal: Journal, jou
             await world.send(FEEDBACK, a_complaint(world.address(first.id), feedback_type=kind))
         await world.send(FEEDBACK, a_complaint(world.address(second.id)))
         assert await rates(journal, journal_dsn) == (60, 10, 50, 2)
-        # A recipient who complained may bounce later.
+        # A recipient that has complained can still bounce: the report counts too.
         await report(world, first)
         assert await rates(journal, journal_dsn) == (60, 11, 50, 2)
