@@ -4,8 +4,7 @@ import asyncio
 import base64
 import re
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,12 +18,13 @@ from cluster.settings import ClickHouseSettings
 from cluster.smtpd.envelope import Answer, Behaviour, ReceivedMessage, ServerReply
 from cluster.smtpd.server import SmtpServer
 from tests.acceptance.running import Client, RunningPostray
+from tests.integration.webhooks.world import Hook, answering, served
 
 NAME = "zoe.quinesentinel"
 ADDRESS = f"{NAME}@example.net"
 GONE = f"gone.{NAME}@example.net"
 OTHER = "bob@example.net"
-OLD_PARTS_S = 60.0
+OLD_PARTS_S = 120.0
 POLLED_S = 120.0
 
 
@@ -44,30 +44,6 @@ def files_with_it(folder: Path) -> list[str]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and not path.is_symlink() and SPELLINGS.search(path.read_bytes())
     ]
-
-
-@asynccontextmanager
-async def endpoint(status: int) -> AsyncIterator[tuple[str, list[bytes]]]:
-    """Takes posts: its URL, and their bodies."""
-    bodies: list[bytes] = []
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
-        assert length
-        bodies.append(await reader.readexactly(int(length[1])))
-        writer.write(b"HTTP/1.1 %d x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" % status)
-        await writer.drain()
-        writer.close()
-        await writer.wait_closed()
-
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    host, port = server.sockets[0].getsockname()
-    try:
-        yield f"http://{host}:{port}/", bodies
-    finally:
-        server.close()
-        await server.wait_closed()
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -101,13 +77,14 @@ async def test_nothing_is_left_of_an_erased_recipient(tmp_path_factory: pytest.T
     )
     await asyncio.to_thread(postray.start)
     client = Client(postray)
-    async with endpoint(200) as (works, posts), endpoint(503) as (fails, refusals):
-        for url in (works, fails):
-            answer = await client.api.post("/v3/user/webhooks", json={"url": url, "enabled_events": ["*"]})
+    works, fails = Hook(), Hook()
+    fails.answer = answering(503)
+    async with served(works, fails):
+        for hook in (works, fails):
+            answer = await client.api.post("/v3/user/webhooks", json={"url": hook.url, "enabled_events": ["*"]})
             assert answer.status_code == 201, answer.text
         await fill(client, taken)
-        await until(lambda: any(NAME.encode() in body for body in posts))
-        await until(lambda: any(NAME.encode() in body for body in refusals))
+        await until(lambda: all(NAME in str(hook.posts) for hook in (works, fails)))
         listed = (await client.api.get("/v3/user/webhooks")).json()["webhooks"]
         for one in listed:
             path = f"/v3/user/webhooks/{one['id']}/deliveries"
@@ -195,7 +172,7 @@ def clickhouse_has_nothing(data_dir: Path) -> None:
             found = client.rows(f"SELECT count() FROM {table} WHERE position(lower(toString(tuple(*))), '{NAME}') > 0")
             assert found == [(0,)], table
             client.command(f"ALTER TABLE {table} MODIFY SETTING old_parts_lifetime = 0")
-        deadline = time.monotonic() + OLD_PARTS_S * 2
+        deadline = time.monotonic() + OLD_PARTS_S
         while files_with_it(data_dir / "clickhouse") and time.monotonic() < deadline:
             time.sleep(0.5)
     finally:
