@@ -18,6 +18,7 @@ from cluster.settings import ClickHouseSettings
 from cluster.smtpd.envelope import Answer, Behaviour, ReceivedMessage, ServerReply
 from cluster.smtpd.server import SmtpServer
 from tests.acceptance.running import Client, RunningPostray
+from tests.integration.analytics.old_parts import delete_soon
 from tests.integration.webhooks.world import Hook, answering, served
 
 NAME = "zoe.quinesentinel"
@@ -35,14 +36,20 @@ def spellings(text: str) -> list[bytes]:
     return [plain, plain.hex().encode(), text.encode("utf-16-le"), *coded]
 
 
-SPELLINGS = re.compile(b"|".join(map(re.escape, spellings(NAME))), re.IGNORECASE)
+SPELLINGS = [spelling.lower() for spelling in spellings(NAME)]
+
+
+def has_it(octets: bytes) -> bool:
+    """In any case. (A regular expression takes a second for each file of the write-ahead log.)"""
+    lowered = octets.lower()
+    return any(spelling in lowered for spelling in SPELLINGS)
 
 
 def files_with_it(folder: Path) -> list[str]:
     return [
         str(path.relative_to(folder))
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and not path.is_symlink() and SPELLINGS.search(path.read_bytes())
+        if path.is_file() and not path.is_symlink() and has_it(path.read_bytes())
     ]
 
 
@@ -171,9 +178,9 @@ def clickhouse_has_nothing(data_dir: Path) -> None:
         for (table,) in tables:
             found = client.rows(f"SELECT count() FROM {table} WHERE position(lower(toString(tuple(*))), '{NAME}') > 0")
             assert found == [(0,)], table
-            client.command(f"ALTER TABLE {table} MODIFY SETTING old_parts_lifetime = 0")
+            delete_soon(client, table)
         deadline = time.monotonic() + OLD_PARTS_S
         while files_with_it(data_dir / "clickhouse") and time.monotonic() < deadline:
-            time.sleep(0.5)
+            time.sleep(0.1)
     finally:
         client.close()

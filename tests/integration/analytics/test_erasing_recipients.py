@@ -13,6 +13,7 @@ from analytics.erasing import ADDRESSES_AT_ONCE, FOUND, erase_recipients
 from analytics.rows import columns
 from cluster.event_consumer import erase_rejected
 from cluster.events import Opened, WebhookAttempt
+from tests.integration.analytics.old_parts import delete_soon
 from tests.unit.analytics.samples import delivered, processed
 
 MAX_WAIT_S = 30.0
@@ -109,12 +110,12 @@ def test_no_file_of_the_engine_has_the_address(clickhouse: ClickHouse, tmp_path:
     clickhouse.insert(attempt_columns([attempt(1, "evt_1", request_body=f'{{"email":"{address}"}}')]), ATTEMPTS)
     assert named(tmp_path, address), "the search finds nothing"
     erase(clickhouse, address)
-    clickhouse.command("ALTER TABLE events MODIFY SETTING old_parts_lifetime = 0")
-    clickhouse.command("ALTER TABLE webhook_attempts MODIFY SETTING old_parts_lifetime = 0")
+    for table in ("events", "webhook_attempts"):
+        delete_soon(clickhouse, table)
     deadline = time.monotonic() + MAX_WAIT_S * 4
     while found := named(tmp_path, address):
         assert time.monotonic() < deadline, found
-        time.sleep(0.5)
+        time.sleep(0.1)
 
 
 def named(folder: Path, address: str) -> list[str]:
