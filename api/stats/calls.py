@@ -138,8 +138,7 @@ class StatisticsCalls:
 
     async def summary(self, request: ApiRequest, start_date: StartDate, end_date: EndDate = None) -> Response[Summary]:
         as_csv = self._as_csv(request)
-        zone = await self._counting.zone(request.auth.tenant_id)
-        wanted = asked_periods(start_date, end_date, None, zone)
+        wanted = await self._periods(request, start_date, end_date, None)
         found = await self._count(request, wanted)
         one = metrics(found[0].metrics) if found else NONE
         if as_csv:
@@ -191,8 +190,7 @@ class StatisticsCalls:
         faults = []
         if sort_by_metric not in METRICS:
             faults.append(Fault(f"A metric is one of {', '.join(METRICS)}", "sort_by_metric", help_texts.METRICS))
-        zone = await self._counting.zone(request.auth.tenant_id)
-        wanted = asked_periods(start_date, end_date, None, zone, faults)
+        wanted = await self._periods(request, start_date, end_date, None, faults)
         question = Statistics(
             tenant_id=request.auth.tenant_id,
             kind=Kind.CATEGORY,
@@ -256,10 +254,10 @@ class StatisticsCalls:
         request: ApiRequest,
         start_date: str,
         end_date: str | None,
-        by: AggregatedBy,
+        by: AggregatedBy | None,
         faults: Sequence[Fault] = (),
     ) -> Periods:
-        """Raises Invalid, also for these faults."""
+        """The periods that are asked for; without ``by`` the range is one. Raises Invalid, also for these faults."""
         zone = await self._counting.zone(request.auth.tenant_id)
         return asked_periods(start_date, end_date, by, zone, faults)
 

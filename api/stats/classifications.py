@@ -1,7 +1,6 @@
 """/v3/suppression/bounces/classifications: how many bounces of each kind there were, by day."""
 
 from collections import Counter, defaultdict
-from datetime import timedelta
 from typing import Annotated
 
 from litestar import Response, get
@@ -17,13 +16,12 @@ from api.http.examples import Example
 from api.http.refusals import Fault, Invalid
 from api.http.routes import RouteGroup, resource
 from api.stats.asking import Counting
-from api.stats.periods import EARLIEST, Periods, periods
-from api.stats.ranges import TOO_LONG, asked_days
+from api.stats.periods import Periods
+from api.stats.ranges import asked_periods
 from cluster.policy.replies.classifications import CLASSES, UNCLASSIFIED, classification_of
 
 USUAL_DAYS = 30
 """The range where it is not given, today among them."""
-_USUAL = timedelta(days=USUAL_DAYS - 1)
 
 Day = Annotated[str | None, QueryParameter(description="YYYY-MM-DD; it belongs to the range", max_length=10)]
 
@@ -135,15 +133,7 @@ class BounceClassifications:
     async def _periods(self, request: ApiRequest, start_date: str | None, end_date: str | None) -> Periods:
         """Raises Invalid."""
         zone = await self._counting.zone(request.auth.tenant_id)
-        faults: list[Fault] = []
-        first, last = asked_days(start_date, end_date, zone, faults)
-        first = first or max(last, EARLIEST + _USUAL) - _USUAL
-        if faults:
-            raise Invalid(faults)
-        try:
-            return periods(first, last, "day", zone)
-        except ValueError:
-            raise Invalid([TOO_LONG]) from None
+        return asked_periods(start_date, end_date, "day", zone, usual_days=USUAL_DAYS)
 
     async def _counted(
         self, request: ApiRequest, wanted: Periods, kind: Kind, classes: tuple[str, ...] = ()

@@ -1,7 +1,7 @@
 """The dates that a question about statistics gives."""
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
@@ -19,29 +19,23 @@ EndDate = Annotated[
 TOO_LONG = Fault(f"An answer has at most {MOST_PERIODS:,} periods", "start_date", help_texts.PERIODS)
 
 
-def asked_days(
-    start_date: str | None, end_date: str | None, zone: ZoneInfo, faults: list[Fault]
-) -> tuple[date | None, date]:
-    """The days that were given, within those that can be counted; the last is today if absent."""
-    last = day(end_date, "end_date", faults) or datetime.now(zone).date()
-    first = day(start_date, "start_date", faults)
-    if not faults and first is not None and end_date is not None and last < first:
-        faults.append(Fault("end_date is before start_date", "end_date", help_texts.DAYS))
-    return first, last
-
-
 def asked_periods(
-    start_date: str,
+    start_date: str | None,
     end_date: str | None,
     aggregated_by: AggregatedBy | None,
     zone: ZoneInfo,
     earlier: Sequence[Fault] = (),
+    *,
+    usual_days: int = 1,
 ) -> Periods:
-    """The periods of a question; without ``aggregated_by`` the range is one. Raises Invalid, also for ``earlier``
-    faults."""
+    """The periods of a question; without ``aggregated_by`` the range is one. Without ``end_date`` the range ends today,
+    without ``start_date`` it has ``usual_days``. Raises Invalid, also for ``earlier`` faults."""
     faults = list(earlier)
-    first, last = asked_days(start_date, end_date, zone, faults)
-    if faults or first is None:
+    last = _day(end_date, "end_date", faults) or datetime.now(zone).date()
+    first = _day(start_date, "start_date", faults) or max(last - timedelta(days=usual_days - 1), EARLIEST)
+    if not faults and end_date is not None and last < first:
+        faults.append(Fault("end_date is before start_date", "end_date", help_texts.DAYS))
+    if faults:
         raise Invalid(faults)
     if aggregated_by is None:
         return whole(first, last, zone)
@@ -51,7 +45,7 @@ def asked_periods(
         raise Invalid([TOO_LONG]) from None
 
 
-def day(text: str | None, field: str, faults: list[Fault]) -> date | None:
+def _day(text: str | None, field: str, faults: list[Fault]) -> date | None:
     """A date that was given, moved to the nearest day that can be counted."""
     if text is None:
         return None
