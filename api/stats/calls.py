@@ -2,7 +2,8 @@
 ones."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from litestar import Response, get
@@ -31,6 +32,7 @@ from api.stats.views import (
     Metrics,
     Period,
     Segment,
+    SegmentType,
     Summary,
     metrics,
 )
@@ -41,7 +43,7 @@ MOST_CATEGORIES = 500
 USUAL_SUMS = 5
 USUAL_CATEGORIES = 50
 
-Names_ = Annotated[list[str], QueryParameter(max_items=MOST_NAMES, min_items=1)]
+Categories = Annotated[list[str], QueryParameter(max_items=MOST_NAMES, min_items=1)]
 Limit = Annotated[int | None, QueryParameter(description="Of periods; all, if absent", ge=1, le=10_000)]
 By = Annotated[AggregatedBy, QueryParameter(description="Weeks begin on Monday")]
 Offset = Annotated[int, QueryParameter(ge=0, le=1_000_000)]
@@ -49,6 +51,9 @@ Offset = Annotated[int, QueryParameter(ge=0, le=1_000_000)]
 DATES = {"start_date": "2026-04-01", "end_date": "2026-04-30"}
 ABOUT = "Days are those of the tenant's time zone. With Accept: text/csv it is a CSV file, which takes stats.export."
 _ANSWERS = answers(400, 401, 403, 503)
+
+Row = tuple[str, str, Metrics]
+"""The date of a period, a name, and its metrics in the period."""
 
 
 class StatisticsCalls:
@@ -59,27 +64,22 @@ class StatisticsCalls:
 
     def routes(self) -> tuple[RouteGroup, ...]:
         by_category = {**DATES, "categories": "receipt"}
+        counts = partial(get, responses=_ANSWERS, description=ABOUT)
         return (
             resource(
                 "/v3/stats",
-                get(
-                    responses=_ANSWERS,
+                counts(
                     summary="Counts of all mail by day, week or month",
-                    description=ABOUT,
                     example=Example(query={**DATES, "aggregated_by": "week"}),
                 )(self.all),
-                get(
+                counts(
                     "/categories",
-                    responses=_ANSWERS,
                     summary="Counts of categories by day, week or month, as one list",
-                    description=ABOUT,
                     example=Example(query=by_category),
                 )(self.categories_as_list),
-                get(
+                counts(
                     "/summary",
-                    responses=_ANSWERS,
                     summary="Counts of all mail of a range of days",
-                    description=ABOUT,
                     example=Example(query=DATES),
                 )(self.summary),
                 tag="statistics",
@@ -88,30 +88,25 @@ class StatisticsCalls:
                 "/v3/categories",
                 get(
                     responses=_ANSWERS,
-                    summary="The categories of the tenant's messages, in the order of the alphabet",
+                    summary="The categories of the tenant's messages, in alphabetical order",
                     example=Example(query={"category": "rec", "limit": 50}),
                 )(self.names),
-                get(
+                counts(
                     "/stats",
-                    responses=_ANSWERS,
                     summary="Counts of categories by day, week or month",
-                    description=ABOUT,
                     example=Example(query=by_category),
                 )(self.categories),
-                get(
+                counts(
                     "/stats/sums",
-                    responses=_ANSWERS,
                     summary="Counts of the categories that have the most, or the least, of a metric",
-                    description=ABOUT,
                     example=Example(query={**DATES, "sort_by_metric": "unique_opens", "limit": 10}),
                 )(self.sums),
                 tag="statistics",
             ),
             resource(
                 "/v3/mailbox_providers",
-                get(
+                counts(
                     "/stats",
-                    responses=_ANSWERS,
                     summary="Counts by the provider of the recipients' mailboxes",
                     description=f"{ABOUT} The providers: {', '.join(PROVIDERS)}.",
                     example=Example(query={**DATES, "mailbox_providers": "google.com"}),
@@ -149,32 +144,29 @@ class StatisticsCalls:
         self,
         request: ApiRequest,
         start_date: StartDate,
-        categories: Names_,
+        categories: Categories,
         end_date: EndDate = None,
         aggregated_by: By = "day",
     ) -> Response[CategoryPeriods]:
         as_csv = self._as_csv(request)
         wanted = await self._periods(request, start_date, end_date, aggregated_by)
-        names = tuple(dict.fromkeys(categories))
-        found = _by_name(await self._count(request, wanted, Kind.CATEGORY, names))
-        rows = _rows(wanted, found, names)
+        rows = await self._of_categories(request, wanted, categories)
         if as_csv:
-            return csv_file(("date", "category", *METRICS), ((day, name, *one.row) for day, name, one in rows))
+            return _csv("category", rows)
         return Response(CategoryPeriods([CategoryPeriod(*row) for row in rows]))
 
     async def categories(
         self,
         request: ApiRequest,
         start_date: StartDate,
-        categories: Names_,
+        categories: Categories,
         end_date: EndDate = None,
         aggregated_by: By = "day",
     ) -> Response[list[Period]]:
         as_csv = self._as_csv(request)
         wanted = await self._periods(request, start_date, end_date, aggregated_by)
-        names = tuple(dict.fromkeys(categories))
-        found = _by_name(await self._count(request, wanted, Kind.CATEGORY, names))
-        return _answer(wanted, found, names, "category", as_csv)
+        rows = await self._of_categories(request, wanted, categories)
+        return _csv("category", rows) if as_csv else Response(_by_period(wanted, "category", rows))
 
     async def sums(
         self,
@@ -225,8 +217,8 @@ class StatisticsCalls:
         ]
         whole = await self._periods(request, start_date, end_date, aggregated_by, faults)
         wanted = _page(whole, limit, offset)
-        found = _by_name(await self._count(request, wanted, Kind.PROVIDER, names))
-        return _answer(wanted, found, names or sorted(found), "mailbox_provider", as_csv)
+        rows = _rows(wanted, await self._count(request, wanted, Kind.PROVIDER, names), names)
+        return _csv("mailbox_provider", rows) if as_csv else Response(_by_period(wanted, "mailbox_provider", rows))
 
     async def names(
         self,
@@ -261,6 +253,10 @@ class StatisticsCalls:
         zone = await self._counting.zone(request.auth.tenant_id)
         return asked_periods(start_date, end_date, by, zone, faults)
 
+    async def _of_categories(self, request: ApiRequest, wanted: Periods, categories: Sequence[str]) -> Iterable[Row]:
+        names = tuple(dict.fromkeys(categories))
+        return _rows(wanted, await self._count(request, wanted, Kind.CATEGORY, names), names)
+
     async def _count(
         self, request: ApiRequest, wanted: Periods, kind: Kind = Kind.ALL, names: tuple[str, ...] = ()
     ) -> list[Count]:
@@ -274,36 +270,24 @@ def _page(wanted: Periods, limit: int | None, offset: int) -> Periods:
     return wanted.part(offset, offset + limit if limit is not None else len(wanted.starts))
 
 
-def _by_name(found: Iterable[Count]) -> dict[str, dict[int, Metrics]]:
-    """The metrics by name and start."""
+def _rows(wanted: Periods, found: Iterable[Count], names: Sequence[str]) -> Iterator[Row]:
+    """A row for each name in each period. Without ``names``: for those that were found, in alphabetical order."""
     by_name: defaultdict[str, dict[int, Metrics]] = defaultdict(dict)
     for one in found:
         by_name[one.name][one.start] = metrics(one.metrics)
-    return by_name
-
-
-def _rows(
-    wanted: Periods, found: Mapping[str, Mapping[int, Metrics]], names: Sequence[str]
-) -> Iterator[tuple[str, str, Metrics]]:
-    """The date, the name and the metrics, for each name in each period."""
-    columns = [wanted.each(found.get(name, {}), NONE) for name in names]
-    for period in zip(*columns, strict=True):
+    names = names or sorted(by_name)
+    for period in zip(*(wanted.each(by_name[name], NONE) for name in names), strict=True):
         for name, (day, one) in zip(names, period, strict=True):
             yield day, name, one
 
 
-def _answer(
-    wanted: Periods,
-    found: Mapping[str, Mapping[int, Metrics]],
-    names: Sequence[str],
-    type: Literal["category", "mailbox_provider"],
-    as_csv: bool,
-) -> Response[Any]:
+def _by_period(wanted: Periods, type: SegmentType, rows: Iterable[Row]) -> list[Period]:
     """Each period with all names."""
-    rows = _rows(wanted, found, names)
-    if as_csv:
-        return csv_file(("date", type, *METRICS), ((day, name, *one.row) for day, name, one in rows))
-    answer = [Period(day, []) for day in wanted.dates]
-    for number, (_, name, one) in enumerate(rows):
-        answer[number // len(names)].stats.append(Segment(one, name, type))
-    return Response(answer)
+    found = {day: Period(day, []) for day in wanted.dates}
+    for day, name, one in rows:
+        found[day].stats.append(Segment(one, name, type))
+    return list(found.values())
+
+
+def _csv(type: SegmentType, rows: Iterable[Row]) -> Response[Any]:
+    return csv_file(("date", type, *METRICS), ((day, name, *one.row) for day, name, one in rows))

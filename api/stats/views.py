@@ -44,12 +44,15 @@ def metrics(counts: Mapping[str, int]) -> Metrics:
     return Metrics(**counts, requests=counts["processed"])
 
 
+SegmentType = Literal["category", "mailbox_provider"]
+
+
 class Segment(Struct, frozen=True):
     """The metrics of a period: of all mail, or of a category or a provider of mailboxes."""
 
     metrics: Metrics
     name: str | UnsetType = UNSET
-    type: Literal["category", "mailbox_provider"] | UnsetType = UNSET
+    type: SegmentType | UnsetType = UNSET
 
 
 class Period(Struct, frozen=True):
