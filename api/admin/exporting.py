@@ -4,7 +4,7 @@ Pages follow each other by keys that do not move: a client that was interrupted 
 secrets or anything of another tenant.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -106,26 +106,24 @@ class Exporting:
         before = first_id("msg_", span.until) if span.until else "~"
         ids = await self._journal.messages.ids_after(tenant_id, max(after, first), before, MESSAGES)
         rows: list[Row] = []
-        size, last = 0, after
+        size = 0
         for id in ids:
-            last = id
             found = await self._journal.messages.find(tenant_id, id)
             if found is None:
                 continue  # it was erased just now
             shown = msgspec.to_builtins(detail(found, None, template=await self._versions.of(found)))
-            rows.append({name: value for name, value in shown.items() if name not in OF_EVENTS})
+            rows.append(_without(shown, OF_EVENTS))
             size += len(found.content) + len(found.personalization)
-            if size > PAGE_BYTES:
-                break
-        is_last = len(ids) < MESSAGES and last == (ids[-1] if ids else after)
-        return ExportedPage(rows, None if is_last else last)
+            if size > PAGE_BYTES and id != ids[-1]:
+                return ExportedPage(rows, id)
+        return ExportedPage(rows, ids[-1] if len(ids) == MESSAGES else None)
 
     async def _events(self, tenant_id: str, after: str, span: Span) -> ExportedPage:
         parsed(after)
         wanted = FeedFilter(
             tenant_id=tenant_id,
-            first_ms=_milliseconds(span.since),
-            last_ms=None if span.until is None else _milliseconds(span.until) - 1,
+            first_ms=_milliseconds(span.since) if span.since else None,
+            last_ms=_milliseconds(span.until) - 1 if span.until else None,
         )
         page: FeedPage = await self._webhooks.ask("recorder", "feed", wanted, after or START, MOST)
         rows = [{**_named(msgspec.to_builtins(one.event)), "sequence": one.sequence} for one in page.events]
@@ -135,7 +133,7 @@ class Exporting:
         place = msgspec.json.decode(after, type=EntryPlace) if after else EntryPlace()
         found = await self._journal.suppressions.all_after(tenant_id, place, PAGE)
         rows = [
-            {"list": one.place.list, "group_id": one.place.group_id or None, **_without_place(asdict(one))}
+            {"list": one.place.list, "group_id": one.place.group_id or None, **_without(asdict(one), ("place",))}
             for one in found
         ]
         return ExportedPage(rows, msgspec.json.encode(found[-1].place).decode() if len(found) == PAGE else None)
@@ -146,7 +144,7 @@ class Exporting:
     async def _templates(self, tenant_id: str, after: str, span: Span) -> ExportedPage:
         """A row for each version, and one for each template without versions."""
         rows: list[Row] = []
-        size, last = 0, after
+        size = 0
         found = await self._journal.templates.page(tenant_id, GENERATIONS, PAGE, after=after)
         for template, _ in found:
             of_template = {"template_id": template.id, "template": template.name, "generation": template.generation}
@@ -160,15 +158,13 @@ class Exporting:
                     size += len(str(texts))
             if not records:
                 rows.append(of_template)
-            last = template.id
-            if size > PAGE_BYTES:
-                break
-        is_last = len(found) < PAGE and (not found or last == found[-1][0].id)
-        return ExportedPage(rows, None if is_last else last)
+            if size > PAGE_BYTES and template.id != found[-1][0].id:
+                return ExportedPage(rows, template.id)
+        return ExportedPage(rows, found[-1][0].id if len(found) == PAGE else None)
 
 
-def _milliseconds(at: datetime | None) -> Any:
-    return None if at is None else int(at.timestamp() * 1000)
+def _milliseconds(at: datetime) -> int:
+    return int(at.timestamp() * 1000)
 
 
 def _named(event: Row) -> Row:
@@ -176,6 +172,5 @@ def _named(event: Row) -> Row:
     return {"event_id": event.pop("id"), **event}
 
 
-def _without_place(entry: Row) -> Row:
-    del entry["place"]
-    return entry
+def _without(row: Row, names: Collection[str]) -> Row:
+    return {name: value for name, value in row.items() if name not in names}
