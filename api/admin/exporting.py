@@ -17,7 +17,7 @@ from msgspec.structs import asdict
 
 from analytics.feed import MOST, START, FeedFilter, FeedPage, parsed
 from api.admin.naming import NameFinder
-from api.http import help_texts
+from api.http import dates, help_texts
 from api.http.errors import answers
 from api.http.examples import TENANT, Example
 from api.http.refusals import Fault, Invalid, NotFound
@@ -96,8 +96,9 @@ class Exporting:
         if read is None:
             raise NotFound(f"There is no export of {what[:40]!r}", help=help_texts.EXPORTS)
         tenant_id = await self._names.tenant_of_path(tenant)
+        span = Span(since and dates.zoned(since), until and dates.zoned(until))
         try:
-            return await read(tenant_id, after, Span(since, until))
+            return await read(tenant_id, after, span)
         except (ValueError, msgspec.DecodeError):
             raise Invalid([Fault("This is no position of this export", "after", help_texts.EXPORT_POSITION)]) from None
 

@@ -24,5 +24,9 @@ def moment(text: str) -> datetime:
     if is_day(text):
         found = day(text)
         return datetime(found.year, found.month, found.day, tzinfo=UTC)
-    read = datetime.fromisoformat(text)
-    return read.astimezone(UTC) if read.tzinfo else read.replace(tzinfo=UTC)
+    return zoned(datetime.fromisoformat(text)).astimezone(UTC)
+
+
+def zoned(at: datetime) -> datetime:
+    """A time with its zone: UTC where it has none."""
+    return at if at.tzinfo else at.replace(tzinfo=UTC)

@@ -7,7 +7,7 @@ from litestar import get, post
 from litestar.params import FromPath, JSONBody
 from msgspec import Struct
 
-from api.http import help_texts
+from api.http import dates, help_texts
 from api.http.body import ApiRequest, TypedBody
 from api.http.errors import answers
 from api.http.examples import REPLAY_ID, WEBHOOK_ID, Example
@@ -143,7 +143,7 @@ def _ms(at: datetime | float | None, where: str, faults: list[Fault]) -> int | N
         return None
     try:
         moment = at if isinstance(at, datetime) else datetime.fromtimestamp(at, UTC)
-        return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+        return round(dates.zoned(moment).timestamp() * 1000)
     except (ValueError, OverflowError, OSError):
         faults.append(Fault("This is not a time", where))
         return None

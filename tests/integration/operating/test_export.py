@@ -1,18 +1,23 @@
 """``postray export``: all that a tenant has, nothing of another, and on where it was interrupted."""
 
 import json
-from datetime import UTC, datetime
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import chdb
+import httpx
 import pytest
 
 from analytics.feed import START, FedEvent, FeedPage
 from api.admin import exporting
 from cluster.commands.instance import Instance
 from cluster.journal.suppressions import NewSuppression
+from cluster.keys import operator_token
 from cluster.suppression.lists import SuppressionList
+from cluster.vault import secret_key
 from tests.integration.journal.builders import a_message, a_request, a_tenant
 from tests.integration.operating.conftest import Postray
 from tests.unit.analytics.samples import every_kind
@@ -107,6 +112,25 @@ async def a_later_message(postray: Postray) -> None:
     tenant = await postray.journal.tenants.named("acme")
     assert tenant is not None
     await postray.journal.intake.accept([a_request(tenant, a_message())])
+
+
+@pytest.fixture
+def in_tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The machine's time zone is nine hours ahead of UTC."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+async def test_a_time_without_a_zone_is_utc(postray: Postray, in_tokyo: None) -> None:
+    ids = await filled(postray, "acme", 1)
+    until = (datetime.now(UTC) + timedelta(hours=1)).replace(tzinfo=None)
+    headers = {"Authorization": f"Bearer {operator_token(secret_key('', postray.data_dir))}"}
+    async with httpx.AsyncClient(base_url=postray.url, headers=headers) as http:
+        page = await http.get("/api/admin/tenants/acme/export/messages", params={"until": until.isoformat()})
+    assert [row["id"] for row in page.json()["rows"]] == ids
 
 
 async def test_parquet(postray: Postray, tmp_path: Path) -> None:
