@@ -208,19 +208,12 @@ def _read(instance: Instance, out: Path, state: State, name: str, tell: Callable
         return
     with target.open("ab") as file:
         file.truncate(part.size)
-        after: str | None = part.after
-        while after is not None:
-            page = instance.get(
-                f"tenants/{path_part(state.tenant)}/export/{name}",
-                after=after or None,
-                since=state.since,
-                until=state.until,
-            )
+        path = f"tenants/{path_part(state.tenant)}/export/{name}"
+        for page in instance.pages(path, part.after, since=state.since, until=state.until):
             file.write(_lines(page["rows"]))
             file.flush()
-            after = page["next"]
-            part.after, part.size, part.rows = after or "", file.tell(), part.rows + len(page["rows"])
-            part.is_done = after is None
+            part.after, part.size, part.rows = page["next"] or "", file.tell(), part.rows + len(page["rows"])
+            part.is_done = page["next"] is None
             write_whole(out / STATE, msgspec.json.encode(state))
             tell(part.rows)
 

@@ -112,6 +112,14 @@ class Instance:
     def get(self, path: str, **query: str | float | None) -> Json:
         return self._call("GET", path, query)
 
+    def pages(self, path: str, after: str = "", **query: str | float | None) -> Iterator[Json]:
+        """The pages of a list whose answers have ``next``; ``after``: that of the page before the first one."""
+        place: str | None = after
+        while place is not None:
+            page = self.get(path, **query, after=place or None)
+            yield page
+            place = page["next"]
+
     def delete(self, path: str, **query: str | float | None) -> Json:
         return self._call("DELETE", path, query)
 

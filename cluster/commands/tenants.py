@@ -52,13 +52,7 @@ def find_tenant(instance: Instance, text: str) -> Json:
 
 def all_tenants(instance: Instance) -> list[Json]:
     """All tenants, the oldest first. Raises click.ClickException."""
-    found: list[Json] = []
-    after: str | None = ""
-    while after is not None:
-        page = instance.get("tenants", limit=PAGE, after=after)
-        found += page["tenants"]
-        after = page["next"]
-    return found
+    return [tenant for page in instance.pages("tenants", limit=PAGE) for tenant in page["tenants"]]
 
 
 def limited(command: Callable[..., None]) -> Callable[..., None]:

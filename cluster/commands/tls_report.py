@@ -23,6 +23,7 @@ def tls_report(config: str | None, day: datetime | None, domain: str | None, dry
     was sent to a destination is not sent again."""
     instance = Instance.of(config)
     wanted = (day.date() if day else datetime.now(UTC).date() - timedelta(days=1)).isoformat()
+    nothing = f"Nothing was counted on {wanted}{f' for {domain}' if domain else ''}."
     if not dry_run:
         begun = instance.post("tls-reports", day=wanted, domain=domain)
         if as_json:
@@ -32,15 +33,11 @@ def tls_report(config: str | None, day: datetime | None, domain: str | None, dry
                 f"The reports on {begun['domains']} domains are being sent; --dry-run shows what becomes of them."
             )
         else:
-            console.print(plain(f"Nothing was counted on {wanted}{f' for {domain}' if domain else ''}."))
+            console.print(plain(nothing))
         return
-    problem, reports, after = None, list[dict[str, Any]](), None
-    while True:
-        page = instance.get("tls-reports", day=wanted, domain=domain, after=after)
-        problem, after = page["problem"], page["next"]
-        reports += page["reports"]
-        if after is None:
-            break
+    pages = list(instance.pages("tls-reports", day=wanted, domain=domain))
+    problem = pages[-1]["problem"]
+    reports = [report for page in pages for report in page["reports"]]
     if as_json:
         for report in reports:
             report["document"] = json.loads(report["document"])
@@ -51,7 +48,7 @@ def tls_report(config: str | None, day: datetime | None, domain: str | None, dry
     for report in reports:
         _show(report)
     if not reports:
-        console.print(plain(f"Nothing was counted on {wanted}{f' for {domain}' if domain else ''}."))
+        console.print(plain(nothing))
 
 
 def _show(report: dict[str, Any]) -> None:

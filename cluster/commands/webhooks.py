@@ -33,13 +33,8 @@ def webhooks() -> None:
 @click.pass_obj
 def listing(config: str | None, tenant: str | None, state: str | None, urls: bool, as_json: bool) -> None:
     """All endpoints, the oldest first, with what waits for each and its last answer."""
-    instance = Instance.of(config)
-    found: list[Json] = []
-    after: str | None = ""
-    while after is not None:
-        page = instance.get("webhooks", tenant=tenant, status=state, urls=_flag(urls), limit=PAGE, after=after or None)
-        found += page["webhooks"]
-        after = page["next"]
+    pages = Instance.of(config).pages("webhooks", tenant=tenant, status=state, urls=_flag(urls), limit=PAGE)
+    found = [one for page in pages for one in page["webhooks"]]
     if as_json:
         print_json({"webhooks": found})
         return
