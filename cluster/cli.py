@@ -192,11 +192,11 @@ def _run(settings: Settings, config: str | None, tightened: list[str], show_key:
         for part, problem in postray.problems.items():
             console.print(f"  [yellow]![/] {part:<15} {escape(problem)}; postray doctor says more", soft_wrap=True)
         data_dir = Path(settings.data_dir).resolve()
-        sql_password = postray.sql_password if show_key else sql_password_place(settings)
+        sql_login = postray.sql_password if show_key else sql_password_place(settings)
         if settings.demo:
-            greet(run, postray.demo_key if show_key else "", data_dir / DEMO_KEY, sql_password)
+            greet(run, postray.demo_key if show_key else "", data_dir / DEMO_KEY, sql_login)
         else:
-            greet_without_demo(run, config, sql_password, has_tenants=postray.has_tenants)
+            greet_without_demo(run, config, sql_login, has_tenants=postray.has_tenants)
         if ready_fd is not None:
             with contextlib.suppress(BrokenPipeError), open(ready_fd, "wb") as pipe:  # the reader may have ended
                 pipe.write(b"\n")

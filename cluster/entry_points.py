@@ -13,7 +13,7 @@ COMMANDS = "postray.commands"
 CHECKS = "postray.checks"
 """Checks of ``postray doctor``."""
 PAGES = "postray.pages"
-"""What makes pages."""
+"""Makers of HTML pages, such as that of ``postray report``."""
 
 
 class NotInstalled(click.ClickException):

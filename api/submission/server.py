@@ -6,7 +6,7 @@ same words. While the system is full or the journal away, the reply is 451, at o
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -192,11 +192,8 @@ class Submission:
             log.warning("message refused by the journal reason=%r", error.reason)
             return _NOT_STORED
         if isinstance(sent, FirstAnswer):
-            ids, what = sent.message_ids, "accepted before"
-        else:
-            ids, what = sent.request.message_ids, "accepted"
-        more = f" and {len(ids) - 1} more" if len(ids) > 1 else ""
-        return ServerReply(250, f"2.0.0 {ids[0]}{more} {what}")
+            return _accepted(sent.message_ids, "accepted before")
+        return _accepted(sent.request.message_ids, "accepted")
 
     async def _name_of(self, mail: ReceivedMessage, key: ApiKey) -> IdempotencyKey | None:
         """The message's idempotency key; None where the tenant does not ask for it, or there is no Message-ID.
@@ -214,8 +211,13 @@ class Submission:
 
 
 async def _worked(mail: ReceivedMessage, work: Callable[[], T]) -> T:
-    """The result of work whose time is linear in the message."""
+    """The result of work that takes longer the larger the message is: for a large one, it is done in a thread."""
     return await asyncio.to_thread(work) if len(mail.content) > LARGE_FROM_BYTES else work()
+
+
+def _accepted(message_ids: Sequence[str], how: str) -> ServerReply:
+    more = f" and {len(message_ids) - 1} more" if len(message_ids) > 1 else ""
+    return ServerReply(250, f"2.0.0 {message_ids[0]}{more} {how}")
 
 
 def _client(address: str) -> Address | str:

@@ -1,11 +1,11 @@
 """``postray export``: what a tenant has, in files.
 
-It reads page by page and keeps one page in memory. How far it is stands in ``export.json`` beside the files, after each
-page: the same command goes on where it was interrupted, and what was written after the last page is cut off.
+It reads page by page and keeps one page in memory. After each page, ``export.json`` beside the files notes how
+far it is: the same command goes on where it was interrupted, and what was written after the last page is cut off.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -159,9 +159,9 @@ def export(
     """Write what TENANT has to files. Keys and secrets are not among it. The same command goes on with an export that
     was interrupted."""
     wanted = [name.strip() for name in what.split(",") if name.strip()]
-    if unknown := [name for name in wanted if name not in COLUMNS] or not wanted:
-        named = ", ".join(unknown) if isinstance(unknown, list) else "nothing"
-        raise click.ClickException(f"--what: {named}; there are {', '.join(COLUMNS)}")
+    unknown = [name for name in wanted if name not in COLUMNS]
+    if unknown or not wanted:
+        raise click.ClickException(f"--what: {', '.join(unknown) or 'nothing'}; there are {', '.join(COLUMNS)}")
     instance = Instance.of(config)
     make_folder(out)
     state = _begun(out, tenant, format_, since, until)
@@ -175,7 +175,8 @@ def export(
         for name in wanted:
             part = state.parts.setdefault(name, Part())
             task = progress.add_task(name, total=None, completed=part.rows)
-            _read(instance, out, state, name, lambda rows, task=task: progress.update(task, completed=rows))  # type: ignore[misc]
+            for rows in _read(instance, out, state, name):
+                progress.update(task, completed=rows)
             if format_ == "parquet":
                 _to_parquet(out, name)
     for name in wanted:
@@ -200,8 +201,8 @@ def _begun(out: Path, tenant: str, format_: str, since: datetime | None, until: 
     return state
 
 
-def _read(instance: Instance, out: Path, state: State, name: str, tell: Callable[[int], None]) -> None:
-    """Write the rows that are not written yet."""
+def _read(instance: Instance, out: Path, state: State, name: str) -> Iterator[int]:
+    """Write the rows that are not written yet. Yields, after each page, how many rows the file has."""
     part = state.parts[name]
     target = out / f"{name}.jsonl"
     if part.is_done:
@@ -215,7 +216,7 @@ def _read(instance: Instance, out: Path, state: State, name: str, tell: Callable
             part.after, part.size, part.rows = page["next"] or "", file.tell(), part.rows + len(page["rows"])
             part.is_done = page["next"] is None
             write_whole(out / STATE, msgspec.json.encode(state))
-            tell(part.rows)
+            yield part.rows
 
 
 def _lines(rows: Sequence[Any]) -> bytes:
@@ -223,8 +224,8 @@ def _lines(rows: Sequence[Any]) -> bytes:
 
 
 def _to_parquet(out: Path, name: str) -> None:
-    """Make the Parquet file of what was read, and delete that. ClickHouse's engine writes it, in this process and
-    without its data."""
+    """Turn the file of rows into a Parquet file. ClickHouse's engine does it, in this process and without any data of
+    its own."""
     source, target = out.resolve() / f"{name}.jsonl", out.resolve() / f"{name}.parquet"
     if not source.exists():
         return

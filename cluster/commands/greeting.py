@@ -12,8 +12,8 @@ say = console.print
 
 
 def greet(run: Run, key: str, file: Path, sql_password: str = "") -> None:
-    """Print the URL and the demo key. With ``key`` "", print the key's file instead. ``sql_password`` may say where it
-    is."""
+    """Print the URL and the demo key. With ``key`` "", print the key's file instead. ``sql_password``: the password, or
+    words that say where it is."""
     say(RULE, soft_wrap=True)
     _say_where(run, sql_password, f"API key                 {key or f'in {file}'}")
     say("\nSend a mail:\n")
@@ -50,7 +50,7 @@ def _say_where(run: Run, sql_password: str, *further: str) -> None:
     if run.mail_in:
         lines.append(f"bounces, complaints     {run.mail_in}")
     if run.sql:
-        lines.append(f"SQL, as of ClickHouse   {run.sql}, user {SQL_USER}, password {sql_password}")
+        lines.append(f"SQL (ClickHouse HTTP)   {run.sql}, user {SQL_USER}, password {sql_password}")
     if run.tracking:
         lines.append(f"tracked links, images   {run.tracking}")
     lines.append(f"the API, to try         {run.url}/docs")

@@ -1,6 +1,6 @@
 """Requests with an idempotency key: the first is done, its repeats get the first answer.
 
-Every entry point for mail may use this; api/send does. Twins in one process wait for each other here. Of twins in
+api/send and api/submission use it. Twins in one process wait for each other here. Of twins in
 several processes the journal lets one commit, and the others find its answer here. A request that fails stores nothing:
 its repeat is a first request again.
 """

@@ -42,7 +42,7 @@ def test_the_addresses_that_take_mail_are_named_where_there_are_some(capsys: pyt
 def test_the_sql_door_is_named_with_its_login(capsys: pytest.CaptureFixture[str]) -> None:
     greet(structs.replace(RUN, sql="http://127.0.0.1:8123"), "", Path("demo.key"), "in sql.password")
     said = capsys.readouterr().out
-    assert "\nSQL, as of ClickHouse   http://127.0.0.1:8123, user postray, password in sql.password\n" in said
+    assert "\nSQL (ClickHouse HTTP)   http://127.0.0.1:8123, user postray, password in sql.password\n" in said
     greet(RUN, "", Path("demo.key"))
     assert "SQL" not in capsys.readouterr().out
 
