@@ -95,6 +95,7 @@ class RecipientEraser:
         self._pause_s = pause_s
         self._sending_wait_s = sending_wait_s
         self._read_wait_s = read_wait_s
+        self._next_look_s = look_s
 
     async def run(self) -> None:
         """Erase until cancelled."""
@@ -108,7 +109,10 @@ class RecipientEraser:
             except (Unavailable, PeerGone) as error:
                 goes_on = False
                 log.warning("erasing recipients waits reason=%r", error.reason)
-            await asyncio.sleep(0 if goes_on else self._look_s)
+            if goes_on:
+                continue
+            wait_s, self._next_look_s = self._next_look_s, self._look_s
+            await asyncio.sleep(wait_s)
 
     async def round(self) -> bool:
         """Do one stage of the job that has waited longest, or postpone it. Returns whether there was one. Raises
@@ -133,7 +137,7 @@ class RecipientEraser:
         erasure = self._journal.recipient_erasure
         while unfinished := await erasure.unfinished(job):
             if not await self._journal.queue_control.give_up(unfinished, RECIPIENT_ERASED):
-                await erasure.postpone(job, self._sending_wait_s)
+                await self._postpone(job, self._sending_wait_s)
                 return
         are_all_erased = True
         after: str | None = ""
@@ -142,7 +146,7 @@ class RecipientEraser:
             are_all_erased = are_all_erased and is_whole
             await asyncio.sleep(self._pause_s)
         if not are_all_erased:
-            await erasure.postpone(job, self._sending_wait_s)
+            await self._postpone(job, self._sending_wait_s)
             return
         await erasure.mail_in(job)
         await erasure.replies(job)
@@ -156,20 +160,20 @@ class RecipientEraser:
         if await erasure.is_log_read(job) and (await erasure.bundles(job))[0]:
             await erasure.begin(job, Stage.EVENTS)
         else:
-            await erasure.postpone(job, self._read_wait_s)
+            await self._postpone(job, self._read_wait_s)
 
     async def _erase_events(self, job: EraseJob) -> None:
         erasure = self._journal.recipient_erasure
         if await erasure.is_log_read(job) and await self._call("recorder", "erase_recipients", job):
             await erasure.begin(job, Stage.LAST)
         else:
-            await erasure.postpone(job, self._read_wait_s)
+            await self._postpone(job, self._read_wait_s)
 
     async def _erase_rest(self, job: EraseJob) -> None:
         """A replay may have read events before they were erased; what endpoints are owed from it is erased, too."""
         erasure = self._journal.recipient_erasure
         if await erasure.is_replaying(job):
-            await erasure.postpone(job, self._read_wait_s)
+            await self._postpone(job, self._read_wait_s)
             return
         _, found = await erasure.bundles(job)
         if found:
@@ -180,7 +184,7 @@ class RecipientEraser:
             await forget_committed(self._journal, self._call)
         except PeerGone as error:
             log.warning("erasing recipients waits job=%s reason=%r", job.id, error.reason)
-            await erasure.postpone(job, self._read_wait_s)
+            await self._postpone(job, self._read_wait_s)
             return
         await erasure.forget(job)
 
@@ -189,6 +193,11 @@ class RecipientEraser:
         await self._journal.recipient_erasure.finish(job)
         self.erased += 1
         log.info("erased recipients tenant=%s job=%s", job.tenant_id, job.id)
+
+    async def _postpone(self, job: EraseJob, wait_s: float) -> None:
+        """Go on with the job after this time, and look for jobs again then."""
+        await self._journal.recipient_erasure.postpone(job, wait_s)
+        self._next_look_s = min(self._next_look_s, wait_s)
 
 
 async def forget_committed(journal: Journal, call: Call) -> None:
