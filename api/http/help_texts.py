@@ -116,7 +116,7 @@ ADDRESS = "GET /v3/ips lists the addresses"
 POOL = "GET /v3/ips/pools lists the pools"
 WARM_UP = "GET /v3/ips/warmup lists the addresses in warm-up"
 ROUTING = "The operator changes routing.toml, and puts it in force with `postray shaping reload`"
-TLS_REPORTS = "The operator sets tls_reports.sender to an address of a verified sender domain; it is read at the next start"
+TLS_REPORTS = "The operator sets tls_reports.sender to an address of a verified domain; it is read at the next start"
 
 CALLS = (
     "GET /docs shows the calls that there are, with their methods; a path has one spelling, without a slash at its end"
