@@ -15,6 +15,7 @@ from actors.supervisor import Collected
 from api import build as api
 from cluster.context import Context, Links
 from cluster.demo import ensure_demo
+from cluster.installation import confinement
 from cluster.installation.ports import ANY_PORT, HeldPort
 from cluster.journal.journal import Journal
 from cluster.peers import PeerGone
@@ -68,7 +69,9 @@ class Installation:
 async def installation(
     journal: Journal, journal_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Installation]:
-    monkeypatch.setattr(os, "nice", lambda more: more)  # it would hold for the tests that follow
+    # Both would hold for the tests that follow.
+    monkeypatch.setattr(os, "nice", lambda more: more)
+    monkeypatch.setattr(confinement, "confine", lambda writable: False)
     secret = secret_key("", tmp_path)
     key = await ensure_demo(journal, Vault(secret), tmp_path)
     http, smtp, page, inbound, submission = (HeldPort(ANY_PORT) for _ in range(5))
