@@ -13,13 +13,13 @@ from typing import Any
 
 import msgspec
 
-from analytics.door import allowed
+from analytics.door import allowed, blocks
 from analytics.door.failures import ErrorCode, QueryFailed, failed, timed_out
 from analytics.door.filters import of_tenant
 from analytics.door.jobs import COMPRESSIONS, Backend, Job, RunningQuery, Totals
 from analytics.door.logins import Login, Logins
 from analytics.door.parsing import DEFAULT_FORMAT, MOST_BYTES, Checked, settings_of
-from analytics.door.requests import SqlRequest, credentials, parameters, request_of
+from analytics.door.requests import Parameters, SqlRequest, credentials, is_on, parameters, request_of
 from analytics.door.turns import QueryTurns
 from cluster.metrics import Counter, Gauge
 from cluster.settings import AnalyticsSettings
@@ -79,7 +79,7 @@ class SqlApp:
             await _lifespan(receive, send)
             return
         query_id = str(uuid.uuid4())
-        begun = False
+        begun = in_blocks = False
 
         async def sending(message: Any) -> None:
             nonlocal begun
@@ -87,7 +87,9 @@ class SqlApp:
             await send(message)
 
         try:
-            await self._answer(scope, receive, sending, query_id)
+            given = parameters(scope["query_string"])
+            in_blocks = is_on(given, "compress")
+            await self._answer(scope, given, receive, sending, query_id)
         except QueryFailed as error:
             self.refused += 1
             if begun:
@@ -95,11 +97,13 @@ class SqlApp:
             headers = {"X-ClickHouse-Exception-Code": str(error.code), "X-ClickHouse-Query-Id": query_id}
             if error.code == ErrorCode.AUTHENTICATION_FAILED and b"authorization" not in dict(scope["headers"]):
                 headers["WWW-Authenticate"] = 'Basic realm="ClickHouse server HTTP API"'
-            await _send_text(send, error.status, f"{error.text}\n", headers)
+            body = f"{error.text}\n".encode(errors="replace")
+            # As ClickHouse, and as its drivers expect: only to those who may not in, errors are said in plain text.
+            await _send(send, error.status, blocks.packed(body) if in_blocks and error.status != 403 else body, headers)
         except _Gone:
             self.refused += 1
 
-    async def _answer(self, scope: Any, receive: Receive, send: Send, query_id: str) -> None:
+    async def _answer(self, scope: Any, given: Parameters, receive: Receive, send: Send, query_id: str) -> None:
         path, method = scope["path"], scope["method"]
         if path == "/ping" and method in ("GET", "HEAD"):
             await _send_text(send, 200, "Ok.\n", {})
@@ -111,7 +115,6 @@ class SqlApp:
             await _send_text(send, 405, "Queries come by GET or POST\n", {"Allow": "GET, HEAD, POST"})
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        given = parameters(scope["query_string"])
         who = credentials(given, headers)
         if who is None and not scope["query_string"] and method != "POST":
             await _send_text(send, 200, "Ok.\n", {})
@@ -147,7 +150,9 @@ class SqlApp:
             async with asyncio.timeout(self._settings.max_query_s + ANSWER_GRACE_S), self._turns.turn(login.tenant_id):
                 running = await self._backend.start(job)
                 try:
-                    await _Answering(running, login, job, query_id, gone, send).run(self._settings.max_query_s)
+                    await _Answering(running, login, job, query_id, gone, send, in_blocks=request.in_blocks).run(
+                        self._settings.max_query_s
+                    )
                 finally:
                     await asyncio.shield(running.close())
         except TimeoutError:
@@ -192,6 +197,8 @@ class _Answering:
         query_id: str,
         gone: "asyncio.Future[None]",
         send: Send,
+        *,
+        in_blocks: bool,
     ) -> None:
         self._running = running
         self._login = login
@@ -199,6 +206,7 @@ class _Answering:
         self._query_id = query_id
         self._gone = gone
         self._send = send
+        self._in_blocks = in_blocks
         self._tag = secrets.token_hex(8)
 
     async def run(self, most_s: float) -> None:
@@ -233,9 +241,12 @@ class _Answering:
         reading = asyncio.ensure_future(self._running.read())
         await asyncio.wait((reading, self._gone), return_when=asyncio.FIRST_COMPLETED)
         if reading.done():
-            return reading.result()
+            return self._packed(reading.result())
         reading.cancel()
         raise _Gone
+
+    def _packed(self, data: bytes) -> bytes:
+        return blocks.packed(data) if data and self._in_blocks else data
 
     def _head(self, is_whole: bool) -> list[tuple[bytes, bytes]]:
         format = self._job.format
@@ -254,11 +265,11 @@ class _Answering:
         return _encoded(headers)
 
     async def _tell(self, error: QueryFailed) -> None:
-        """As ClickHouse ends an answer that fails. A compressed one only breaks off."""
+        """As ClickHouse ends an answer that fails. One with a Content-Encoding only breaks off."""
         if not self._job.compression:
             text, tag = error.text, self._tag
             block = f"\r\n__exception__\r\n{tag}\r\n{text}\n{len(text.encode()) + 1} {tag}\r\n__exception__\r\n"
-            await self._send({"type": "http.response.body", "body": block.encode(), "more_body": True})
+            await self._send({"type": "http.response.body", "body": self._packed(block.encode()), "more_body": True})
 
 
 def _kind(format: str) -> str:
@@ -303,8 +314,11 @@ async def _disconnected(receive: Receive) -> None:
 
 
 async def _send_text(send: Send, status: int, text: str, headers: Mapping[str, str]) -> None:
+    await _send(send, status, text.encode(errors="replace"), headers)
+
+
+async def _send(send: Send, status: int, body: bytes, headers: Mapping[str, str]) -> None:
     head = _encoded({"Content-Type": "text/plain; charset=UTF-8", **{k: v for k, v in headers.items() if v}})
-    body = text.encode(errors="replace")
     head.append((b"content-length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": status, "headers": head})
     await send({"type": "http.response.body", "body": body})

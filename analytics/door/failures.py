@@ -9,6 +9,7 @@ class ErrorCode(IntEnum):
     """ClickHouse's numbers of errors that the door itself raises, or gives an HTTP status of their own."""
 
     BAD_ARGUMENTS = 36
+    CHECKSUM_DOESNT_MATCH = 40
     UNKNOWN_FUNCTION = 46
     UNKNOWN_IDENTIFIER = 47
     NOT_IMPLEMENTED = 48
@@ -24,6 +25,7 @@ class ErrorCode(IntEnum):
     QUERY_IS_TOO_LARGE = 168
     TOO_MANY_SIMULTANEOUS_QUERIES = 202
     NETWORK_ERROR = 210
+    CANNOT_DECOMPRESS = 271
     UNKNOWN_QUERY_PARAMETER = 456
     BAD_QUERY_PARAMETER = 457
     ACCESS_DENIED = 497
@@ -32,6 +34,8 @@ class ErrorCode(IntEnum):
 
 _STATUSES: Mapping[int, int] = {
     ErrorCode.BAD_ARGUMENTS: 400,
+    ErrorCode.CHECKSUM_DOESNT_MATCH: 400,
+    ErrorCode.CANNOT_DECOMPRESS: 400,
     ErrorCode.TYPE_MISMATCH: 400,
     ErrorCode.SYNTAX_ERROR: 400,
     ErrorCode.UNKNOWN_QUERY_PARAMETER: 400,

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from analytics.door.parsing import Checked
 
-COMPRESSIONS = frozenset({"br", "gzip", "lz4", "zstd"})
+COMPRESSIONS = frozenset({"br", "deflate", "gzip", "lz4", "zstd"})
 """Of answers: the names that both ClickHouse and HTTP know."""
 READ_BYTES = 64 * 1024
 """Of an answer, at once."""

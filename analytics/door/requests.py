@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 
 from msgspec import Struct
 
+from analytics.door import blocks
 from analytics.door.failures import ErrorCode, failed
 from analytics.door.parsing import MOST_BYTES
 
@@ -26,7 +27,7 @@ _INFLATED = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 
 class SqlRequest(Struct, frozen=True, kw_only=True):
     """``parameters``: of the query, by name, escaped as in TSV. ``accepted``: encodings of the answer, the preferred
-    first."""
+    first. ``in_blocks``: the answer is wanted in compressed blocks (``blocks``) instead."""
 
     query: str
     parameters: Mapping[str, str]
@@ -34,6 +35,7 @@ class SqlRequest(Struct, frozen=True, kw_only=True):
     database: str
     format: str
     accepted: tuple[str, ...]
+    in_blocks: bool
 
 
 def parameters(query_string: bytes) -> Parameters:
@@ -48,15 +50,11 @@ def parameters(query_string: bytes) -> Parameters:
 
 def request_of(given: Parameters, headers: Headers, body: bytes) -> SqlRequest:
     """The request. Raises QueryFailed."""
-    for name in ("compress", "decompress"):
-        if given.get(name, "0") not in ("0", "", "false"):
-            raise failed(
-                ErrorCode.NOT_IMPLEMENTED,
-                f"{name}=1 is not available here: compress with Accept-Encoding and enable_http_compression=1",
-            )
-    text = _text(inflated(body, headers.get("content-encoding", "")))
+    body = inflated(body, headers.get("content-encoding", ""))
+    text = _text(blocks.unpacked(body, MOST_BYTES) if is_on(given, "decompress") else body)
     query = "\n".join(part for part in (given.get("query", ""), text) if part)
-    accepts = given.get("enable_http_compression", "0") in ("1", "true")
+    in_blocks = is_on(given, "compress")
+    accepts = is_on(given, "enable_http_compression") and not in_blocks
     return SqlRequest(
         query=query,
         parameters={name[6:]: value for name, value in given.items() if name.startswith("param_")},
@@ -64,7 +62,13 @@ def request_of(given: Parameters, headers: Headers, body: bytes) -> SqlRequest:
         database=given.get("database") or headers.get("x-clickhouse-database", ""),
         format=headers.get("x-clickhouse-format") or given.get("default_format", ""),
         accepted=_encodings(headers.get("accept-encoding", "")) if accepts else (),
+        in_blocks=in_blocks,
     )
+
+
+def is_on(given: Parameters, name: str) -> bool:
+    """Whether a parameter of the URL asks for something."""
+    return given.get(name, "0") not in ("0", "", "false")
 
 
 def credentials(given: Parameters, headers: Headers) -> tuple[str, str] | None:

@@ -5,10 +5,13 @@ import gzip
 import json
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from analytics.client import ClickHouse
 from analytics.door.allowed import OF_TENANTS
+from analytics.door.blocks import packed, unpacked
+from analytics.door.parsing import MOST_BYTES
 from tests.integration.analytics.sql_door import KEY, OURS, PASSWORD, SECRET, fill, keys, opened
 
 BASIC = {"X-ClickHouse-User": "postray", "X-ClickHouse-Key": PASSWORD}
@@ -130,7 +133,48 @@ async def test_compression_both_ways(clickhouse: ClickHouse, tmp_path: Path) -> 
         assert "Content-Encoding" not in plain.headers
         bomb = gzip.compress(b" " * 10_000_000)
         assert (await door.raw("POST", bomb, headers=headers)).status == 413
-        assert (await door.ask("SELECT 1", compress="1")).status == 501
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "lz4"])
+async def test_each_encoding_that_http_knows(clickhouse: ClickHouse, tmp_path: Path, encoding: str) -> None:
+    async with opened(tmp_path) as door:
+        headers = {"Accept-Encoding": f"compress, {encoding}"}
+        answer = await door.ask("SELECT number FROM numbers(1000)", headers=headers, enable_http_compression="1")
+        assert answer.headers["Content-Encoding"] == encoding
+        (tmp_path / "answer").write_bytes(answer.body)
+        read = "SELECT count(), sum(n) FROM file({path:String}, 'TSV', 'n UInt64', {encoding:String})"
+        assert clickhouse.rows(read, path=str(tmp_path / "answer"), encoding=encoding) == [(1000, 499_500)]
+
+
+async def test_compressed_blocks_both_ways_as_jdbc_drivers_use_them(clickhouse: ClickHouse, tmp_path: Path) -> None:
+    async with opened(tmp_path) as door:
+        for rows in (0, 1, 1000, 3_000_000):
+            query = f"SELECT number FROM numbers({rows})"
+            plain = await door.ask(query)
+            headers = {**BASIC, "Accept-Encoding": "gzip"}
+            given = {"compress": "1", "decompress": "1", "enable_http_compression": "1"}
+            answer = await door.raw("POST", packed(query.encode()), headers=headers, **given)
+            assert (answer.status, "Content-Encoding" in answer.headers) == (200, False)
+            assert unpacked(answer.body, 10**9) == plain.body
+            assert len(answer.body) < len(plain.body) or rows <= 1000
+        failed = await door.ask("SELECT nope", compress="1")
+        assert failed.status == 404
+        assert unpacked(failed.body, MOST_BYTES).startswith(b"Code: 47. DB::")
+        refused = await door.ask("DROP TABLE events", compress="1")
+        assert (refused.status, refused.text[:9]) == (403, "Code: 497")
+        hostile = await door.raw("POST", b"SELECT 1", headers=BASIC, decompress="1")
+        assert (hostile.status, hostile.headers["X-ClickHouse-Exception-Code"]) == (400, "271")
+
+
+async def test_an_answer_in_compressed_blocks_that_fails_late_says_why(clickhouse: ClickHouse, tmp_path: Path) -> None:
+    async with opened(tmp_path) as door:
+        query = "SELECT number, intDiv(1, number != 2900000) FROM numbers(3000000)"
+        got = b""
+        with pytest.raises(aiohttp.ClientPayloadError):
+            async with door.session.get(door.url, params={"query": query, "compress": "1"}, headers=BASIC) as answer:
+                while data := await answer.content.readany():
+                    got += data
+        assert b"(ILLEGAL_DIVISION)\n" in unpacked(got, 10**9)[-500:]
 
 
 async def test_a_large_answer_is_streamed_and_a_late_error_breaks_it_off(

@@ -6,6 +6,7 @@ import zlib
 
 import pytest
 
+from analytics.door.blocks import packed
 from analytics.door.failures import QueryFailed
 from analytics.door.filters import of_tenant
 from analytics.door.parsing import MOST_BYTES, escaped, settings_of
@@ -27,10 +28,18 @@ def test_an_answer_is_compressed_where_the_client_asks_for_it_twice() -> None:
     assert request_of(parameters(b"enable_http_compression=1"), headers, b"").accepted == ("lz4", "zstd")
 
 
-@pytest.mark.parametrize("given", [b"compress=1", b"decompress=1", b"query=%FF"])
+@pytest.mark.parametrize("given", [b"decompress=1", b"query=%FF"])
 def test_what_is_not_spoken_is_refused(given: bytes) -> None:
     with pytest.raises(QueryFailed):
-        request_of(parameters(given), {}, b"")
+        request_of(parameters(given), {}, b"SELECT 1")
+
+
+def test_compressed_blocks_come_in_and_go_out_without_another_compression() -> None:
+    given = parameters(b"query=SELECT+1&compress=1&decompress=true&enable_http_compression=1")
+    headers = {"accept-encoding": "gzip", "content-encoding": "gzip"}
+    found = request_of(given, headers, gzip.compress(packed(b"+ 1")))
+    assert (found.query, found.in_blocks, found.accepted) == ("SELECT 1\n+ 1", True, ())
+    assert not request_of(parameters(b"compress=0&decompress=false"), {}, b"SELECT 1").in_blocks
 
 
 def test_credentials_in_their_order() -> None:
