@@ -182,10 +182,11 @@ def _links() -> Links:
     return Links(call=call, kill=kill, share=share)
 
 
-def start_ray(settings: RaySettings, data_dir: Path, run_dir: Path) -> None:
+def start_ray(settings: RaySettings, data_dir: Path, run_dir: Path, cpus: int) -> None:
     """Start a cluster in place, on loopback, or join the one at ``settings.address``.
 
-    ``run_dir`` holds its sockets and logs. Raises cluster.installation.private_files.Unsafe for a damaged token.
+    ``run_dir`` holds its sockets and logs. ``cpus``: logical CPUs of a cluster in place, at least. Raises
+    cluster.installation.private_files.Unsafe for a damaged token.
     """
     os.environ["RAY_AUTH_MODE"] = "token"
     # Ray's processes start in the current folder, and its workers import modules from there first. So we change to
@@ -193,10 +194,10 @@ def start_ray(settings: RaySettings, data_dir: Path, run_dir: Path) -> None:
     # The actors have the settings from their Context. A secret in the environment could be read in /proc as long as the
     # process runs, even by threads that can open hardly any file (cluster/installation/confinement.py).
     with contextlib.chdir(data_dir), without_settings(os.environ):
-        _init_ray(settings, data_dir, run_dir)
+        _init_ray(settings, data_dir, run_dir, cpus)
 
 
-def _init_ray(settings: RaySettings, data_dir: Path, run_dir: Path) -> None:
+def _init_ray(settings: RaySettings, data_dir: Path, run_dir: Path, cpus: int) -> None:
     if settings.address:
         import ray
 
@@ -212,7 +213,7 @@ def _init_ray(settings: RaySettings, data_dir: Path, run_dir: Path) -> None:
         address="local",
         namespace=NAMESPACE,
         _node_ip_address="127.0.0.1",
-        num_cpus=max(os.cpu_count() or 1, 4),
+        num_cpus=max(os.cpu_count() or 1, cpus),
         object_store_memory=settings.object_store_mb * 1024 * 1024,
         include_dashboard=False,
         log_to_driver=False,

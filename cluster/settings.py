@@ -36,6 +36,8 @@ class HttpSettings(Section, frozen=True, kw_only=True):
     public_url: str = ""
     """The URL under which recipients and clients reach the API from outside, such as https://mail.example.net; "" takes
     http.bind. Branded links of tenants lead to its host."""
+    actors_per_node: int = 1
+    """API actors (processes) on each node, which share its ports: one keeps one core busy."""
     max_body_bytes: int = 20 * 1024 * 1024
     """A larger request body is refused unread (413). 20 MB is SendGrid's limit."""
     commit_window_ms: float = 2.0

@@ -42,10 +42,10 @@ class SubmissionSettings(Section, frozen=True, kw_only=True):
     key: str = ""
     """PEM file of the certificate's key."""
     max_connections: int = 2000
-    """Connections at the same time, on each node."""
+    """Connections at the same time, of one API process."""
     max_connections_per_address: int = 200
     """Connections of one client."""
     max_connections_per_key: int = 200
-    """Connections of one API key, on each node."""
+    """Connections of one API key, to one API process."""
     trusted_proxies: tuple[str, ...] = ()
     """Networks of proxies: connections from them begin with a header of the PROXY protocol, version 2."""

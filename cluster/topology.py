@@ -5,6 +5,7 @@ only table in this package that names modules above it: one launcher starts all 
 the libraries of its own actor.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -19,7 +20,8 @@ class ActorSpec(Struct, frozen=True, kw_only=True):
     kind: str
     build: str
     per: Literal["cluster", "node"]
-    count: int | Literal["delivery.actors_per_node"] = 1
+    count: Callable[[Settings], int] = lambda _: 1
+    """How many of it run on a node, or in the cluster."""
     cpus: float
     """Logical CPUs, by which Ray places actors; a process may use more when others are idle."""
     memory_mb: int
@@ -51,7 +53,7 @@ ACTORS = (
         kind=DELIVERY,
         build="actors.build:delivery",
         per="node",
-        count="delivery.actors_per_node",
+        count=lambda settings: settings.delivery.actors_per_node,
         cpus=0.4,
         memory_mb=400,
     ),
@@ -66,7 +68,14 @@ ACTORS = (
         runs=lambda settings: bool(settings.bounce.bind),
     ),
     ActorSpec(kind="supervisor", build="actors.build:supervisor", per="cluster", cpus=0.1, memory_mb=200),
-    ActorSpec(kind="api", build="api.build:api", per="node", cpus=0.4, memory_mb=400),
+    ActorSpec(
+        kind="api",
+        build="api.build:api",
+        per="node",
+        count=lambda settings: settings.http.actors_per_node,
+        cpus=0.4,
+        memory_mb=400,
+    ),
 )
 
 
@@ -84,9 +93,13 @@ def place(nodes: Sequence[str], settings: Settings) -> list[Placement]:
     for spec in ACTORS:
         if not spec.runs(settings):
             continue
-        count = settings.delivery.actors_per_node if spec.count == "delivery.actors_per_node" else spec.count
         for number, node_id in enumerate(nodes if spec.per == "node" else nodes[:1]):
-            for i in range(count):
+            for i in range(spec.count(settings)):
                 name = spec.kind if spec.per == "cluster" else f"{spec.kind}-{number}-{i}"
                 placements.append(Placement(name=name, spec=spec, node_id=node_id))
     return placements
+
+
+def cpus_of_a_node(settings: Settings) -> int:
+    """The logical CPUs that a cluster of one node needs for all of its actors, rounded up."""
+    return math.ceil(sum(placement.spec.cpus for placement in place(("",), settings)))

@@ -25,7 +25,7 @@ from cluster.policies import BadPolicies, PolicyFiles, put_in_force, read_files
 from cluster.resealing import seal_anew
 from cluster.settings import Settings
 from cluster.settings_stores import DEFAULT_BIND
-from cluster.topology import DELIVERY, has_sink, place
+from cluster.topology import DELIVERY, cpus_of_a_node, has_sink, place
 from cluster.vault import FILE as SECRET_FILE
 from cluster.vault import RESTORE, FormerKey, KeyRing, Vault, WrongKey, find_ring, secret_key
 
@@ -100,7 +100,7 @@ class Postray:
         dsn = self._start_journal(run_dir)
         ring = asyncio.run(self._secrets(dsn))
         progress("journal")
-        launch.start_ray(self._settings.ray, self._data_dir, run_dir)
+        launch.start_ray(self._settings.ray, self._data_dir, run_dir, cpus_of_a_node(self._settings))
         progress("ray")
         placements = place(launch.nodes(), self._settings)
         asyncio.run(self._prepare(dsn, ring, files))

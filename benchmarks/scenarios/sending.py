@@ -30,6 +30,7 @@ class WorldOptions(Struct, frozen=True, kw_only=True):
 
     connections: Connections = 40
     actors: Annotated[int, Meta(ge=1, le=16, description="Delivery actors.")] = 2
+    api_actors: Annotated[int, Meta(ge=1, le=16, description="API actors.")] = 1
     delay_ms: Delay = 0.0
 
 
@@ -59,6 +60,7 @@ class SendingWorld:
         return {
             "POSTRAY_DELIVERY_CONNECTIONS_PER_SITE": str(self._options.connections),
             "POSTRAY_DELIVERY_ACTORS_PER_NODE": str(self._options.actors),
+            "POSTRAY_HTTP_ACTORS_PER_NODE": str(self._options.api_actors),
             **self._route(sink),
         }
 

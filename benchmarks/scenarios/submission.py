@@ -51,6 +51,10 @@ class Options(Struct, frozen=True, kw_only=True):
     messages: Messages = 10_000
     postfix_messages: Annotated[int, Meta(ge=10, le=100_000, description="To Postfix, in each repeat.")] = 5000
     clients: Annotated[int, Meta(ge=1, le=200, description="SMTP connections of the load.")] = 20
+    actors: Annotated[
+        int,
+        Meta(ge=1, le=16, description="API actors, which take submissions; Postfix has a process for each connection."),
+    ] = 2
     text_bytes: Annotated[int, Meta(ge=0, le=100_000, description="Of the plain part.")] = 1000
     html_bytes: Annotated[int, Meta(ge=0, le=100_000, description="Of the HTML part.")] = 2000
 
@@ -135,7 +139,7 @@ class Submission:
 
     async def _our_turn(self, share: float, tell: Tell) -> SubmissionTurn:
         tell("A: postray starts", 0)
-        sending = SendingWorld(WorldOptions())
+        sending = SendingWorld(WorldOptions(api_actors=self.settings.actors))
         try:
             await sending.open(tell)
             world = sending.world

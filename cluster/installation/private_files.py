@@ -7,6 +7,7 @@ user, a secret that is a link, a parent folder in which other users may rename.
 """
 
 import contextlib
+import fcntl
 import grp
 import logging
 import os
@@ -83,6 +84,17 @@ def _draft(path: Path, data: bytes, owner: int | None) -> Iterator[Path]:
     finally:
         draft.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a lock on a folder, for those that change a file in it. It is on the folder, because files are replaced."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def sync_folder(folder: Path) -> None:

@@ -6,8 +6,6 @@ and then sets the former key's time (``settle``): until then, tokens that are de
 replaces the file atomically, so after a crash at any moment the keys in the file open everything.
 """
 
-import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -15,7 +13,7 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet
 
-from cluster.installation.private_files import Unsafe, read_secret, write_whole
+from cluster.installation.private_files import Unsafe, locked, read_secret, write_whole
 from cluster.vault import FILE, RESTORE, FormerKey, KeyRing, find_ring
 
 ACCEPTED = timedelta(hours=24)
@@ -71,12 +69,7 @@ def settled_keys(keys: tuple[FormerKey, ...], former: frozenset[str], now: datet
 def _locked(data_dir: Path) -> Iterator[None]:
     """Hold a lock: of two that change the file at once, one would lose the other's key. It is on the folder, because
     the file is replaced. Raises Unsafe."""
-    try:
-        descriptor = os.open(data_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise Unsafe(f"{data_dir} is not there yet: postray up makes it") from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    if not data_dir.is_dir():
+        raise Unsafe(f"{data_dir} is not there yet: postray up makes it")
+    with locked(data_dir):
         yield
-    finally:
-        os.close(descriptor)

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from msgspec import Struct
 
-from cluster.installation.private_files import make_folder, write_whole
+from cluster.installation.private_files import locked, make_folder, write_whole
 from cluster.smtpd.reloading import ReloadedCertificate
 
 _LIFETIME = timedelta(days=365)
@@ -56,11 +56,13 @@ def server_context(host: str, directory: Path, now: datetime | None = None) -> s
 
 
 def ensure(host: str, directory: Path, now: datetime) -> Path:
-    """The PEM file for ``host``; a new one only if there is none, it is unusable, or it expires soon."""
+    """The PEM file for ``host``; a new one only if there is none, it is unusable, or it expires soon. Servers that
+    share a port start at the same time, and all of them get the same certificate."""
+    make_folder(directory)
     path = directory / "certificate.pem"
-    if not _is_usable(path, host, now):
-        make_folder(directory)
-        write_whole(path, _create(host, now))
+    with locked(directory):
+        if not _is_usable(path, host, now):
+            write_whole(path, _create(host, now))
     return path
 
 

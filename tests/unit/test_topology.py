@@ -11,8 +11,8 @@ import pytest
 import ray
 import yaml
 
-from cluster.settings import DeliverySettings, Settings
-from cluster.topology import ACTORS, place
+from cluster.settings import DeliverySettings, HttpSettings, Settings
+from cluster.topology import ACTORS, cpus_of_a_node, place
 
 ROOT = Path(__file__).parents[2]
 MB = 1024 * 1024
@@ -51,6 +51,14 @@ def test_several_nodes_each_deliver_and_serve() -> None:
         ("api-0-0", "n1"),
         ("api-1-0", "n2"),
     ]
+
+
+def test_a_node_has_as_many_actors_as_are_set_and_cpus_for_them() -> None:
+    settings = Settings(delivery=DeliverySettings(actors_per_node=16), http=HttpSettings(actors_per_node=3))
+    names = [p.name for p in place(["n1"], settings)]
+    assert [name for name in names if name.startswith("api")] == ["api-0-0", "api-0-1", "api-0-2"]
+    assert cpus_of_a_node(Settings()) == 2
+    assert cpus_of_a_node(settings) == 9
 
 
 @pytest.mark.parametrize("spec", ACTORS, ids=lambda spec: spec.kind)

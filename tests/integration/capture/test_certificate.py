@@ -1,6 +1,7 @@
 """The certificate is private, kept while it is valid, and replaced when it is not."""
 
 import ssl
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -34,3 +35,10 @@ def test_it_is_replaced_if_it_does_not_fit(tmp_path: Path) -> None:
 def test_old_tls_is_refused(tmp_path: Path) -> None:
     context = certificate.server_context("localhost", tmp_path)
     assert context.minimum_version == ssl.TLSVersion.TLSv1_2
+
+
+def test_servers_that_start_together_get_the_same(tmp_path: Path) -> None:
+    directory = tmp_path / "tls"
+    with ThreadPoolExecutor(8) as starting:
+        found = list(starting.map(lambda _: certificate.ensure("mail.example", directory, NOW).read_bytes(), range(8)))
+    assert len(set(found)) == 1
