@@ -26,7 +26,6 @@ BELIEVED_FOR = timedelta(days=30)
 MOST_ORIGINAL_BYTES = 64 * 1024
 """What is kept of a mail that was not understood."""
 LONGEST_WHY = 4000
-UNSUBSCRIBE = "unsubscribe"
 _AWAY = ServerReply(451, "4.3.0 the mail cannot be stored now")
 _NOT_FINISHED = ServerReply(451, "4.3.0 the message that this reports on is still being delivered; try again")
 _READING = 4
@@ -37,9 +36,7 @@ class Taking:
     """``keys``: those of return addresses, by id. ``feedback``: the addresses, in lower case, that complaints are
     sent to."""
 
-    taken = Counters(
-        "postray_mail_in_total", "Mail that came in, by what it was taken for.", "kind", (*Kind, UNSUBSCRIBE)
-    )
+    taken = Counters("postray_mail_in_total", "Mail that came in, by what it was taken for.", "kind", tuple(Kind))
     without_effect = Counter("postray_mail_in_without_effect_total", "Mail that came in and changed nothing.")
 
     def __init__(
@@ -119,7 +116,7 @@ class Taking:
             action = Action.UNSUBSCRIBE_ALL if message.group_id is None else Action.UNSUBSCRIBE_GROUP
             await self._journal.unsubscribing.act(recipient, action, By(), message.group_id)
             told, why = f"{email} unsubscribed", "the address is of List-Unsubscribe"
-        await self._keep(mail, mailbox, UNSUBSCRIBE, (why,), message, told=told)
+        await self._keep(mail, mailbox, Kind.UNSUBSCRIBE, (why,), message, told=told)
 
     def _named_in(self, report: Report) -> Named | None:
         """What a complaint that comes to an address of all complaints is about: the address in what it returns."""
@@ -131,7 +128,7 @@ class Taking:
         self,
         mail: ReceivedMessage,
         mailbox: str,
-        kind: str,
+        kind: Kind,
         why: Sequence[str],
         message: ReportedMessage | None = None,
         effects: Sequence[Effect] = (),

@@ -14,6 +14,7 @@ from api.http.errors import answers
 from api.http.examples import Example
 from cluster.journal.journal import Journal
 from cluster.journal.mail_in import KeptMail
+from cluster.mail_in.report import Kind
 
 MOST = 500
 USUAL = 50
@@ -70,7 +71,7 @@ class InboundListing:
 
     async def listing(
         self,
-        kind: Annotated[str | None, QueryParameter(max_length=40, description="Only what was taken for this")] = None,
+        kind: Annotated[Kind | None, QueryParameter(description="Only what was taken for this")] = None,
         message_id: Annotated[str | None, QueryParameter(max_length=60, description="Only about this message")] = None,
         originals: Annotated[bool, QueryParameter(description="With what nothing followed from")] = False,
         limit: Annotated[int, QueryParameter(ge=1, le=MOST, description="Mails on a page")] = USUAL,

@@ -13,7 +13,7 @@ from cluster.commands.output import NAME, console, json_option, moment, plain, p
 from cluster.mail_in.classification import classified
 from cluster.mail_in.parts import MAX_BYTES
 from cluster.mail_in.reading import read_report
-from cluster.mail_in.report import RecipientReport, Report
+from cluster.mail_in.report import Kind, RecipientReport, Report
 
 
 class _Judged(Struct, frozen=True, kw_only=True):
@@ -43,7 +43,7 @@ def inbound() -> None:
 
 
 @inbound.command("list")
-@click.option("--kind", type=NAME, help="Only what was taken for this, such as not_understood.")
+@click.option("--kind", type=click.Choice([kind.value for kind in Kind]), help="Only what was taken for this.")
 @click.option("--message", type=NAME, help="Only about this message.")
 @click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True, help="The newest so many.")
 @click.option(
@@ -84,7 +84,7 @@ def list_arrived(
         shown.add_row(
             moment(mail["at"]), *(plain(cell.replace("_", " ", 1)) for cell in cells[:1]), *map(plain, cells[1:])
         )
-    console.print(shown if mails else "No mail came in.")
+    console.print(shown if mails else "No such mail came in." if kind or message else "No mail came in.")
 
 
 @inbound.command("explain")

@@ -21,6 +21,8 @@ class Kind(StrEnum):
     AUTO_REPLY = "auto_reply"
     """An absence notice, a read receipt, or a request to confirm the sender."""
     NOT_UNDERSTOOD = "not_understood"
+    UNSUBSCRIBE = "unsubscribe"
+    """Any mail to an address that ``List-Unsubscribe`` names: no report, so reading never finds it."""
 
 
 class Action(StrEnum):

@@ -30,6 +30,7 @@ async def test_what_came_is_listed(postray: Postray, tmp_path: Path) -> None:
     assert found[0]["why"] == ["It is prose.", "It names nobody."] and found[0]["effect"] == ""
     assert len(await postray.json("inbound", "list", "--kind", "not_understood")) == 2
     assert await postray.json("inbound", "list", "--message", "msg_x") == []
+    assert await postray.said("inbound", "list", "--kind", "complaint") == "No such mail came in."
     said = await postray.said("inbound", "list", "--save", str(tmp_path / "kept"))
     assert "not understood" in said and "It names nobody." in said
     kept = sorted((tmp_path / "kept").iterdir())

@@ -11,6 +11,7 @@ from cluster.journal.journal import Unavailable
 from cluster.journal.queue_control import QueueFilter, QueueMark, QueuePart
 from cluster.journal.site_actions import SiteAction
 from cluster.keys import operator_token
+from cluster.mail_in.report import Kind as KindOfMail
 from cluster.policies import BadPolicies
 from cluster.policy.lifecycle import Status
 from cluster.routing.site_state import TraceLine
@@ -341,3 +342,10 @@ async def test_bad_policies_are_named(operating: Operating) -> None:
     response = await operating.client.post("/api/admin/policies", json={"shaping": "[[rule]]"})
     assert await operating.faults(response) == ["shaping"]
     assert "sets nothing" in response.text
+
+
+async def test_a_kind_of_mail_that_there_is_not_is_a_400_that_names_the_kinds(operating: Operating) -> None:
+    answer = await operating.client.get("/api/admin/inbound?kind=nonsense")
+    assert answer.status_code == 400
+    (error,) = answer.json()["errors"]
+    assert error["field"] == "kind" and all(kind in error["message"] for kind in KindOfMail)

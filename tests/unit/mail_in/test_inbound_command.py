@@ -6,6 +6,7 @@ from pathlib import Path
 from click.testing import CliRunner, Result
 
 from cluster.cli import main
+from cluster.mail_in.report import Kind
 
 CORPUS = Path(__file__).parent / "corpus"
 
@@ -52,3 +53,9 @@ def test_what_a_report_says_cannot_control_the_terminal() -> None:
     said = explain("-", given=report).output
     assert "\x1b" not in said
     assert "\\x1b]0;no" in said
+
+
+def test_a_kind_that_there_is_not_is_an_error_that_names_the_kinds() -> None:
+    answer = CliRunner().invoke(main, ["inbound", "list", "--kind", "nonsense"])
+    assert answer.exit_code == 2
+    assert "nonsense" in answer.output and all(f"'{kind}'" in answer.output for kind in Kind)
