@@ -24,9 +24,10 @@ from tests.domains import a_manager
 from tests.limiting import DEFAULT_LIMITS
 from tests.policies import a_policy
 from tests.tracking import token_keys
+from tests.unit.api.as_made import AsMade
 from tests.unit.api.journal_double import JournalDouble
 from tests.unit.api.large_double import LargeHere
-from tests.unit.api.operating import Operating
+from tests.unit.api.operating import TOKEN, Operating
 from tests.webhooks import webhook_parts
 
 EVENING = 1_700_006_400 - 4 * 3600 - 1000
@@ -36,6 +37,8 @@ ALL_SCOPES = ("mail.send", "mail.schedule", "mail.cancel", "domains.read")
 
 class World:
     """An application and everything around it that a test reads or changes."""
+
+    client: httpx.AsyncClient
 
     def __init__(self) -> None:
         self.journal = JournalDouble()
@@ -101,8 +104,6 @@ class World:
             readiness=self._readiness,
             lifetime_s=86_400,
         )
-        transport = httpx.ASGITransport(cast(Any, self.app))
-        self.client = httpx.AsyncClient(transport=transport, base_url="http://postray.test")
 
     def _offer(self, requests: Sequence[NewRequest]) -> None:
         self.offered += requests
@@ -150,18 +151,35 @@ class World:
         return [field for field, _ in await self.faults(body)]
 
 
+# Made for the session, and so before a fixture of a test changes what they are made of.
+
+
+@pytest.fixture(scope="session")
+def made_world() -> AsMade[World]:
+    return AsMade(World())
+
+
+@pytest.fixture(scope="session")
+def made_operating() -> AsMade[Operating]:
+    return AsMade(Operating())
+
+
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
-    world = World()
+async def world(made_world: AsMade[World]) -> AsyncIterator[World]:
+    world = made_world.again()
     # Not through the application's lifespan: pytest runs the two halves of a fixture in different tasks.
     await world.intake.start()
-    async with world.client:
+    transport = httpx.ASGITransport(cast(Any, world.app))
+    async with httpx.AsyncClient(transport=transport, base_url="http://postray.test") as world.client:
         yield world
     await world.intake.stop()
 
 
 @pytest.fixture
-async def operating() -> AsyncIterator[Operating]:
-    operating = Operating()
-    async with operating.client:
+async def operating(made_operating: AsMade[Operating]) -> AsyncIterator[Operating]:
+    operating = made_operating.again()
+    transport = httpx.ASGITransport(cast(Any, operating.app))
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://postray.test", headers=headers) as client:
+        operating.client = client
         yield operating

@@ -195,6 +195,9 @@ class OperationsDouble(JournalDouble):
 class Operating:
     """An application with /api/admin, and everything around it that a test reads or changes."""
 
+    client: httpx.AsyncClient
+    """With an operator's token."""
+
     def __init__(self) -> None:
         self.journal = OperationsDouble()
         self.states: dict[str, list[SiteState]] = {}
@@ -230,7 +233,7 @@ class Operating:
             put_in_force=self._put_in_force,
         )
         directory = TenantDirectory(journal)
-        app = create_app(
+        self.app = create_app(
             HttpSettings(),
             journal=journal,
             directory=directory,
@@ -250,9 +253,6 @@ class Operating:
             lifetime_s=1,
             admin=admin,
         )
-        headers = {"Authorization": f"Bearer {TOKEN}"}
-        transport = httpx.ASGITransport(cast(Any, app))
-        self.client = httpx.AsyncClient(transport=transport, base_url="http://postray.test", headers=headers)
 
     async def start(self) -> None:
         """Do nothing: there is no intake to start."""

@@ -2,7 +2,6 @@
 docs as the table has it."""
 
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +31,6 @@ SCHEMES: dict[Caller, set[str]] = {
     Caller.OPERATOR: {"operator"},
     Caller.OPERATOR_OR_KEY: {"operator", "key"},
 }
-
-
-@pytest.fixture
-async def operating() -> AsyncIterator[Operating]:
-    operating = Operating()
-    async with operating.client:
-        yield operating
 
 
 async def listed(client: httpx.AsyncClient) -> dict[str, Any]:
