@@ -1,5 +1,6 @@
 """Shared fixtures: one embedded Postgres for each session, and a new journal (a cloned database) for each test."""
 
+import gc
 import itertools
 import os
 import shutil
@@ -39,7 +40,16 @@ def pytest_configure(config: pytest.Config) -> None:
         return  # a worker process, which shares the session's folder
     root = tempfile.mkdtemp(prefix="postray-tests-")
     os.environ["PYTEST_DEBUG_TEMPROOT"] = root
+    # The processes of the tests import the same modules: the first compiles them, wherever Python may not write.
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+        os.environ["PYTHONPYCACHEPREFIX"] = f"{root}/compiled"
     config.add_cleanup(lambda: shutil.rmtree(root, ignore_errors=True))
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests are millions of objects, which the garbage collector need not look at again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)
