@@ -14,6 +14,7 @@ from msgspec import Struct
 from analytics.door import allowed
 from analytics.door.checking import Asked, Reader, Tree, check, check_plain, not_read, shown_to_tenant
 from analytics.door.failures import ErrorCode, QueryFailed, engine_failed, failed
+from cluster.clickhouse_values import escaped
 
 MOST_BYTES = 256 * 1024
 """Of a query's text, as ClickHouse's max_query_size."""
@@ -142,11 +143,6 @@ def _decoded(text: str) -> Tree:
     except (RecursionError, msgspec.DecodeError):
         raise failed(ErrorCode.QUERY_IS_TOO_LARGE, "The query is nested too deeply") from None
     return tree
-
-
-def escaped(value: str) -> str:
-    """The value of a parameter, as ClickHouse reads it."""
-    return value.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\0", "\\0")
 
 
 def settings_of(asked: Asked | Checked, of_request: Mapping[str, str], caps: Mapping[str, int]) -> dict[str, str]:

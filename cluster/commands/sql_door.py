@@ -4,7 +4,7 @@ import base64
 import http.client
 import io
 import json
-import shutil
+import re
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 import click
 
+from cluster.clickhouse_values import escaped
 from cluster.commands.instance import direct, running_on
 from cluster.installation.local_secrets import SQL_PASSWORD, SQL_USER, sql_password
 from cluster.printable import printable
@@ -21,6 +22,10 @@ from cluster.settings import Settings
 
 CONNECT_AND_ANSWER_S = 3600.0
 """The door has its own, shorter limit (analytics.max_query_s)."""
+READ_BYTES = 64 * 1024
+LONGEST_END = 16 * 1024
+_FAILED_LATE = re.compile(rb"\r\n__exception__\r\n\w+\r\n(.*)\n\d+ \w+\r\n__exception__\r\n\Z", re.DOTALL)
+"""What ClickHouse puts at the end of an answer that had begun when its query failed."""
 
 
 def sql_password_place(settings: Settings) -> str:
@@ -45,16 +50,20 @@ class SqlDoor:
     def ask(self, query: str, format: str, out: BinaryIO, parameters: Mapping[str, str] = {}) -> None:
         """Write the answer as it comes. ``format``: ClickHouse's name, for a query that names none. ``parameters``: of
         ``{name:Type}`` in the query. Raises click.ClickException."""
-        given = {"default_format": format, **{f"param_{name}": value for name, value in parameters.items()}}
+        given = {"default_format": format, **{f"param_{name}": escaped(value) for name, value in parameters.items()}}
         request = urllib.request.Request(
             f"{self._url}/?{urllib.parse.urlencode(given)}",
             method="POST",
             data=query.encode(errors="replace"),
             headers={"Authorization": f"Basic {self._login}"},
         )
+        end = b""
         try:
             with direct.open(request, timeout=CONNECT_AND_ANSWER_S) as answer:
-                shutil.copyfileobj(answer, out)
+                # Not by read(size): of an answer that breaks off, that loses the end.
+                while data := answer.read1(READ_BYTES):
+                    end = (end + data)[-LONGEST_END:]
+                    out.write(data)
                 out.flush()
         except urllib.error.HTTPError as error:
             text = error.read().decode(errors="replace").strip()
@@ -62,7 +71,9 @@ class SqlDoor:
         except BrokenPipeError:
             raise
         except http.client.HTTPException as error:
-            raise click.ClickException("the answer broke off: its end says why") from error
+            said = _FAILED_LATE.search(end)
+            why = printable(said[1].decode(errors="replace").strip()) if said else "its end is missing"
+            raise click.ClickException(f"the answer broke off: {why}") from error
         except OSError as error:
             raise click.ClickException(f"the SQL door does not answer at {self._url}: {error}") from error
 

@@ -9,9 +9,10 @@ import pytest
 from analytics.door.blocks import packed
 from analytics.door.failures import QueryFailed
 from analytics.door.filters import of_tenant
-from analytics.door.parsing import MOST_BYTES, escaped, settings_of
+from analytics.door.parsing import MOST_BYTES, settings_of
 from analytics.door.parsing import Checked as CheckedQuery
 from analytics.door.requests import credentials, inflated, parameters, request_of
+from cluster.clickhouse_values import escaped
 
 
 def test_the_query_comes_in_the_url_and_goes_on_in_the_body() -> None:
