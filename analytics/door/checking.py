@@ -33,6 +33,12 @@ _SHOWS = frozenset({"ShowTablesQuery", "ShowColumnsQuery"})
 _OUTFILE = ("append", "truncate")
 
 
+_CTE = "WITH "
+"""Before the names of common table expressions in what runs. No table has it: where ClickHouse looks for such a name in
+another scope than this module, as in the expression itself and in ``view``, it finds nothing instead of a table that
+was not checked."""
+
+
 class Reader(Struct, frozen=True, kw_only=True):
     """For whom a query is checked. ``replaced``: nodes that take the place of system tables, by name."""
 
@@ -209,6 +215,8 @@ class _Walk:
             raise failed(ErrorCode.ACCESS_DENIED, "A subquery has no FORMAT")
         if kind == "Literal":
             return
+        if kind == "WithElement":
+            node["name"] = _CTE + node["name"]
         if kind == "SelectQuery":
             named |= _with_names(node)
         elif kind == "SelectWithUnionQuery":
@@ -272,6 +280,11 @@ class _Walk:
     def _table(self, node: Tree, named: frozenset[str]) -> None:
         parts = _parts(node)
         if len(parts) == 1 and parts[0] in named:
+            if node["type"] == "TableIdentifier":
+                node.setdefault("alias", parts[0])
+            node["name"] = _CTE + parts[0]
+            if "name_parts" in node:
+                node["name_parts"] = [node["name"]]
             return
         require_table(parts, self._reader)
 

@@ -266,6 +266,35 @@ SELECT $x$ ' $x$, recipient FROM events -- $x$
 SELECT recipient/* */FROM/**/events
 select recipient From EVENTS
 SELECT recipient FROM events # comment
+WITH migrations AS (SELECT * FROM migrations) SELECT * FROM migrations
+WITH migrations AS (SELECT 'cte' AS name) SELECT * FROM view(SELECT name FROM migrations)
+WITH migrations AS (SELECT 'cte' AS name) SELECT * FROM numbers((SELECT count() FROM migrations))
+WITH migrations AS (WITH migrations AS (SELECT * FROM migrations) SELECT * FROM migrations) SELECT * FROM migrations
+WITH RECURSIVE migrations AS (SELECT name FROM migrations) SELECT * FROM migrations
+WITH RECURSIVE a AS (SELECT name FROM migrations UNION ALL SELECT name FROM a), migrations AS (SELECT 1) SELECT * FROM a
+WITH a AS (SELECT * FROM migrations), migrations AS (SELECT 1 AS x) SELECT * FROM a
+WITH migrations AS (SELECT 'cte' AS name) SELECT '0001_events.sql' IN migrations AS found
+(WITH migrations AS (SELECT 'cte' AS name) SELECT name FROM migrations) UNION ALL SELECT name FROM migrations
+SELECT name FROM (WITH migrations AS (SELECT '' AS name) SELECT * FROM migrations) UNION ALL SELECT name FROM migrations
+WITH erasing AS (SELECT * FROM erasing) SELECT * FROM erasing
+WITH quarters AS (SELECT * FROM quarters) SELECT * FROM view(SELECT * FROM quarters)
+WITH 1 AS migrations SELECT * FROM migrations
+WITH (x -> x) AS migrations SELECT * FROM migrations
+WITH `postray.migrations` AS (SELECT 'cte' AS name) SELECT * FROM postray.migrations
+SELECT migrations.name FROM (SELECT 'x' AS name) AS migrations JOIN (SELECT name FROM migrations) AS b ON 1 = 1
+SELECT min(at), max(at), count() FROM events
+SELECT COLUMNS('_part') FROM events
+SELECT `events._part` FROM events
+SELECT 1 FROM events AS a JOIN events AS b USING (_part)
+SELECT categories.size0 FROM events WHERE tenant_id = '{others}'
+SELECT count() FROM numbers(1) AS n WHERE EXISTS (SELECT 1 FROM events WHERE tenant_id = '{others}' AND n.number = 0)
+SELECT * FROM events SETTINGS session_timezone = 'UTC\', additional_table_filters = {{}} --'
+SELECT * FROM events SETTINGS compatibility = '20.1'
+SELECT tenant_id, count() FROM events GROUP BY ROLLUP(tenant_id)
+SELECT tenant_id FROM events SETTINGS extremes = 1
+SELECT * FROM values('a String, x UInt64', ('a', (SELECT count() FROM events WHERE tenant_id = '{others}')))
+SELECT initializeAggregation('groupArray', recipient) FROM events WHERE tenant_id = '{others}'
+SELECT * FROM events PASTE JOIN migrations
 """.strip().splitlines()
 
 BETRAYING = """
@@ -292,6 +321,17 @@ SELECT event FROM events LIMIT 1 BY intDiv(1, tenant_id = '{ours}')
 SELECT row_number() OVER (ORDER BY intDiv(1, tenant_id = '{ours}')) FROM events
 SELECT count() FROM events WHERE message_id IN (SELECT message_id FROM events WHERE intDiv(1, tenant_id = '{ours}'))
 SELECT * EXCEPT tenant_id FROM events WHERE NOT ignore(intDiv(1, tenant_id = '{ours}')) LIMIT 1 FORMAT Null
+SELECT count() FROM events ARRAY JOIN arrayMap(x -> intDiv(1, tenant_id = '{ours}'), [1]) AS y
+SELECT count() FROM events WHERE arrayExists(x -> intDiv(1, tenant_id = x) = 1, ['{ours}'])
+SELECT event FROM events ORDER BY intDiv(1, tenant_id = '{ours}'), at LIMIT 1
+SELECT max(intDiv(1, tenant_id = '{ours}')) OVER () FROM events
+SELECT 1 FROM numbers(1) AS n WHERE EXISTS (SELECT 1 FROM events WHERE intDiv(1, tenant_id = '{ours}') AND n.number = 0)
+SELECT count() FROM events AS e LEFT JOIN (SELECT 1 AS x) AS f ON intDiv(1, e.tenant_id = '{ours}') = f.x
+SELECT count() FROM (SELECT 1 AS x) AS f RIGHT JOIN events AS e ON f.x = intDiv(1, e.tenant_id = '{ours}')
+SELECT count() FROM events WHERE multiIf(tenant_id = '{ours}', 1, toUInt8(recipient))
+SELECT count() FROM (SELECT * FROM events UNION ALL SELECT * FROM events) WHERE intDiv(1, tenant_id = '{ours}')
+SELECT accurateCast(if(tenant_id = '{ours}', 1, 1000), 'UInt8') FROM events
+SELECT count() FROM events WHERE (tenant_id, intDiv(1, tenant_id = '{ours}')) IN (('{ours}', 1))
 """.strip().splitlines()
 """An expression that fails on the rows of others: it must not see them."""
 
