@@ -9,6 +9,7 @@ import logging
 import secrets
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from typing import Any
 
 import msgspec
@@ -31,6 +32,8 @@ FIRST_BYTES = 1024 * 1024
 """Of an answer, collected before its head is sent."""
 ANSWER_GRACE_S = 5.0
 """How much longer than the engine's own limit the door waits."""
+END_GRACE_S = 1.0
+"""How long an answer waits for the end of its query."""
 ZONE = "UTC"
 """Time zone of times without one; the tables' columns have it too."""
 
@@ -64,6 +67,11 @@ class SqlApp:
 
     queries = Counter("postray_sql_queries_total", "Queries through the SQL door that were answered in full.")
     refused = Counter("postray_sql_refused_total", "Queries through the SQL door that were refused, or failed.")
+    overrunning = Gauge(
+        "postray_sql_overrunning",
+        "Queries through the SQL door that have been ended, and compute on.",
+        lambda app: len(app._ending),
+    )
     running = Gauge("postray_sql_queries", "Queries through the SQL door that run now.", lambda app: app._turns.running)
 
     def __init__(self, settings: AnalyticsSettings, backend: Backend, logins: Logins, database: str) -> None:
@@ -72,6 +80,7 @@ class SqlApp:
         self._logins = logins
         self._database = database
         self._turns = QueryTurns(settings.max_queries, settings.max_waiting)
+        self._ending: set[asyncio.Future[None]] = set()
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -147,19 +156,30 @@ class SqlApp:
         )
         gone = asyncio.ensure_future(_disconnected(receive))
         try:
-            async with asyncio.timeout(self._settings.max_query_s + ANSWER_GRACE_S), self._turns.turn(login.tenant_id):
+            async with asyncio.timeout(self._settings.max_query_s + ANSWER_GRACE_S), AsyncExitStack() as turn:
+                await turn.enter_async_context(self._turns.turn(login.tenant_id))
                 running = await self._backend.start(job)
                 try:
                     await _Answering(running, login, job, query_id, gone, send, in_blocks=request.in_blocks).run(
                         self._settings.max_query_s
                     )
                 finally:
-                    await asyncio.shield(running.close())
+                    await self._end(running, turn.pop_all(), query_id, login)
         except TimeoutError:
             raise timed_out(self._settings.max_query_s) from None
         finally:
             gone.cancel()
         self.queries += 1
+
+    async def _end(self, running: RunningQuery, turn: AsyncExitStack, query_id: str, login: Login) -> None:
+        """End a query. The engine looks at its limits and at orders to end only between two calls of functions. So what
+        a function does with a very long value is not broken off: nobody waits for it here, but it keeps its turn."""
+        ending = asyncio.ensure_future(_ended(running, turn))
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
+        await asyncio.wait((ending,), timeout=END_GRACE_S)
+        if not ending.done():
+            log.warning("a query computes on after its end query_id=%s tenant=%s", query_id, login.tenant_id)
 
     def _all_settings(self, checked: Checked, request: SqlRequest, login: Login) -> dict[str, str]:
         caps = {
@@ -292,6 +312,11 @@ def _summary(totals: Totals | None, login: Login) -> str:
         "elapsed_ns": totals.elapsed_ns if totals else 0,
     }
     return msgspec.json.encode({name: str(value) for name, value in values.items()}).decode()
+
+
+async def _ended(running: RunningQuery, turn: AsyncExitStack) -> None:
+    async with turn:
+        await running.close()
 
 
 async def _body(receive: Receive) -> bytes:

@@ -82,6 +82,15 @@ SELECT aiGenerate('x')
 SELECT hasColumnInTable('system', 'one', 'dummy')
 SELECT catboostEvaluate('/etc/passwd', 1)
 SELECT sleep(3)
+SELECT editDistance(repeat('a', 60000), repeat('b', 60000))
+SELECT levenshteinDistanceUTF8(repeat('a', 60000), repeat('b', 60000))
+SELECT damerauLevenshteinDistance(repeat('a', 60000), repeat('b', 60000))
+SELECT jaroWinklerSimilarity(repeat('a', 60000), repeat('b', 60000))
+SELECT arrayLevenshteinDistance(range(200000), range(100000))
+SELECT arraySimilarity(range(20000), range(10000), range(20000), range(10000))
+SELECT arrayReduceInRanges('uniqExact', arrayMap(x -> (1, 100000), range(10000)), range(100000))
+SELECT seriesDecomposeSTL(arrayMap(x -> toFloat64(x % 10), range(1000000)), 10)
+SELECT multiFuzzyMatchAny(repeat('a', 60000), 5, ['a.*b'])
 SELECT sleepEachRow(1) FROM numbers(1000)
 SELECT throwIf(1)
 SELECT * FROM system.named_collections
@@ -357,6 +366,11 @@ ENDLESS = (
     "SELECT number FROM numbers(10) ORDER BY number WITH FILL FROM 0 TO 1000000000000",
     "WITH RECURSIVE x AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM x) SELECT max(n) FROM x",
     "SELECT uniqExact(a.number, b.number) FROM numbers(1000000) AS a, numbers(1000000) AS b",
+    "SELECT sum(sipHash64(repeat(toString(number), 100000))) FROM numbers(1000000)",
+    "SELECT sum(length(space(1000000))) FROM numbers(100000000)",
+    "SELECT arrayFold((a, x) -> concat(a, 'xxxxxxxxxxxxxx'), range(100000), '')",
+    "SELECT sum(match(concat(repeat('a', 100000), toString(number)), '(a+)+b')) FROM numbers(100000)",
+    "SELECT countMatches(repeat('a', 20000), 'a.*b|a')",
     "SELECT 1 FORMAT",
     "\0SELECT 1",
     "SELECT '\udcff'",

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import time
 from pathlib import Path
 
 import aiohttp
@@ -221,6 +222,28 @@ async def test_a_query_has_limits(clickhouse: ClickHouse, tmp_path: Path) -> Non
         assert large.headers["X-ClickHouse-Exception-Code"] == "241"
         many = await door.ask("SELECT number FROM numbers(100000)", max_result_rows="0")
         assert many.headers["X-ClickHouse-Exception-Code"] == "396"
+
+
+async def test_who_asks_for_what_cannot_be_broken_off_gets_an_answer_and_the_query_keeps_its_place(
+    clickhouse: ClickHouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("analytics.door.app.ANSWER_GRACE_S", 0.5)
+    monkeypatch.setattr("analytics.door.app.END_GRACE_S", 0.2)
+    # One call of a function, whose work grows with the square of the length: some seconds.
+    long = "SELECT repeat('a', {length}) ILIKE concat('%', repeat('a', {half}), 'b%')"
+    async with opened(tmp_path, max_queries=2, max_query_s=1.0) as door:
+        begun = time.monotonic()
+        answer = await door.ask(long.format(length=40_000, half=20_000), tenant=True)
+        took = time.monotonic() - begun
+        assert (answer.status, answer.headers["X-ClickHouse-Exception-Code"]) == (408, "159")
+        assert took < 5
+        # A tenant has one place here, and it is taken still; the operator has the other.
+        refused = await door.ask("SELECT 1", tenant=True)
+        assert refused.status == 408
+        assert (await door.ask("SELECT 1")).text == "1\n"
+        async with asyncio.timeout(100):
+            while (await door.ask("SELECT 1", tenant=True)).status != 200:
+                pass
 
 
 async def test_more_queries_wait_and_too_many_are_refused(clickhouse: ClickHouse, tmp_path: Path) -> None:
