@@ -12,9 +12,8 @@ from api.send.notes import Notes
 from api.send.request import Mailbox, MailSend, Personalization
 from api.submission.smtpapi import BadSmtpApi, apply_smtpapi, read_smtpapi
 from cluster.journal.records import Address
-from cluster.message.custom_fields import mailboxes
+from cluster.message.address_list import NotAddresses, read_address_list
 from cluster.message.dsn import Dsn
-from cluster.message.header_fields import NotComposable
 from cluster.message.submitted.filling import decoded
 from cluster.message.submitted.header import Header, header_at, without_fields
 from cluster.smtpd.envelope import ReceivedMessage
@@ -112,10 +111,14 @@ def _addresses(message: bytes, header: Header, name: bytes) -> list[Address]:
     if field is None:
         return []
     try:
-        found = mailboxes(name.decode(), field.text(message))
-    except NotComposable:
+        found = read_address_list(field.text(message))
+    except NotAddresses:
         raise _invalid("This is not a list of addresses", name.decode()) from None
-    return [Address(one.email, one.name and decoded(one.name)) for one in found]
+    if found.has_groups and name != b"reply-to":
+        raise _invalid("A group is allowed in Reply-To only (RFC 5322 section 3.6.2)", name.decode())
+    if not (found.mailboxes or found.has_groups):
+        raise _invalid("This field has no address", name.decode())
+    return [Address(one.email, one.name and decoded(one.name)) for one in found.mailboxes]
 
 
 def _invalid(text: str, field: str | None) -> Invalid:

@@ -10,10 +10,11 @@ RFC 5322 §3.6.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum, auto
 
 from cluster.journal.records import Address
+from cluster.message.address_list import NotAddresses, read_address_list
 from cluster.message.header_fields import (
     NotComposable,
     addresses,
@@ -40,14 +41,6 @@ _HTTP = re.compile(r"(https?://)((?:[^/?#@]*@)?)([^/?#@:]*)(.*)", re.IGNORECASE 
 _LIST_ID = re.compile(r"([^<>]*)(<[!-;=?-~]+>)")
 _NOT_IN_A_URL = re.compile(r"[^A-Za-z0-9!#$%&'()*+,./:;=?@\[\]_~-]+")
 """RFC 3986 §2; ``%`` stays, for text that is percent-encoded already."""
-_MAILBOX = re.compile(
-    r"""[ \t]*+
-    (?:("(?:[^"\\]|\\.)*+"|[^"<>,;:()\[\]\\@]*+)[ \t]*+<("(?:[^"\\]|\\.)*+"@[^<>\s]++|[^<>\s"]++)>
-    |([^<>\s,;:()"]++))
-    [ \t]*+(?:,|\Z)""",
-    re.VERBOSE,
-)
-"""An address, or a name and an address in angle brackets (RFC 5322 §3.4, without comments and groups)."""
 
 
 class FieldKind(Enum):
@@ -198,19 +191,15 @@ def _too_long(name: str) -> NotComposable:
     return NotComposable(f"header {name[:60]} has a word that does not fit on a line of {LINE_LIMIT} characters")
 
 
-def mailboxes(name: str, text: str) -> list[Address]:
-    """The addresses in the text of a field, which is not empty. Raises NotComposable when it has anything else."""
-    found: list[Address] = []
-    at = 0
-    while at < len(text) or not found:
-        if (match := _MAILBOX.match(text, at)) is None:
-            raise NotComposable(f"header {name} is not a list of addresses")
-        said, between, alone = match.groups()
-        if said is not None and said.startswith('"'):
-            said = re.sub(r"\\(.)", r"\1", said[1:-1])
-        found.append(Address(alone or between, (said or "").strip(" \t") or None))
-        at = match.end()
-    return found
+def mailboxes(name: str, text: str) -> Sequence[Address]:
+    """The addresses in the text of a field, at least one. Raises NotComposable when it has none, or a group."""
+    try:
+        found = read_address_list(text)
+    except NotAddresses:
+        found = None
+    if found is None or found.has_groups or not found.mailboxes:
+        raise NotComposable(f"header {name} is not a list of addresses")
+    return found.mailboxes
 
 
 def _addresses(name: str, text: str) -> bytes:

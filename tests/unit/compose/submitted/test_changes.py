@@ -95,6 +95,13 @@ def test_keys_in_the_header() -> None:
     assert made.endswith(b"\r\n\r\nzoe\r\n")
 
 
+def test_a_comment_beside_an_address_is_its_name() -> None:
+    data = crlf("From: news@example.com (for -name-)\nReply-To: (x) Ada -name- <ada@example.com> (y)\n\nx\n")
+    header = header_of(filled(data, name="zoe"))
+    assert b"From: for zoe <news@example.com>\r\n" in header
+    assert b"Reply-To: Ada zoe <ada@example.com>\r\n" in header
+
+
 def test_values_do_not_end_a_field() -> None:
     made = header_of(filled(PLAIN, name="x\r\nBcc: y@example.com"))
     assert b"Subject: Hello x Bcc: y@example.com\r\n" in made
