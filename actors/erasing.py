@@ -9,6 +9,7 @@ import logging
 from cluster.journal.erasure import AFTER_S, STEPS
 from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.recipient_erasure import TABLES, EraseJob, Stage
+from cluster.message.mentions import Mentions
 from cluster.metrics import Counter
 from cluster.peers import Call, PeerGone
 from cluster.policy.routes.membership import ACTOR_ALIVE_S
@@ -123,6 +124,8 @@ class RecipientEraser:
         match Stage(job.stage):
             case Stage.JOURNAL:
                 await self._erase_from_journal(job)
+            case Stage.MENTIONS:
+                await self._erase_mentions(job)
             case Stage.BUNDLES:
                 await self._erase_bundles(job)
             case Stage.EVENTS:
@@ -151,7 +154,15 @@ class RecipientEraser:
         await erasure.mail_in(job)
         await erasure.replies(job)
         await erasure.suppressions(job)
-        await erasure.begin(job, Stage.BUNDLES)
+        await erasure.begin(job, Stage.MENTIONS)
+
+    async def _erase_mentions(self, job: EraseJob) -> None:
+        mentions = Mentions(job.addresses)
+        await self._journal.mention_erasure.search(job, mentions, self._pause_s)
+        if await self._journal.mention_erasure.rewrite(job, mentions, self._pause_s):
+            await self._journal.recipient_erasure.begin(job, Stage.BUNDLES)
+        else:
+            await self._postpone(job, self._sending_wait_s)
 
     async def _erase_bundles(self, job: EraseJob) -> None:
         """Events in the log may yet become owed to endpoints, and a post under way is logged when it ends: wait for

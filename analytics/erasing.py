@@ -46,15 +46,23 @@ FROM events
 WHERE tenant_id = {{tenant_id:String}} AND message_id < {{before:String}} AND {ADDRESS} IN {{addresses:Array(String)}}
 {UNLOGGED}
 """
+_NAMING = NAMED.format(texts=TEXTS["webhook_attempts"])
+_ASKED = "fromUnixTimestamp64Milli({asked:Int64})"
 FIND_ATTEMPTS = f"""
 INSERT INTO erasing
 SELECT DISTINCT {{job_id:String}}, 'attempt', '', attempt_id
 FROM webhook_attempts LEFT ARRAY JOIN event_ids AS event_id
 WHERE tenant_id = {{tenant_id:String}}
     AND (event_id IN (SELECT id FROM erasing WHERE job_id = {{job_id:String}} AND kind = 'event')
-        OR at < fromUnixTimestamp64Milli({{asked:Int64}}) AND {NAMED.format(texts=TEXTS["webhook_attempts"])})
+        OR {_NAMING} AND (at < {_ASKED} OR event_id IN (
+            SELECT event_id FROM events
+            WHERE tenant_id = {{tenant_id:String}} AND message_id < {{before:String}} AND event_id IN (
+                SELECT arrayJoin(event_ids) FROM webhook_attempts
+                WHERE tenant_id = {{tenant_id:String}} AND at >= {_ASKED} AND {_NAMING}))))
 {UNLOGGED}
 """
+"""Posts with an event of the addresses; of those that name them otherwise, the posts from before the job was requested,
+and later ones with an event of a message that the job covers."""
 FOUND = "SELECT 1 FROM erasing WHERE job_id = {job_id:String} LIMIT 1"
 FORGET = "ALTER TABLE erasing DROP PARTITION '{job_id}'"
 
@@ -111,7 +119,7 @@ def erase_recipients(
             of_job = {"job_id": job_id, "tenant_id": tenant_id, "addresses": some}
             client.command(FIND_EVENTS, before=before, **of_job)
             client.command(FIND_FIRSTS, before=before, **of_job)
-            client.command(FIND_ATTEMPTS, asked=asked_ms, **of_job)
+            client.command(FIND_ATTEMPTS, before=before, asked=asked_ms, **of_job)
         if not client.rows(FOUND, job_id=job_id):
             return True
     for table, action, condition in STEPS:

@@ -20,6 +20,7 @@ from cluster.journal.intake import Acceptance
 from cluster.journal.known_names import KnownNames
 from cluster.journal.mail_in import MailIn
 from cluster.journal.membership import Membership
+from cluster.journal.mention_erasure import MentionErasure
 from cluster.journal.messages import Messages
 from cluster.journal.operator_tokens import OperatorTokens
 from cluster.journal.policies import PolicyVersions
@@ -90,6 +91,7 @@ class Journal:
         self.erasure = Erasure(database)
         self.compaction = Compaction(database)
         self.recipient_erasure = RecipientErasure(database)
+        self.mention_erasure = MentionErasure(database)
         self.tenant_load = TenantLoad(database)
         self.tenant_rates = TenantRates(database)
         self.api_keys = ApiKeys(database)

@@ -5,21 +5,24 @@ A job covers the messages that were accepted before it was requested; later ones
 differ, so messages of the second after the request are covered, too.
 """
 
+import asyncio
 import secrets
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from cluster.events import WebhookDisabled
 from cluster.ids import first_id, new_id, same_moment
 from cluster.journal.database import JournalPart, Row, rows
 from cluster.journal.queue_control import UnfinishedDelivery
-from cluster.message.mentions import mail_names, names
+from cluster.message.erased import owed_without
+from cluster.message.mentions import Mentions
 from cluster.suppression.address import compared
-from cluster.webhooks.bundles import decode_event, joined, split_bundle
+from cluster.webhooks.bundles import decode_event, encode_event, joined, split_bundle
 
 CLOCKS_DIFFER_S = 1.0
 AFTER_S = 2.0
@@ -40,6 +43,7 @@ TABLES = (
     "suppression_imports",
     "event_log",
     "webhook_bundles",
+    "erase_mentions",
     "erase_jobs",
 )
 """The tables in which a job deletes or changes rows."""
@@ -49,6 +53,8 @@ class Stage(StrEnum):
     """What a job does next."""
 
     JOURNAL = "journal"
+    MENTIONS = "mentions"
+    """The addresses in messages to others."""
     BUNDLES = "bundles"
     EVENTS = "events"
     LAST = "last"
@@ -67,6 +73,8 @@ class EraseJob(Struct, frozen=True):
     created_at: datetime
     stage: str
     mark: int | None
+    searched_to: str
+    """The last message that was searched for mentions of the addresses."""
 
     @property
     def before(self) -> str:
@@ -151,12 +159,12 @@ class RecipientErasure(JournalPart):
 
     async def mail_in(self, job: EraseJob) -> None:
         """Erase mail that came in from the addresses or about them."""
-        addresses = frozenset(job.addresses)
+        mentions = Mentions(job.addresses)
 
         def is_about(row: Row) -> bool:
             _, sender, recipients, why, original = row
-            return names("\n".join((sender, why, *recipients)), addresses) or (
-                original is not None and mail_names(original, addresses)
+            return mentions.are_in("\n".join((sender, why, *recipients))) or (
+                original is not None and mentions.are_in_mail(original)
             )
 
         await self._in_pages("mail_in_after", "erase_these_mail_in", is_about, 0, tenant_id=job.tenant_id)
@@ -164,10 +172,10 @@ class RecipientErasure(JournalPart):
     async def replies(self, job: EraseJob) -> None:
         """Empty replies of hosts and lines of uploaded lists that name the addresses, where they are kept apart from
         messages."""
-        addresses = frozenset(job.addresses)
+        mentions = Mentions(job.addresses)
 
         def is_about(row: Row) -> bool:
-            return any(names(text, addresses) for text in row[1:])
+            return any(map(mentions.are_in, row[1:]))
 
         await self._in_pages("site_actions_after", "empty_site_actions", is_about, 0)
         await self._in_pages("faulty_imports_after", "empty_import_faults", is_about, "", tenant_id=job.tenant_id)
@@ -176,7 +184,8 @@ class RecipientErasure(JournalPart):
         self, search: str, change: str, is_about: Callable[[Row], bool], after: Any, **parameters: Any
     ) -> None:
         while page := await self._database.rows(search, after=after, limit=PAGE, **parameters):
-            if ids := [row[0] for row in page if is_about(row)]:
+            about = await asyncio.to_thread(list, filter(is_about, page))
+            if ids := [row[0] for row in about]:
                 await self._database.execute(change, ids=ids)
             after = page[-1][0]
 
@@ -187,25 +196,22 @@ class RecipientErasure(JournalPart):
         await self._database.execute("hash_suppressions", tenant_id=job.tenant_id, addresses=job.addresses)
 
     async def bundles(self, job: EraseJob) -> tuple[bool, int]:
-        """Remove events about the addresses from what is owed to the tenant's endpoints. Returns whether all of them
-        were removed (those that are being posted are not), and how many were found."""
-        addresses, before = frozenset(job.addresses), job.before
+        """Remove events about the addresses from what is owed to the tenant's endpoints, and the addresses from others.
+        Returns whether all of them were erased (those that are being posted are not), and how many were found."""
+        mentions = Mentions(job.addresses)
         is_whole, found, at = True, 0, ("", 0)
         while page := await self._database.rows(
             "bundles_after", tenant_id=job.tenant_id, webhook_id=at[0], after=at[1], limit=BUNDLES
         ):
             for webhook_id, id, events, is_held in page:
                 at = (webhook_id, id)
-                stored = split_bundle(bytes(events))
-                kept = [one for one in stored if not _is_about(one, addresses, before)]
-                if len(kept) == len(stored):
-                    continue
-                found += len(stored) - len(kept)
-                if is_held or not await self._shorten(webhook_id, id, kept):
+                kept, changed = await asyncio.to_thread(_bundle_without, bytes(events), job, mentions)
+                found += changed
+                if changed and (is_held or not await self._shorten(webhook_id, id, kept)):
                     is_whole = False
         return is_whole, found
 
-    async def _shorten(self, webhook_id: str, id: int, kept: Sequence[Any]) -> bool:
+    async def _shorten(self, webhook_id: str, id: int, kept: Sequence[msgspec.Raw]) -> bool:
         if not kept:
             return await self._database.execute("remove_bundle", webhook_id=webhook_id, id=id) > 0
         changed = await self._database.execute(
@@ -228,8 +234,19 @@ class RecipientErasure(JournalPart):
         return await self._database.execute("purge_erase_jobs", days=JOBS_KEPT_DAYS, limit=limit)
 
 
-def _is_about(stored: Any, addresses: Collection[str], before: str) -> bool:
-    event = decode_event(stored).event
-    return (
-        not isinstance(event, WebhookDisabled) and event.message_id < before and compared(event.recipient) in addresses
-    )
+def _bundle_without(events: bytes, job: EraseJob, mentions: Mentions) -> tuple[list[msgspec.Raw], int]:
+    """What is left of a bundle, and how many of its events were removed or changed."""
+    addresses, stored = frozenset(job.addresses), split_bundle(events)
+    kept, changed = list[msgspec.Raw](), 0
+    for one in stored:
+        owed = decode_event(one)
+        if isinstance(owed.event, WebhookDisabled) or owed.event.message_id >= job.before:
+            kept.append(one)
+        elif compared(owed.event.recipient) in addresses:
+            changed += 1
+        elif (new := owed_without(owed, mentions)) == owed:
+            kept.append(one)
+        else:
+            kept.append(encode_event(new))
+            changed += 1
+    return kept, changed

@@ -10,7 +10,7 @@ WHERE t.id = %(tenant_id)s AND t.deleted_at IS NULL
 SELECT id, stage, created_at, finished_at FROM erase_jobs WHERE id = %(id)s AND tenant_id = %(tenant_id)s
 
 -- name: next_erase_job
-SELECT j.id, j.tenant_id, j.addresses, j.created_at, j.stage, j.mark::text::bigint
+SELECT j.id, j.tenant_id, j.addresses, j.created_at, j.stage, j.mark::text::bigint, j.searched_to
 FROM erase_jobs j JOIN tenants t ON t.id = j.tenant_id AND t.deleted_at IS NULL
 WHERE j.finished_at IS NULL AND j.look_at <= now() ORDER BY j.look_at LIMIT 1
 

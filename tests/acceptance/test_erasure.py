@@ -3,9 +3,13 @@
 import asyncio
 import base64
 import re
+import smtplib
+import ssl
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from email import policy
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,7 @@ from cluster.settings import ClickHouseSettings
 from cluster.smtpd.envelope import Answer, Behaviour, ReceivedMessage, ServerReply
 from cluster.smtpd.server import SmtpServer
 from tests.acceptance.running import Client, RunningPostray
+from tests.files import files_in
 from tests.integration.analytics.old_parts import delete_soon
 from tests.integration.webhooks.world import Hook, answering, served
 
@@ -46,11 +51,7 @@ def has_it(octets: bytes) -> bool:
 
 
 def files_with_it(folder: Path) -> list[str]:
-    return [
-        str(path.relative_to(folder))
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and not path.is_symlink() and has_it(path.read_bytes())
-    ]
+    return sorted(str(path.relative_to(folder)) for path, content in files_in(folder) if has_it(content))
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -91,6 +92,7 @@ async def test_nothing_is_left_of_an_erased_recipient(tmp_path_factory: pytest.T
             answer = await client.api.post("/v3/user/webhooks", json={"url": hook.url, "enabled_events": ["*"]})
             assert answer.status_code == 201, answer.text
         await fill(client, taken)
+        await fill_mentions(client, postray)
         await until(lambda: all(NAME in str(hook.posts) for hook in (works, fails)))
         listed = (await client.api.get("/v3/user/webhooks")).json()["webhooks"]
         for one in listed:
@@ -154,6 +156,44 @@ async def fill(client: Client, taken: list[ReceivedMessage]) -> None:
         return {"open", "click", "unsubscribe"} <= {event["event_type"] for event in message["events"] or ()}
 
     await client.until(f"/v3/messages/{tracked}", has_all)
+
+
+async def fill_mentions(client: Client, postray: RunningPostray) -> None:
+    """Sends mail to another recipient that names the address, and a message that was to go to both."""
+    named = {"email": ADDRESS, "name": "Zoe"}
+    bob = {"to": [{"email": OTHER}], "substitutions": {"{{by}}": ADDRESS}, "custom_args": {"by": ADDRESS}}
+    ids = await client.send(
+        personalizations=[{"to": [named], "cc": [{"email": OTHER}]}, bob],
+        reply_to=named,
+        subject=f"From {ADDRESS}",
+        headers={"X-By": ADDRESS},
+        content=[{"type": "text/html", "value": f'<a href="mailto:{ADDRESS}">{{{{by}}}}</a>'}],
+    )
+    ids += [await asyncio.to_thread(submit, client, postray)]
+    for id in ids:
+        await client.until(f"/v3/messages/{id}", lambda m: m["status"] == "sent" and len(m["events"] or ()) >= 2)
+
+
+def submit(client: Client, postray: RunningPostray) -> str:
+    """Submits a message by SMTP whose header names the address beside its recipient, and whose texts do, encoded;
+    returns its id."""
+    message = EmailMessage()
+    message["From"], message["Subject"] = "hello@mail.example.com", "Submitted"
+    message["To"] = f"Zoe <{ADDRESS}>, Bob <{OTHER}>"
+    message.set_content(f"Grüße an {ADDRESS}", cte="base64")
+    message.add_alternative(f"<p>Grüße an {ADDRESS}</p>", subtype="html", cte="quoted-printable")
+    run = postray.run
+    assert run.submission is not None
+    host, _, port = run.submission.rpartition(":")
+    context = ssl._create_unverified_context()
+    with smtplib.SMTP(host, int(port)) as server:
+        server.starttls(context=context)
+        server.login("apikey", postray.key)
+        server.mail("hello@mail.example.com")
+        server.rcpt(OTHER, [f"ORCPT=rfc822;{ADDRESS}"])
+        code, said = server.data(message.as_bytes(policy=policy.SMTP))
+    assert code == 250, said
+    return said.decode().split()[1]
 
 
 def compact(data_dir: Path) -> None:

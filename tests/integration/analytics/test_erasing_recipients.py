@@ -13,6 +13,7 @@ from analytics.erasing import ADDRESSES_AT_ONCE, FOUND, erase_recipients
 from analytics.rows import columns
 from cluster.event_consumer import erase_rejected
 from cluster.events import Opened, WebhookAttempt
+from tests.files import files_in
 from tests.integration.analytics.old_parts import delete_soon
 from tests.unit.analytics.samples import delivered, processed
 
@@ -83,7 +84,10 @@ def test_texts_of_others_that_name_an_address_go(clickhouse: ClickHouse) -> None
 
 
 def test_posts_with_an_event_of_the_addresses_go(clickhouse: ClickHouse) -> None:
-    clickhouse.insert(columns([event(1, "ada@example.com"), event(2, "bob@example.com")]))
+    clickhouse.insert(
+        columns([event(1, "ada@example.com"), event(2, "bob@example.com"), event(3, "bob@example.com", "msg_6")])
+    )
+    later = {"at": ASKED / 1000 + 1, "request_body": '{"by":"ada@example.com"}'}
     posts = [
         attempt(1, "evt_1", "evt_2"),
         attempt(2, "evt_2"),
@@ -91,10 +95,13 @@ def test_posts_with_an_event_of_the_addresses_go(clickhouse: ClickHouse) -> None
         attempt(4, "evt_9", answer_body="no such person: ada@example.com"),
         attempt(5),
         attempt(6, "evt_1", tenant_id="tnt_other"),
+        attempt(7, "evt_2", **later),
+        attempt(8, "evt_3", **later),  # of a message that was accepted later
+        attempt(9, **later),
     ]
     clickhouse.insert(attempt_columns(posts), ATTEMPTS)
     erase(clickhouse, "ada@example.com")
-    assert ids(clickhouse, "webhook_attempts", "attempt_id") == {"att_2", "att_5", "att_6"}
+    assert ids(clickhouse, "webhook_attempts", "attempt_id") == {"att_2", "att_5", "att_6", "att_8", "att_9"}
 
 
 def test_there_may_be_more_addresses_than_a_query_takes(clickhouse: ClickHouse) -> None:
@@ -120,7 +127,7 @@ def test_no_file_of_the_engine_has_the_address(clickhouse: ClickHouse, tmp_path:
 
 def named(folder: Path, address: str) -> list[str]:
     """The files with the address, in so short texts that no compression takes it apart."""
-    return [str(path) for path in folder.rglob("*") if path.is_file() and address.encode() in path.read_bytes()]
+    return [str(path) for path, content in files_in(folder) if address.encode() in content]
 
 
 @pytest.mark.parametrize(("addresses", "left"), [((), ["c"]), (("ada@example.com",), ["b", "c"])])

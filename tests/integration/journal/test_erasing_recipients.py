@@ -10,15 +10,27 @@ from msgspec.structs import replace
 
 from actors.erasing import RecipientEraser
 from cluster.ids import first_id, new_id
+from cluster.journal import mention_erasure
 from cluster.journal.journal import Journal
 from cluster.journal.queue_control import UnfinishedDelivery
 from cluster.journal.recipient_erasure import EraseJob, Stage
-from cluster.journal.records import DueDelivery
+from cluster.journal.records import (
+    Address,
+    BodyPart,
+    Content,
+    DueDelivery,
+    PreparedPersonalization,
+    decode_content,
+    decode_personalization,
+    encode,
+)
 from cluster.journal.suppressions import NewSuppression
+from cluster.message.mentions import ERASED, Mentions
 from cluster.peers import PeerGone
 from cluster.suppression.lists import SuppressionList
 from cluster.tracking.tokens import Recipient as TokenRecipient
 from cluster.webhooks.bundles import OwedEvent, bundled, decode_event, split_bundle
+from cluster.webhooks.told import encode_told
 from tests.integration.journal.builders import a_message, a_request, a_tenant, some_messages, waiting
 from tests.integration.journal.stored import StoredJournal
 from tests.unit.analytics.samples import delivered
@@ -150,6 +162,91 @@ async def test_other_recipients_of_a_message_still_get_it(world: World) -> None:
     assert await ids(world) == set()
 
 
+async def test_the_address_goes_from_messages_to_others(world: World) -> None:
+    """Bob's message names Ada, and the request that it shares with Carl's does; Dan's message waits."""
+    tenant, other = await a_tenant(world.journal), await a_tenant(world.journal, "other")
+    to_bob = a_message(
+        BOB,
+        personalization=PreparedPersonalization(
+            to=(Address(BOB),), substitutions={"{{friend}}": ADA}, custom_args={"friend": ADA}
+        ),
+    )
+    to_bob = replace(to_bob, subject=f"From {ADA}", told=encode_told({"friend": ADA}, {}))
+    to_carl = replace(some_messages(1)[0], id=first_id("msg_", datetime.now(UTC)))
+    naming = Content(
+        from_=Address("hello@mail.example.com"),
+        parts=(BodyPart("text/plain", f"{ADA} wrote"),),
+        original=f"To: Ada <{ADA}>, {BOB}\r\n\r\nx\r\n".encode(),
+    )
+    shared = replace(a_request(tenant, to_carl), content=encode(naming))
+    waits = a_message("dan@example.com")
+    waiting_request = replace(a_request(tenant, waits), content=encode(naming))
+    elsewhere = a_message(BOB)
+    of_other = replace(a_request(other, elsewhere), content=encode(naming))
+    await finished(world, tenant, to_bob)
+    await world.journal.intake.accept([shared, waiting_request, of_other])
+    await world.journal.commands.cancel(other, elsewhere.id)
+    await world.journal.commands.cancel(tenant, to_carl.id)
+    await world.sql("UPDATE outcomes SET error_message = %s WHERE message_id = %s", f"550 <{ADA}>", to_carl.id)
+    job = await world.ask(tenant, ADA)
+    for _ in range(3):
+        await world.eraser.round()
+    assert await world.stage(job) == Stage.MENTIONS
+    # What is to be sent goes out as it was accepted.
+    [(content,)] = await world.sql("SELECT content FROM requests WHERE id = %s", waiting_request.id)
+    assert content == waiting_request.content
+    await world.journal.commands.cancel(tenant, waits.id)
+    await world.to_end(job)
+    for id in (shared.id, waiting_request.id):
+        [(content,)] = await world.sql("SELECT content FROM requests WHERE id = %s", id)
+        kept = decode_content(content)
+        assert (kept.parts[0].value, kept.from_) == (f"{ERASED} wrote", naming.from_)
+        assert kept.original == f"To: {ERASED}, {BOB}\r\n\r\nx\r\n".encode()
+    row = await world.journal.messages.find(tenant, to_bob.id)
+    assert row is not None and row.subject == f"From {ERASED}"
+    assert decode_personalization(row.personalization).substitutions == {"{{friend}}": ERASED}
+    row = await world.journal.messages.find(tenant, to_carl.id)
+    assert row is not None and row.error_message == f"550 <{ERASED}>"
+    # Another tenant's stay.
+    [(content,)] = await world.sql("DELETE FROM requests WHERE tenant_id = %s RETURNING content", other)
+    assert content == of_other.content
+    await world.sql("DELETE FROM messages WHERE tenant_id = %s", other)
+    await world.sql("DELETE FROM event_log")
+    assert await world.tables_with("ada@example") == set()
+
+
+async def test_a_search_goes_on_where_it_was_killed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each request is read once, although the bounds divide its messages."""
+    monkeypatch.setattr(mention_erasure, "PAGE", 4)
+    monkeypatch.setattr(mention_erasure, "MOST_OCTETS", 1)
+    tenant = await a_tenant(world.journal)
+    messages = some_messages(6)
+    await finished(world, tenant, *messages)
+    await finished(world, tenant, a_message(BOB))
+    await world.ask(tenant, ADA)
+    read: list[int] = []
+    stop_after = 3
+
+    async def counted(job: EraseJob, part: Any, mentions: Mentions) -> None:
+        if len(read) == stop_after:
+            raise InterruptedError
+        read.append(len(part.requests))
+        await search(job, part, mentions)
+
+    part = world.journal.mention_erasure
+    search = part._search
+    monkeypatch.setattr(part, "_search", counted)
+    await world.eraser.round()
+    with pytest.raises(InterruptedError):
+        await world.eraser.round()
+    assert read == [1, 0, 0]
+    read.clear()
+    stop_after = 9
+    await world.eraser.round()
+    # A new process does not know which requests were read.
+    assert read == [1, 0, 0, 1]
+
+
 async def test_events_are_erased_only_once_the_log_is_read(world: World) -> None:
     tenant = await a_tenant(world.journal)
     await finished(world, tenant, a_message(ADA))
@@ -218,6 +315,7 @@ async def test_owed_events_go_out_of_their_bundles(world: World) -> None:
     await owe(*events)
     await owe(events[0])
     await owe(events[1])
+    await owe(OwedEvent(event=replace(events[1].event, smtp_response=f"250 for {ADA}"), custom_args={"by": ADA}))
     await world.sql("UPDATE webhook_bundles SET lease = 1 WHERE count = 3")
     job = await world.ask(tenant, ADA)
     for _ in range(4):
@@ -227,10 +325,10 @@ async def test_owed_events_go_out_of_their_bundles(world: World) -> None:
     await world.sql("UPDATE webhook_bundles SET lease = NULL")
     await world.to_end(job)
     left = await world.sql("SELECT events, count FROM webhook_bundles ORDER BY id")
-    assert [count for _, count in left] == [1, 1]
-    for stored, _ in left:
-        (event,) = map(decode_event, split_bundle(stored))
-        assert event.event.recipient == BOB  # type: ignore[union-attr]
+    assert [count for _, count in left] == [1, 1, 1]
+    owed = [decode_event(one) for stored, _ in left for one in split_bundle(stored)]
+    naming = OwedEvent(event=replace(events[1].event, smtp_response=f"250 for {ERASED}"), custom_args={"by": ERASED})
+    assert owed == [events[1], events[1], naming]
 
 
 MAILS: Sequence[tuple[str, bytes | None, bool]] = (
@@ -304,13 +402,16 @@ async def test_it_goes_on_wherever_it_was_killed(world: World, monkeypatch: pyte
         "replies",
         "suppressions",
         "begin",
+        "search",
+        "rewrite",
         "bundles",
         "is_replaying",
         "forget",
         "compact",
         "finish",
     ):
-        monkeypatch.setattr(world.journal.compaction if step == "compact" else erasure, step, killed)
+        parts = (world.journal.compaction, world.journal.mention_erasure, erasure)
+        monkeypatch.setattr(next(part for part in parts if hasattr(part, step)), step, killed)
         with pytest.raises(InterruptedError):
             await world.to_end(job)
         monkeypatch.undo()
