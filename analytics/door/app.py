@@ -82,6 +82,11 @@ class SqlApp:
         self._turns = QueryTurns(settings.max_queries, settings.max_waiting)
         self._ending: set[asyncio.Future[None]] = set()
 
+    def hold(self) -> None:
+        """Let the queries that run wait for a moment."""
+        if self._turns.running:
+            self._backend.hold()
+
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """ASGI."""
         if scope["type"] == "lifespan":

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from analytics.door.failures import engine_failed
+from analytics.door.holding import QueryHold
 from analytics.door.jobs import READ_BYTES, Job, Totals
 from analytics.door.parser_thread import Engine, ParserThread
 from analytics.door.parsing import Checked, EngineConnection
@@ -45,6 +46,7 @@ class EmbeddedEngine:
         self._connect = connect
         self._folder = folder
         self._running = ThreadPoolExecutor(queries, thread_name_prefix="sql", initializer=confine)
+        self._hold = QueryHold(connect, _set, confine)
         self._parser = ParserThread(self._for_parser, database, require_ready=require_ready, confine=confine)
 
     async def open(self) -> None:
@@ -67,8 +69,13 @@ class EmbeddedEngine:
         await running.open(loop.run_in_executor(self._running, self._run, job, name, path))
         return running
 
+    def hold(self) -> None:
+        """Let queries wait for a moment: a timeline is asked for."""
+        self._hold.hold()
+
     async def close(self) -> None:
         """Close what has no query running; for the rest, the process ends."""
+        await asyncio.to_thread(self._hold.close)
         await self._parser.close()
         self._running.shutdown(wait=False, cancel_futures=True)
 

@@ -60,5 +60,8 @@ class Backend(Protocol):
     async def start(self, job: Job) -> RunningQuery:
         """Begin to run a query. Raises QueryFailed."""
 
+    def hold(self) -> None:
+        """Let queries wait for a moment, where they take cores from this machine."""
+
     async def close(self) -> None:
         """End."""

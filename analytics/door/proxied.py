@@ -74,6 +74,9 @@ class OwnServer:
             raise engine_failed(text or f"Code: 1001. DB::Exception: the server answered {answer.status}")
         return ServerAnswer(answer)
 
+    def hold(self) -> None:
+        """Nothing: queries run on the server."""
+
     async def close(self) -> None:
         """End."""
         if self._session is not None:

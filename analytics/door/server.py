@@ -61,7 +61,8 @@ class SqlDoor:
         self._tenants_off = why_tenants_off(settings, clickhouse)
         logins = Logins(password, find_key, tenants_off=self._tenants_off)
         bounds = ConnectionBounds(connections=MOST_CONNECTIONS, per_address=MOST_OF_ADDRESS)
-        self._server = HttpServer(SqlApp(settings, self._backend, logins, database), bounds, health=HEALTH)
+        self._app = SqlApp(settings, self._backend, logins, database)
+        self._server = HttpServer(self._app, bounds, health=HEALTH)
 
     async def start(self) -> str:
         """Listen; returns the URL. Raises OSError, CannotStart."""
@@ -73,6 +74,10 @@ class SqlDoor:
         url = f"http://{f'[{address}]' if ':' in address else address}:{port}"
         log.info("listening for SQL url=%s", url)
         return url
+
+    def hold(self) -> None:
+        """Let queries wait for a moment: a timeline is asked for."""
+        self._app.hold()
 
     def problem(self) -> str | None:
         """Why no query is answered; None if all is well."""

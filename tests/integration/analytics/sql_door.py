@@ -61,6 +61,7 @@ class Client(Struct, frozen=True):
 
     url: str
     session: aiohttp.ClientSession
+    door: SqlDoor
 
     async def ask(
         self,
@@ -108,6 +109,6 @@ async def opened(
     url = await door.start()
     try:
         async with aiohttp.ClientSession(auto_decompress=False, timeout=aiohttp.ClientTimeout(60)) as session:
-            yield Client(url, session)
+            yield Client(url, session, door)
     finally:
         await asyncio.wait_for(door.stop(), 20)

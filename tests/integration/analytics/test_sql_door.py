@@ -276,6 +276,38 @@ async def test_what_a_tenant_reads_of_the_system_tells_nothing_of_others(
         assert SECRET not in (await door.ask("SELECT * FROM events FORMAT JSON", tenant=True)).text
 
 
+async def test_queries_wait_while_timelines_are_asked_for_and_go_on_then(
+    clickhouse: ClickHouse, tmp_path: Path
+) -> None:
+    read = "SELECT sum(read_rows) FROM system.processes WHERE Settings['priority'] = '10'"
+    async with opened(tmp_path, max_query_s=20.0) as door:
+        heavy = asyncio.ensure_future(door.ask("SELECT sum(sipHash64(number)) FROM numbers(30000000000)"))
+
+        async def progress(seconds: float, *, held: bool) -> int:
+            """How many rows are read in this time."""
+            loop = asyncio.get_running_loop()
+            ((before,),) = clickhouse.rows(read)
+            end = loop.time() + seconds
+            while loop.time() < end:
+                if held:
+                    door.door.hold()
+                await asyncio.sleep(0.01)
+            ((after,),) = clickhouse.rows(read)
+            return int(after - before)
+
+        async with asyncio.timeout(10):
+            while not clickhouse.rows(read)[0][0]:
+                await asyncio.sleep(0.01)
+        free = await progress(1.0, held=False)
+        held = await progress(0.8, held=True)
+        assert held < free / 4, (held, free)
+        # Asked for without end, they leave queries some of the time.
+        assert await progress(3.0, held=True) > 0
+        await asyncio.sleep(0.3)
+        assert await progress(1.0, held=False) > held * 2
+        heavy.cancel()
+
+
 async def test_queries_come_after_what_the_recorder_does(clickhouse: ClickHouse, tmp_path: Path) -> None:
     running = "SELECT Settings['priority'] FROM system.processes ORDER BY toUInt8OrZero(Settings['priority'])"
     async with opened(tmp_path, max_query_s=10.0) as door:
