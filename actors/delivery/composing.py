@@ -373,6 +373,7 @@ def _addressed(order: ComposeOrder, wire: WireMessage, sending: SendingDomain, k
                 categories=categories,
                 downgraded=wire.downgraded,
                 reports_tls=order.compiled.content.reports_tls,
+                is_notice=order.personalization.is_notice,
             )
         )
     return made

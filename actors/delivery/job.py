@@ -24,6 +24,8 @@ class Job(Struct, frozen=True, kw_only=True, eq=False):
     """The octets for a host without SMTPUTF8, if the header uses it and can do without."""
     reports_tls: bool = False
     """It is a TLS report (``DomainTls.for_reports``)."""
+    is_notice: bool = False
+    """It is postray's own mail, which neither counts for its tenant nor feeds its lists."""
 
 
 class Uncomposed(Struct, frozen=True):

@@ -143,7 +143,7 @@ def _build(
     }
     verdict, reason, end = judged.verdict, judged.reason, Transition.REJECTED
     if verdict.judgement is Judgement.ACCEPTED:
-        return outcome_of(delivery, circumstances.acceptance), Delivered(**facts)
+        return outcome_of(delivery, circumstances.acceptance, is_counted=not job.is_notice), Delivered(**facts)
     if verdict.judgement is Judgement.DEFERRED:
         due_at = _due_at(delivery, verdict, circumstances)
         if due_at is not None:
@@ -153,7 +153,9 @@ def _build(
             return outcome, Deferred(reason=reason, bounce_class=bounce_class, next_attempt_at=next_attempt_at, **facts)
         reason = f"expired after {delivery.attempts} attempts: {reason}"
         verdict, end = expired(verdict), Transition.EXPIRED
-    outcome = _listing(outcome_of(delivery, end, reason), delivery, judged, verdict, circumstances.now)
+    outcome = outcome_of(delivery, end, reason, is_counted=not job.is_notice)
+    if not job.is_notice:
+        outcome = _listing(outcome, delivery, judged, verdict, circumstances.now)
     return outcome, Bounced(
         bounce_type=verdict.bounce_type or "soft", bounce_class=verdict.bounce_class or "", reason=reason, **facts
     )
@@ -194,7 +196,12 @@ def _due_at(delivery: Claimed, verdict: Verdict, circumstances: Circumstances) -
 
 
 def outcome_of(
-    delivery: Claimed, transition: Transition, error_message: str | None = None, due_at: datetime | None = None
+    delivery: Claimed,
+    transition: Transition,
+    error_message: str | None = None,
+    due_at: datetime | None = None,
+    *,
+    is_counted: bool = True,
 ) -> Outcome:
     """The outcome of a claimed delivery by a transition."""
     return Outcome(
@@ -205,6 +212,7 @@ def outcome_of(
         due_at=due_at,
         sole_recipient=delivery.sole_recipient,
         error_message=error_message,
+        is_counted=is_counted,
     )
 
 

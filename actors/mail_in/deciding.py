@@ -101,7 +101,9 @@ def _effect(one: RecipientReport, number: int, message: ReportedMessage, reporte
         reason=reason,
         response=one.diagnostic,
         reporter=reporter,
-        listed=entry_fed_by(
+        listed=None
+        if message.is_notice
+        else entry_fed_by(
             verdict,
             one.status or None,
             tenant_id=message.tenant_id,

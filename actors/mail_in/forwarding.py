@@ -8,7 +8,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
-from cluster.intake.notices import CATEGORY, NoticeFile, Notices
+from cluster.intake.notices import NoticeFile, Notices
 from cluster.journal.journal import Rejected, Unavailable
 from cluster.journal.mail_in import Effect, Failure, ReportedMessage
 from cluster.mail_in.report import Kind, Report
@@ -39,7 +39,7 @@ class Forwarding:
     ) -> None:
         """Send the report on, if the tenant asks for it. ``effects``: what followed from it. A failure is logged: the
         report itself has taken effect."""
-        if CATEGORY in message.categories:
+        if message.is_notice:
             return
         settings = message.settings
         wanted = settings.forward_spam if report.kind is Kind.COMPLAINT else settings.forward_bounce

@@ -99,7 +99,7 @@ class Sending:
         )
         request = prepared_request(
             content,
-            [PreparedPersonalization(to=(Address(to),))],
+            [PreparedPersonalization(to=(Address(to),), is_notice=True)],
             [None],
             tenant_id=tenant_id,
             now=self._now(),

@@ -64,6 +64,7 @@ def resent(first: Former, *, pool: str, key_id: str, sandbox: bool, now: datetim
         first.personalization,
         headers=_without_message_id(first.personalization.headers),
         resent_from=first.row.id,
+        is_notice=False,
     )
     return prepared_request(
         content,

@@ -1,5 +1,6 @@
 """postray's own mail, such as that an endpoint of webhooks was disabled: a message of the tenant that has the sender's
-domain, committed like any other. So it is signed, retried, and listed among that tenant's messages.
+domain, committed like any other. So it is signed, retried, and listed among that tenant's messages. Its bounces and
+complaints do not count for the tenant, whose recipients it does not go to.
 """
 
 import logging
@@ -60,7 +61,7 @@ class Notices:
         )
         request = prepared_request(
             content,
-            [PreparedPersonalization(to=(Address(spelled(to)),))],
+            [PreparedPersonalization(to=(Address(spelled(to)),), is_notice=True)],
             [None],
             tenant_id=tenant_id,
             now=self._now(),

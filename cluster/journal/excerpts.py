@@ -44,15 +44,18 @@ class _PersonalizationShort(Struct, omit_defaults=True):
     substitutions: dict[str, str] = field(default_factory=dict)
 
 
-class _Reports(Struct, omit_defaults=True):
+class ReportTerms(Struct, omit_defaults=True):
+    """The fields of ``PreparedPersonalization`` that decide what a report on the message does."""
+
     dsn: Dsn | None = None
+    is_notice: bool = False
 
 
 _references = msgspec.msgpack.Decoder(References)
 _suppression_terms = msgspec.msgpack.Decoder(_SuppressionTerms)
 _short_contents = msgspec.msgpack.Decoder(_ContentShort)
 _short_personals = msgspec.msgpack.Decoder(_PersonalizationShort)
-_reports = msgspec.msgpack.Decoder(_Reports)
+_report_terms = msgspec.msgpack.Decoder(ReportTerms)
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -61,9 +64,9 @@ def decode_references(data: bytes) -> References:
     return _references.decode(data)
 
 
-def decode_dsn(data: bytes) -> Dsn | None:
-    """What the submitter of a stored ``PreparedPersonalization`` said of reports."""
-    return _reports.decode(data).dsn
+def decode_report_terms(data: bytes) -> ReportTerms:
+    """What a stored ``PreparedPersonalization`` says of reports."""
+    return _report_terms.decode(data)
 
 
 def decode_suppression_terms(data: bytes) -> tuple[int | None, int | None]:

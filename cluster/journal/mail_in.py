@@ -16,7 +16,7 @@ from cluster.ids import new_id
 from cluster.journal.database import JournalPart, Row, execute, rows
 from cluster.journal.ending import tally
 from cluster.journal.event_log import append
-from cluster.journal.excerpts import decode_dsn
+from cluster.journal.excerpts import decode_report_terms
 from cluster.journal.records import Outcome
 from cluster.journal.suppressions import NewSuppression, suppress
 from cluster.message.dsn import Dsn
@@ -47,6 +47,8 @@ class ReportedMessage(Struct, frozen=True, kw_only=True):
     group_id: int | None
     dsn: Dsn | None = None
     """What its submitter asked for in the envelope (RFC 3461)."""
+    is_notice: bool = False
+    """It is postray's own mail."""
 
 
 class ArrivedMail(Struct, frozen=True, kw_only=True):
@@ -131,6 +133,7 @@ class MailIn(JournalPart):
         if row is None:
             return None
         tenant_id, set_, batch_id, categories, recipients, created_at, subject, group_id, personal = row
+        terms = decode_report_terms(personal)
         return ReportedMessage(
             id=message_id,
             tenant_id=tenant_id,
@@ -141,7 +144,8 @@ class MailIn(JournalPart):
             created_at=created_at,
             subject=subject,
             group_id=group_id,
-            dsn=decode_dsn(personal),
+            dsn=terms.dsn,
+            is_notice=terms.is_notice,
         )
 
     async def take(
@@ -177,7 +181,8 @@ class MailIn(JournalPart):
                     if said := await self._do(connection, message, effect, mail.at):
                         done.append(said)
                         took.append(effect)
-                await self._count(connection, message, took, ended_at)
+                if not message.is_notice:
+                    await self._count(connection, message, took, ended_at)
             changed = ", ".join(done)
             if changed:
                 await execute(connection, "tell_effect", id=kept[0][0], effect=changed)
@@ -252,15 +257,16 @@ class MailIn(JournalPart):
             case Complaint():
                 if not await rows(connection, "complain", recipient_no=effect.recipient_no, at=at, **key):
                     return ""
-                entry = NewSuppression(
-                    tenant_id=message.tenant_id,
-                    email=recipient,
-                    list=SuppressionList.SPAM_REPORTS,
-                    created_at=at,
-                    reason=effect.reason,
-                    ip=effect.ip,
-                )
-                await suppress(connection, [entry])
+                if not message.is_notice:
+                    entry = NewSuppression(
+                        tenant_id=message.tenant_id,
+                        email=recipient,
+                        list=SuppressionList.SPAM_REPORTS,
+                        created_at=at,
+                        reason=effect.reason,
+                        ip=effect.ip,
+                    )
+                    await suppress(connection, [entry])
                 event: Event = SpamReported(reason=effect.reason, **facts)
                 await append(connection, [event])
                 return f"{recipient} complained"

@@ -101,7 +101,7 @@ class Queue(JournalPart):
             owner=owner,
             shard=self._database.shard,
             events=encode_batch(events),
-            counts_as=[end_of(event) for _, event in sole],
+            counts_as=[end_of(event) if outcome.is_counted else None for outcome, event in sole],
             deferred_ids=[o.message_id for o in deferred],
             deferred_nos=[o.recipient_no for o in deferred],
             due_ats=[o.due_at for o in deferred],
@@ -115,7 +115,7 @@ class Queue(JournalPart):
     ) -> None:
         """Tally what ``finish`` has ended, and count it for the rates of tenants. A repeated result counts once."""
         await tally(connection, self._database.shard, finished.changes, at)
-        counting = [event for o, event in results if (o.message_id, o.recipient_no) in finished.ended]
+        counting = [event for o, event in results if o.is_counted and (o.message_id, o.recipient_no) in finished.ended]
         await count_ends(connection, self._database.shard, counting)
 
     async def settle(self, accepted: Sequence[tuple[Outcome, Delivered]], *, window_s: float = 0.0) -> Settlement:

@@ -98,6 +98,9 @@ class PreparedPersonalization(Struct, frozen=True, kw_only=True, omit_defaults=T
     resent_from: str = ""
     """The message that this one is sent again from; "" for none."""
     dsn: Dsn | None = None
+    is_notice: bool = False
+    """postray's own mail, such as a forwarded report or a TLS report. It goes out as a message of the tenant that has
+    the sender's domain, and feeds none of that tenant's rates and suppression lists."""
 
 
 class Recipient(Struct, frozen=True, array_like=True):
@@ -214,6 +217,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
     sole_recipient: bool = True
     """Whether this is the only recipient of its message (the claim says so)."""
     error_message: str | None = None
+    is_counted: bool = True
+    """Whether it counts for the tenant's rates; False for postray's own mail."""
 
 
 class ListedOutcome(Outcome, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from cluster.ids import new_id
 from cluster.journal.database import JournalPart, Row, execute, rows
 from cluster.journal.ending import finish, tally
 from cluster.journal.event_log import append
+from cluster.journal.excerpts import decode_report_terms
 from cluster.journal.records import DueDelivery, Outcome, OutcomeWithEvent, keys
 from cluster.journal.tenant_rates import count_ends
 from cluster.policy.lifecycle import Status, Transition, after
@@ -124,11 +125,15 @@ class Scheduling(JournalPart):
                 await execute(connection, "park", lanes=lanes, **keys(parked))
             if expired := [due for due in page if due.expired and due.key not in paused]:
                 at = datetime.now(UTC)
+                notices = await _notices(connection, [due for due in expired if due.attempts])
                 results = [expire(due, at) for due in expired]
                 finished = await finish(connection, [outcome for outcome, _ in results], at)
                 events = [event for _, event in results]
                 await append(connection, events)
-                await count_ends(connection, self._database.shard, events)
+                counted = [
+                    event for due, (_, event) in zip(expired, results, strict=True) if due.message_id not in notices
+                ]
+                await count_ends(connection, self._database.shard, counted)
                 await tally(connection, self._database.shard, finished.changes, at)
         return PagedIn(leased, len(parked), len(expired))
 
@@ -194,6 +199,19 @@ async def _outlive_suspensions(connection: AsyncConnection[Row], expired: Sequen
     after_s = AFTER_SUSPENSION.total_seconds()
     found = await rows(connection, "outlive_suspension", after_s=after_s, **keys([due.waiting for due in expired]))
     return {(message_id, recipient_no): is_paused for message_id, recipient_no, is_paused in found}
+
+
+async def _notices(connection: AsyncConnection[Row], tried: Sequence[Due]) -> set[str]:
+    """The messages among these that are postray's own mail."""
+    if not tried:
+        return set()
+    found = await rows(
+        connection,
+        "personalizations",
+        tenant_ids=[due.tenant_id for due in tried],
+        message_ids=[due.message_id for due in tried],
+    )
+    return {id for id, personal in found if decode_report_terms(personal).is_notice}
 
 
 def expire(due: Due, at: datetime) -> OutcomeWithEvent:

@@ -115,3 +115,9 @@ WITH next AS (
 )
 UPDATE deliveries AS d SET lane = NULL, due_at = now()
 FROM next WHERE d.message_id = ANY (ARRAY[next.message_id]) AND d.recipient_no = ANY (ARRAY[next.recipient_no])
+
+-- name: personalizations
+-- What differs in each of these messages, as it was stored.
+SELECT DISTINCT m.id, m.personal
+FROM unnest(%(tenant_ids)s::text[], %(message_ids)s::text[]) AS k (tenant_id, message_id)
+JOIN messages m ON m.tenant_id = ANY (ARRAY[k.tenant_id]) AND m.id = ANY (ARRAY[k.message_id])

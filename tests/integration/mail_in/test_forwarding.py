@@ -6,6 +6,7 @@ import psycopg
 import pytest
 from msgspec.structs import replace
 
+from cluster.journal.excerpts import decode_report_terms
 from cluster.journal.journal import Journal
 from cluster.journal.records import Content, decode_content
 from cluster.message.dsn import Dsn
@@ -29,8 +30,13 @@ async def forwarded(journal: Journal, dsn: str, folder: Path, asked: Dsn | None,
         for recipient in recipients:
             await world.send(world.address(message.id, None), a_report(recipient))
     async with await psycopg.AsyncConnection.connect(dsn) as connection:
-        cursor = await connection.execute("SELECT content FROM requests WHERE 'notice' = ANY (categories)")
-        return [decode_content(row[0]) for row in await cursor.fetchall()]
+        cursor = await connection.execute(
+            "SELECT content, personal FROM requests r JOIN messages m ON m.request_id = r.id"
+            " WHERE 'notice' = ANY (categories)"
+        )
+        found = await cursor.fetchall()
+    assert all(decode_report_terms(personal).is_notice for _, personal in found)
+    return [decode_content(content) for content, _ in found]
 
 
 async def test_a_forwarded_report_names_the_message_as_its_submitter_did(

@@ -1,14 +1,18 @@
 """Bounces in reply to mail, those reported later, and complaints make one rate, in which each counts once."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
+from msgspec.structs import replace
 
 from actors.rating import TenantRating
 from cluster.journal.journal import Journal
-from cluster.journal.records import NewMessage
+from cluster.journal.records import Address, NewMessage, PreparedPersonalization
+from cluster.policy.lifecycle import Status
+from cluster.suppression.lists import SuppressionList
 from cluster.tenancy.rates import RateLimits
-from tests.integration.journal.builders import a_tenant, sent
+from tests.integration.journal.builders import a_message, a_request, a_tenant, an_outcome, each, sent, waiting
 from tests.integration.mail_in.world import FEEDBACK, MailInWorld, a_complaint, a_report, a_world
 
 LIMITS = RateLimits(bounces=0.1, complaints=0.003)
@@ -67,3 +71,36 @@ async def test_complaints_count_once_of_what_was_delivered(journal: Journal, jou
         # A recipient that has complained can still bounce: the report counts too.
         await report(world, first)
         assert await rates(journal, journal_dsn) == (60, 11, 50, 2)
+
+
+async def test_postrays_own_mail_counts_for_nothing(journal: Journal, journal_dsn: str, tmp_path: Path) -> None:
+    tenant_id = await a_tenant(journal)
+    await sent(journal, tenant_id, 50)
+    own = [a_message(f"{i}@example.net", personalization=a_notice(f"{i}@example.net")) for i in range(4)]
+    await journal.intake.accept([a_request(tenant_id, *own)])
+    due = [one for message in own for one in waiting(tenant_id, message)]
+    await journal.queue.claim(due, owner=1, lease_s=60)
+    ends = [
+        an_outcome(one, end)
+        for one, end in zip(due[:3], (Status.DELIVERED, Status.DELIVERED, Status.BOUNCED), strict=True)
+    ]
+    await journal.queue.commit([(replace(outcome, is_counted=False), event) for outcome, event in ends], owner=1)
+    # The fourth is tried and expires in the queue.
+    [last] = due[3:]
+    await journal.queue.commit([an_outcome(last, Status.QUEUED, due_at=datetime.now(UTC))], owner=1)
+    async with await psycopg.AsyncConnection.connect(journal_dsn, autocommit=True) as connection:
+        await connection.execute("UPDATE deliveries SET expires_at = now() - interval '1 s', due_at = now()")
+    assert (await journal.scheduling.page_in(10, 60, each(lambda _: 1))).expired == 1
+    async with a_world(journal, tmp_path) as world:
+        await report(world, own[0])
+        await world.send(FEEDBACK, a_complaint(world.address(own[1].id)))
+        changed = [one.effect for one in await journal.mail_in.page(10)]
+        assert changed == ["1@example.net complained", "0@example.net bounced"]
+    assert await rates(journal, journal_dsn) == (50, 0, 50, 0)
+    for number in range(4):
+        for list in (SuppressionList.BOUNCES, SuppressionList.SPAM_REPORTS):
+            assert await journal.suppressions.entry(tenant_id, list, f"{number}@example.net") is None
+
+
+def a_notice(email: str) -> PreparedPersonalization:
+    return PreparedPersonalization(to=(Address(email),), is_notice=True)

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+from msgspec.structs import replace
+
 from actors.delivery.job import Hop, Job, NoRoute, Report
 from actors.delivery.outcomes import Circumstances, build_outcomes, verdicts_of
 from actors.smtp.commands import Envelope, Unsendable
@@ -190,3 +192,12 @@ def test_only_the_recipients_own_domain_makes_an_address_invalid() -> None:
     for bad_domain, listed in (("example.com", True), ("mx.example.com", False), ("", False)):
         outcomes = outcomes_of(a_job(), NoRoute("no such domain", True, bad_domain))
         assert [isinstance(outcome, ListedOutcome) for outcome, _ in outcomes] == [listed, listed]
+
+
+def test_postrays_own_mail_neither_counts_nor_feeds_a_list() -> None:
+    """A bounce of a TLS report says nothing about the mail of the tenant whose domain it is sent from."""
+    report = a_result("250 2.1.5 Ok", "550 5.1.1 No such user")
+    for is_notice in (False, True):
+        (accepted, _), (refused, _) = outcomes_of(replace(a_job(), is_notice=is_notice), report)
+        assert (accepted.status, refused.status) == (Status.DELIVERED, Status.BOUNCED)
+        assert accepted.is_counted == refused.is_counted == isinstance(refused, ListedOutcome) == (not is_notice)
