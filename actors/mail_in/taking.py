@@ -6,6 +6,8 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
 
+import msgspec
+
 from actors.mail_in.deciding import Decision, decide
 from actors.mail_in.forwarding import Forwarding
 from cluster.journal.journal import Journal, Unavailable
@@ -88,7 +90,7 @@ class Taking:
             return
         message = await self._journal.mail_in.message(named.tenant_number, named.message_id)
         if message is None:
-            await self._keep(mail, mailbox, report.kind, (*report.why, f"{named.message_id} is gone"))
+            await self._keep_bare(mail, mailbox, report.kind, named)
             return
         decision = self._decision(report, message, named)
         why = (*report.why, *decision.why)
@@ -104,8 +106,11 @@ class Taking:
 
     async def _unsubscribe(self, mail: ReceivedMessage, mailbox: str, named: Named) -> None:
         message = await self._journal.mail_in.message(named.tenant_number, named.message_id)
-        told, why = "", f"{named.message_id} is gone"
-        if message is not None and named.recipient_no is not None and named.recipient_no < len(message.recipients):
+        if message is None:
+            await self._keep_bare(mail, mailbox, Kind.UNSUBSCRIBE, named)
+            return
+        told, why = "", "the address names no recipient of the message"
+        if named.recipient_no is not None and named.recipient_no < len(message.recipients):
             email = message.recipients[named.recipient_no]
             recipient = Recipient(
                 tenant_number=named.tenant_number,
@@ -124,6 +129,12 @@ class Taking:
         found = (read_return_address(sender, keys) for sender in report.returned_ids.senders)
         return next((one for one in found if one is not None), None)
 
+    async def _keep_bare(self, mail: ReceivedMessage, mailbox: str, kind: Kind, named: Named) -> None:
+        """Keep that a mail came about a message that is gone, and no more: what it says of the recipient may have been
+        erased (docs/erasure.md)."""
+        bare = msgspec.structs.replace(mail, mail_from="")
+        await self._keep(bare, mailbox, kind, (f"{named.message_id} is gone",), is_bare=True)
+
     async def _keep(
         self,
         mail: ReceivedMessage,
@@ -133,6 +144,8 @@ class Taking:
         message: ReportedMessage | None = None,
         effects: Sequence[Effect] = (),
         told: str = "",
+        *,
+        is_bare: bool = False,
     ) -> str | None:
         """Keep a mail and do what follows. Arguments and result: see ``MailIn.take``."""
         arrived = ArrivedMail(
@@ -144,7 +157,7 @@ class Taking:
             recipients=tuple([message.recipients[one.recipient_no] for one in effects]) if message else (),
             size=len(mail.content),
             digest=sha256(mailbox.lower().encode() + b"\0" + mail.content).digest(),
-            original=None if effects or told else mail.content[:MOST_ORIGINAL_BYTES],
+            original=None if effects or told or is_bare else mail.content[:MOST_ORIGINAL_BYTES],
         )
         changed = await self._journal.mail_in.take(arrived, message, effects, told)
         self.taken[kind] += 1

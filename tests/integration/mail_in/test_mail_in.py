@@ -227,3 +227,16 @@ async def test_a_journal_that_is_away_is_a_451(
             assert refused.value.code == 451
         await world.send(world.address(message.id), a_report("ada@example.com"))
         assert (await only(world)).effect == "ada@example.com bounced"
+
+
+@pytest.mark.parametrize("purpose", Purpose)
+async def test_nothing_is_stored_of_a_recipient_whose_message_was_erased(
+    journal: Journal, tmp_path: Path, purpose: Purpose
+) -> None:
+    await delivered(journal)
+    gone = a_message("kim@example.net").id
+    async with a_world(journal, tmp_path) as world:
+        await world.send(world.address(gone, purpose=purpose), a_report("kim@example.net"), "kim@example.net")
+        kept = await only(world)
+        assert (kept.why, kept.sender, kept.recipients, kept.has_original) == (f"{gone} is gone", "", [], False)
+        assert "kim" not in repr(kept)
