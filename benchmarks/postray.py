@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from cluster.installation import running
+from cluster.installation.local_secrets import SQL_PASSWORD
 from cluster.installation.ports import ANY_PORT, HeldPort
 from cluster.installation.private_files import make_folder
 from cluster.settings import Settings, load
@@ -80,6 +81,16 @@ class PostrayProcess:
     def key(self) -> str:
         """The API key of the demo tenant, which may send from mail.example.com."""
         return (self.data_dir / "demo.key").read_text(encoding="ascii").strip()
+
+    @property
+    def sql(self) -> str:
+        """Where it answers SQL."""
+        return f"http://{self._environ['POSTRAY_ANALYTICS_BIND']}"
+
+    @property
+    def sql_password(self) -> str:
+        """Of the operator's login there."""
+        return (self.data_dir / SQL_PASSWORD).read_text(encoding="ascii").strip()
 
     @property
     def output(self) -> str:

@@ -2,14 +2,17 @@
 
 A batch is accepted over HTTP and stays in the journal (it is due in an hour). While postray is down, ClickHouse is
 filled with events of other messages, and with a second event for each message of the batch. Then one client sends one
-request after the other.
+request after the other. With ``beside`` it asks for as many timelines again while queries run through the SQL door.
 """
 
+import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from random import Random
 from typing import Annotated
 
+import aiohttp
 from msgspec import Meta
 
 from analytics.client import ClickHouse
@@ -22,6 +25,7 @@ from benchmarks.records import Better, Repeat
 from benchmarks.runner import Measure
 from benchmarks.scenarios.sending import Clients, Messages, SendingWorld, WorldOptions
 from benchmarks.series import percentile, thinned
+from cluster.installation.local_secrets import SQL_USER
 from cluster.settings import ClickHouseSettings
 
 LATER_S = 3600
@@ -30,7 +34,11 @@ EVENTS = 5_000_000
 BATCH = 100_000
 """The amounts of the targets."""
 TIMELINE = "GET /v3/messages/{id}"
+BESIDE = "GET /v3/messages/{id} beside queries"
 AGGREGATE = "GET /v3/mail/batch/{id}"
+HEAVY = "SELECT count(), uniqExact(sipHash64(message_id, recipient)) FROM events WHERE NOT match(recipient, '^x.*y$')"
+BEGUN_S = 0.5
+"""After this the queries are at work."""
 
 OTHERS = """
 INSERT INTO events (event_id, at, tenant_id, message_id, event, recipient, recipient_domain, attempt, site, mx_host,
@@ -55,6 +63,7 @@ class Options(WorldOptions, frozen=True, kw_only=True):
     batch: Messages = BATCH
     timelines: Annotated[int, Meta(ge=10, le=100_000, description="Messages asked for in each repeat.")] = 500
     aggregates: Annotated[int, Meta(ge=10, le=100_000, description="Times that the batch is asked for.")] = 200
+    beside: Annotated[int, Meta(ge=0, le=10, description="Heavy queries through the SQL door, for some timelines.")] = 2
     clients: Clients = 4
 
 
@@ -63,7 +72,10 @@ class Reads:
 
     name = "reads"
     title = "A message's timeline and a batch's counts, with millions of events stored"
-    notes = ("One client, one request after the other; every message asked for has events, and is another.",)
+    notes = (
+        "One client, one request after the other; every message asked for has events, and is another.",
+        "Beside queries: the same messages once more, while heavy queries run through the SQL door.",
+    )
 
     def __init__(self, options: Options) -> None:
         self.settings = options
@@ -79,6 +91,11 @@ class Reads:
         return (
             Measure(f"{TIMELINE} p50", "ms", Better.LOWER, 10.0 if meant else None),
             Measure(f"{TIMELINE} p99", "ms", Better.LOWER),
+            *(
+                Measure(f"{BESIDE} {part}", "ms", Better.LOWER, 10.0 if meant and part == "p50" else None)
+                for part in ("p50", "p99")
+                if self.settings.beside
+            ),
             Measure(f"{AGGREGATE} p50", "ms", Better.LOWER, 50.0 if meant else None),
             Measure(f"{AGGREGATE} p99", "ms", Better.LOWER),
         )
@@ -132,11 +149,18 @@ class Reads:
         try:
             tell(TIMELINE, 0)
             timelines = [await self._timeline(load, message_id) for message_id in asked]
-            tell(AGGREGATE, 0.5)
+            beside = []
+            if options.beside:
+                tell(BESIDE, 0.3)
+                async with self._queries(options.beside):
+                    beside = [await self._timeline(load, message_id) for message_id in asked]
+            tell(AGGREGATE, 0.6)
             aggregates = [await self._aggregate(load) for _ in range(max(1, round(share * options.aggregates)))]
         finally:
             load.close()
         samples = {TIMELINE: [ms for ms, _ in timelines], AGGREGATE: [ms for ms, _ in aggregates]}
+        if beside:
+            samples[BESIDE] = [ms for ms, _ in beside]
         return Repeat(
             figures={
                 f"{name} p{part * 100:g}": percentile(values, part)
@@ -144,11 +168,35 @@ class Reads:
                 for part in (0.5, 0.99)
             },
             seconds=round(time.monotonic() - began, 3),
-            promised=len(asked),
-            counted=sum(whole for _, whole in timelines),
+            promised=len(timelines) + len(beside),
+            counted=sum(whole for _, whole in (*timelines, *beside)),
             usage=await watch.stop(),
             latencies_ms={name: thinned(values) for name, values in samples.items()},
         )
+
+    @asynccontextmanager
+    async def _queries(self, number: int) -> AsyncIterator[None]:
+        """So many queries run all the time. Raises aiohttp.ClientError when one fails."""
+        postray = self._sending.world.postray
+        login = aiohttp.BasicAuth(SQL_USER, postray.sql_password)
+
+        async def one(session: aiohttp.ClientSession) -> None:
+            while True:
+                async with session.post(postray.sql, data=HEAVY, auth=login, raise_for_status=True) as answer:
+                    await answer.read()
+
+        async with aiohttp.ClientSession() as session:
+            running = [asyncio.create_task(one(session)) for _ in range(number)]
+            try:
+                await asyncio.sleep(BEGUN_S)
+                yield
+                for query in running:
+                    if query.done():
+                        query.result()
+            finally:
+                for query in running:
+                    query.cancel()
+                await asyncio.gather(*running, return_exceptions=True)
 
     async def _timeline(self, load: Load, message_id: str) -> tuple[float, bool]:
         """Milliseconds, and whether both events were in the answer."""
