@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 from inspect import isawaitable
 
+from cluster.printable import printable
 from cluster.smtpd import syntax
 from cluster.smtpd.content import ContentReader, Problem
 from cluster.smtpd.envelope import Answer, Extension, ReceivedMessage, RecipientDsn, ServerReply, Then
@@ -174,7 +175,7 @@ class ServerSession(LoginSession):
             for keyword in Extension
             if keyword in offered
         ]
-        greeting = "\n".join([f"{self.options.hostname} greets {name}", *keywords])
+        greeting = "\n".join([f"{self.options.hostname} greets {printable(name)}", *keywords])
         answer = self.behaviour.ehlo(name) if self.behaviour.ehlo is not None else None
         if _goes_ahead(answer):
             self._forget_transaction()

@@ -64,3 +64,10 @@ def test_a_client_that_stopped_reading_before_its_handshake_is_served_after_it()
 
 def test_what_still_arrives_from_a_client_that_does_not_read_is_bounded() -> None:
     _run(_what_still_arrives_is_bounded())
+
+
+async def test_the_greeting_repeats_no_control_character_of_the_client() -> None:
+    wire = greeted()
+    wire.protocol.data_received("EHLO a\x1b[2J\x08\u202eb\r\n".encode())
+    assert b"greets a\\x1b[2J" in wire.sent
+    assert b"\x1b" not in wire.sent and b"\x08" not in wire.sent and "\u202e".encode() not in wire.sent
