@@ -98,7 +98,8 @@ def apply_smtpapi(said: SmtpApi, mail: MailSend) -> list[Fault]:
     """Put the settings into a request, whose one personalization has the recipients of the envelope. Returns faults."""
     faults: list[Fault] = []
     if said.to is not None:
-        mail.personalizations = list(_personalizations(said, faults))
+        # With faults alone, those of the envelope stay: that there is none would be a second message on the same fault.
+        mail.personalizations = list(_personalizations(said, faults)) or mail.personalizations
     elif said.sub or said.send_each_at:
         faults.append(Fault("sub and send_each_at have a value for each entry of to, which is missing", "to"))
     mail.categories = [said.category] if isinstance(said.category, str) else said.category

@@ -155,6 +155,7 @@ async def test_smtplib_over_tls_from_the_start(world: Submitting) -> None:
         (with_smtpapi({"asm_group_id": 99}), 550, "5.6.0 asm.group_id"),
         (with_smtpapi({"to": ["a@example.com"], "sub": {"-n-": ["a", "b"]}}), 550, "5.6.0 sub.-n-"),
         (with_smtpapi({"to": ["nobody"]}), 550, "5.6.0"),
+        (with_smtpapi({"to": ["a b c"]}), 550, "5.6.0 to[0]: This is not one address"),
         (with_smtpapi({"sub": {"-n-": ["a"]}}), 550, "5.6.0 to"),
         (with_smtpapi({"filters": {"spamcheck": {"settings": {"enable": 1}}}}), 550, "5.6.0 filters.spamcheck"),
         (with_smtpapi({"filters": {"footer": {"settings": {"enable": 1}}}}), 550, "5.6.0 filters.footer"),
@@ -166,6 +167,7 @@ async def test_each_fault_is_told(world: Submitting, message: bytes, code: int, 
     except aiosmtplib.SMTPResponseException as error:
         reply, got = error.message, error.code
     assert (got, reply[: len(said)]) == (code, said)
+    assert "At least one personalization" not in reply
     assert len(world.site.offered) == (1 if code == 250 else 0)
 
 
