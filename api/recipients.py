@@ -72,17 +72,26 @@ class RecipientCalls:
         )
 
     async def erase(self, request: ApiRequest, data: JSONBody[Erase]) -> AcceptedJob:
-        if data.email_addresses and len(data.email_addresses) > MOST_ADDRESSES:
-            raise Invalid([Fault(f"At most {MOST_ADDRESSES:,} addresses", FIELD)])
-        emails = addresses(data.email_addresses, FIELD)
-        return AcceptedJob(await self._journal.recipient_erasure.add(request.auth.tenant_id, emails))
+        return await requested(self._journal, request.auth.tenant_id, data)
 
     async def show(self, request: ApiRequest, id: FromPath[str]) -> ErasureState:
-        tenant_id = request.auth.tenant_id
-        found = await existing(ERASE_JOB, id, lambda id: self._journal.recipient_erasure.find(tenant_id, id))
-        return ErasureState(
-            found.id,
-            "done" if found.stage == Stage.DONE else "pending",
-            int(found.created_at.timestamp()),
-            int(found.finished_at.timestamp()) if found.finished_at else None,
-        )
+        return await state_of(self._journal, request.auth.tenant_id, id)
+
+
+async def requested(journal: Journal, tenant_id: str, erase: Erase) -> AcceptedJob:
+    """A new job. Raises Invalid."""
+    if erase.email_addresses and len(erase.email_addresses) > MOST_ADDRESSES:
+        raise Invalid([Fault(f"At most {MOST_ADDRESSES:,} addresses", FIELD)])
+    emails = addresses(erase.email_addresses, FIELD)
+    return AcceptedJob(await journal.recipient_erasure.add(tenant_id, emails))
+
+
+async def state_of(journal: Journal, tenant_id: str, id: str) -> ErasureState:
+    """A job of the tenant. Raises NotFound."""
+    found = await existing(ERASE_JOB, id, lambda id: journal.recipient_erasure.find(tenant_id, id))
+    return ErasureState(
+        found.id,
+        "done" if found.stage == Stage.DONE else "pending",
+        int(found.created_at.timestamp()),
+        int(found.finished_at.timestamp()) if found.finished_at else None,
+    )

@@ -33,6 +33,7 @@ from cluster.commands.keys import keys
 from cluster.commands.operator_token import operator_token
 from cluster.commands.output import NAME, console, errors, json_option, print_json
 from cluster.commands.queue import bounce, reroute, send_now
+from cluster.commands.recipients import recipients
 from cluster.commands.report import report
 from cluster.commands.secret import secret
 from cluster.commands.shaping import shaping
@@ -114,6 +115,7 @@ for command in (
     keys,
     tenants,
     suppressions,
+    recipients,
     export,
     operator_token,
     tracking,

@@ -7,6 +7,7 @@ from api.admin.access import FormerToken, Operators, OperatorsOrKeys
 from api.admin.bouncing import Bouncing
 from api.admin.deliverers import Deliverers
 from api.admin.domains import DomainAdministration
+from api.admin.erasing import Erasing
 from api.admin.explaining import Explaining, TriedUntil
 from api.admin.exporting import Exporting
 from api.admin.inbound import InboundListing
@@ -79,6 +80,7 @@ class Admin:
             Rerouting(journal, deliverers, search, names),
             SendingNow(journal, deliverers, search),
             Suppressing(journal, names),
+            Erasing(journal, names),
             Exporting(journal, names, webhooks),
             Unlisting(journal),
             InboundListing(journal),

@@ -311,6 +311,8 @@ ROUTES: Mapping[str, Access] = {
     "POST /api/admin/tenants/{tenant}/suppressions/{list}/import": _OPERATOR,
     "GET /api/admin/tenants/{tenant}/suppressions/{list}/import/{id}": _OPERATOR,
     "GET /api/admin/tenants/{tenant}/export/{what}": _OPERATOR,
+    "POST /api/admin/tenants/{tenant}/recipients/erasejob": _OPERATOR,
+    "GET /api/admin/tenants/{tenant}/recipients/erasejob/{id}": _OPERATOR,
     "GET /api/admin/keys/{id}": _OPERATOR,
     "DELETE /api/admin/keys/{id}": _OPERATOR,
     "GET /api/admin/webhooks": _OPERATOR,

@@ -16,7 +16,7 @@ from tests.unit.test_borders import imported, modules, relative
 PLUMBING = {"http"}
 OTHERS = {
     "http": set[str](),
-    "admin": {"http", "messages", "keys", "domains", "suppressions", "webhooks"},
+    "admin": {"http", "messages", "keys", "domains", "suppressions", "webhooks", "recipients"},
     "piisend": {"http", "messages", "send"},  # another dialect of these two
     "submission": {"http", "send"},  # another way to the latter
     "tracking": {"http", "unsubscribing"},  # a cut link is told by the same page
