@@ -17,6 +17,7 @@ from msgspec.structs import asdict
 
 from analytics.feed import MOST, START, FeedFilter, FeedPage, parsed
 from api.admin.naming import NameFinder
+from api.admin.tenant_settings import in_force, shown_settings
 from api.http import dates, help_texts
 from api.http.errors import answers
 from api.http.examples import TENANT, Example
@@ -24,6 +25,7 @@ from api.http.refusals import Fault, Invalid, NotFound
 from api.messages.versions import Versions
 from api.messages.views import detail
 from api.webhooks.parts import WebhookParts
+from api.webhooks.views import shown
 from cluster.ids import first_id
 from cluster.journal.journal import Journal
 from cluster.journal.suppressions import EntryPlace
@@ -35,6 +37,11 @@ PAGE_BYTES = 8 * 1024 * 1024
 """Of a page of messages or templates, which its last row may exceed."""
 OF_EVENTS = ("events", "events_incomplete")
 """Fields of a message that are not exported with it: events are exported by themselves."""
+OF_DOMAINS = (
+    *("id", "domain", "subdomain", "return_path", "is_default", "include_subdomains", "uses_cnames"),
+    *("created_at", "verified_at", "checked_at", "wrong_since"),
+)
+OF_KEYS = ("algorithm", "selector", "state", "public_key")
 
 Row = dict[str, Any]
 
@@ -72,6 +79,9 @@ class Exporting:
             "suppressions": self._suppressions,
             "groups": self._groups,
             "templates": self._templates,
+            "domains": self._domains,
+            "webhooks": self._endpoints,
+            "settings": self._settings,
         }
 
     def handlers(self) -> list[HTTPRouteHandler]:
@@ -162,6 +172,33 @@ class Exporting:
             if size > PAGE_BYTES and template.id != found[-1][0].id:
                 return ExportedPage(rows, template.id)
         return ExportedPage(rows, found[-1][0].id if len(found) == PAGE else None)
+
+    async def _domains(self, tenant_id: str, after: str, span: Span) -> ExportedPage:
+        """Of the keys only what is published."""
+        rows: list[Row] = []
+        for domain in await self._journal.sender_domains.of_tenant(tenant_id):
+            keys = [{name: str(getattr(key, name)) for name in OF_KEYS} for key in domain.keys]
+            rows.append({**{name: getattr(domain, name) for name in OF_DOMAINS}, "keys": keys})
+        return ExportedPage(rows, None)
+
+    async def _endpoints(self, tenant_id: str, after: str, span: Span) -> ExportedPage:
+        found = await self._journal.webhooks.of_tenant(tenant_id)
+        standings = await self._journal.webhooks.standings([one.id for one in found])
+        return ExportedPage([msgspec.to_builtins(shown(one, standings[one.id])) for one in found], None)
+
+    async def _settings(self, tenant_id: str, after: str, span: Span) -> ExportedPage:
+        """One row."""
+        tenant = await self._journal.tenants.find(tenant_id)
+        record = await self._journal.tenants.record(tenant_id)
+        limits = await self._journal.tenants.given_limits(tenant_id)
+        if tenant is None or record is None or limits is None:
+            return ExportedPage([], None)  # it was deleted just now
+        own = {"id": record.id, "name": record.name, "created_at": record.created_at}
+        given = {
+            "settings": msgspec.to_builtins(shown_settings(tenant.settings)),
+            "limits": msgspec.to_builtins(in_force(limits)),
+        }
+        return ExportedPage([{**own, "suspended_at": record.suspended_at, **given}], None)
 
 
 def _milliseconds(at: datetime) -> int:

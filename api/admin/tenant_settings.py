@@ -160,13 +160,13 @@ class TenantSettingsCalls:
         return _shown(Tracking, await self._change(id, data))
 
     async def settings(self, id: FromPath[str]) -> AllSettings:
-        return _shown(AllSettings, await self._stored(id))
+        return shown_settings(await self._stored(id))
 
     async def set(self, id: FromPath[str], data: JSONBody[SettingsChange]) -> AllSettings:  # type: ignore[valid-type]
-        return _shown(AllSettings, await self._change(id, data))
+        return shown_settings(await self._change(id, data))
 
     async def limits(self, id: FromPath[str]) -> LimitsInForce:
-        return _in_force(await existing(TENANT, id, self._tenants.given_limits))
+        return in_force(await existing(TENANT, id, self._tenants.given_limits))
 
     async def limit(self, request: ApiRequest, id: FromPath[str], data: JSONBody[LimitsChange]) -> LimitsInForce:
         if faults := _limit_faults(data):
@@ -179,7 +179,7 @@ class TenantSettingsCalls:
             self._check_own(asked, known.by_operator)
             given = await existing(TENANT, id, lambda id: self._tenants.limit_itself(id, asked))
         self._directory.changed_here(id)
-        return _in_force(given)
+        return in_force(given)
 
     async def _stored(self, id: str) -> TenantSettings:
         # Not from the cache, which may be a second old: what was set is answered.
@@ -212,14 +212,20 @@ def _fields(struct: Struct) -> list[tuple[str, Any]]:
     return [(name, getattr(struct, name)) for name in struct.__struct_fields__]
 
 
+def shown_settings(settings: TenantSettings) -> AllSettings:
+    """All settings of a tenant as answers show them."""
+    return _shown(AllSettings, settings)
+
+
 def _shown(kind: type[T], settings: TenantSettings) -> T:
     return kind(**{name: getattr(settings, name) for name in kind.__struct_fields__})
 
 
-def _in_force(given: GivenLimits) -> LimitsInForce:
-    in_force = lower_of(given.by_operator, given.own)
+def in_force(given: GivenLimits) -> LimitsInForce:
+    """The limits of a tenant as answers show them."""
+    lower = lower_of(given.by_operator, given.own)
     by_operator, own = LimitsChange(**asdict(given.by_operator)), LimitsChange(**asdict(given.own))
-    return LimitsInForce(**asdict(in_force), by_operator=by_operator, own=own)
+    return LimitsInForce(**asdict(lower), by_operator=by_operator, own=own)
 
 
 def _limit_faults(limits: LimitsChange) -> list[Fault]:

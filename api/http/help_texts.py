@@ -65,7 +65,7 @@ PROVIDERS = "They are the names of families of sites, in cluster/policy/routes/s
 TIME_ZONE = "Names are those of the IANA database, such as Europe/Berlin"
 OWN_LIMIT = "GET /api/admin/tenants/{id}/limits shows the limits of the operator, who alone can raise them"
 
-EXPORTS = "There are messages, events, suppressions, groups and templates"
+EXPORTS = "There are messages, events, suppressions, groups, templates, domains, webhooks and settings"
 EXPORT_POSITION = "Leave it out to begin, or give next of the last page"
 ERASE_JOB = "POST /v3/recipients/erasejob answers the id of a job; it is known for 30 days after it is done"
 EMAIL = "GET /api/v1/emails lists the emails that this key may see"

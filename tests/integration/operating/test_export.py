@@ -18,8 +18,10 @@ from cluster.journal.suppressions import NewSuppression
 from cluster.keys import operator_token
 from cluster.suppression.lists import SuppressionList
 from cluster.vault import secret_key
+from tests.domains import a_domain
 from tests.integration.journal.builders import a_message, a_request, a_tenant
 from tests.integration.operating.conftest import Postray
+from tests.integration.webhooks.builders import an_endpoint
 from tests.unit.analytics.samples import every_kind
 
 
@@ -80,6 +82,30 @@ async def test_all_of_a_tenant_and_nothing_of_another(
     await postray.said("export", "acme", "--out", str(out), "--what", "messages,events,suppressions,groups,templates")
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
     assert "choose another folder" in await postray.refused("export", "other", "--out", str(out))
+
+
+async def test_domains_webhooks_and_settings_without_secrets(postray: Postray, tmp_path: Path) -> None:
+    await filled(postray, "acme", 1)
+    tenant = await postray.journal.tenants.named("acme")
+    assert tenant is not None
+    await a_domain(postray.journal, tenant, "mail.acme.example", sealed_private_key=b"private")
+    endpoint = await an_endpoint(postray.journal, tenant)
+    out = tmp_path / "out"
+    await postray.said("export", "acme", "--out", str(out), "--what", "domains,webhooks,settings")
+    [domain] = rows(out, "domains")
+    assert domain["domain"] == "mail.acme.example"
+    assert set(domain["keys"][0]) == {"algorithm", "selector", "state", "public_key"}
+    [hook] = rows(out, "webhooks")
+    assert hook["id"] == endpoint and "signing_secret" not in hook
+    [row] = rows(out, "settings")
+    assert (row["id"], row["name"], row["settings"]["time_zone"]) == (tenant, "acme", "UTC")
+    assert {"messages_per_s", "by_operator", "own"} <= set(row["limits"])
+    parquet = tmp_path / "parquet"
+    what = ("--what", "domains,webhooks,settings", "--format", "parquet")
+    await postray.said("export", "acme", "--out", str(parquet), *what)
+    for name, column in (("domains", "domain"), ("webhooks", "url"), ("settings", "name")):
+        query = f"SELECT count() FROM file('{parquet / name}.parquet') WHERE {column} <> ''"
+        assert str(chdb.query(query)).strip() == "1"
 
 
 async def test_it_goes_on_where_it_was_interrupted(
