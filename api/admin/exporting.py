@@ -15,7 +15,9 @@ from litestar.params import FromPath, QueryParameter
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from analytics.feed import MOST, START, FeedFilter, FeedPage, parsed
+from analytics.feed import MOST, START, FedEvent, FeedFilter, FeedPage, parsed
+from analytics.rows import COLUMNS as EVENT_COLUMNS
+from analytics.rows import columns
 from api.admin.naming import NameFinder
 from api.admin.tenant_settings import in_force, shown_settings
 from api.http import dates, help_texts
@@ -30,13 +32,15 @@ from cluster.ids import first_id
 from cluster.journal.journal import Journal
 from cluster.journal.suppressions import EntryPlace
 from cluster.journal.templates import GENERATIONS
+from cluster.times import iso
 
 PAGE = 500
 MESSAGES = 200
 PAGE_BYTES = 8 * 1024 * 1024
 """Of a page of messages or templates, which its last row may exceed."""
-OF_EVENTS = ("events", "events_incomplete")
-"""Fields of a message that are not exported with it: events are exported by themselves."""
+NOT_OF_MESSAGES = ("events", "events_incomplete", "content_withheld")
+"""Fields of a message that are not exported with it: events are exported by themselves, and nothing is withheld."""
+EVENT_TIMES = ("at", "next_attempt_at")
 OF_DOMAINS = (
     *("id", "domain", "subdomain", "return_path", "is_default", "include_subdomains", "uses_cnames"),
     *("created_at", "verified_at", "checked_at", "wrong_since"),
@@ -123,7 +127,7 @@ class Exporting:
             if found is None:
                 continue  # it was erased just now
             shown = msgspec.to_builtins(detail(found, None, template=await self._versions.of(found)))
-            rows.append(_without(shown, OF_EVENTS))
+            rows.append(_without(shown, NOT_OF_MESSAGES))
             size += len(found.content) + len(found.personalization)
             if size > PAGE_BYTES and id != ids[-1]:
                 return ExportedPage(rows, id)
@@ -137,8 +141,7 @@ class Exporting:
             last_ms=_milliseconds(span.until) - 1 if span.until else None,
         )
         page: FeedPage = await self._webhooks.ask("recorder", "feed", wanted, after or START, MOST)
-        rows = [{**_named(msgspec.to_builtins(one.event)), "sequence": one.sequence} for one in page.events]
-        return ExportedPage(rows, page.position if page.is_full else None)
+        return ExportedPage([_event(one) for one in page.events], page.position if page.is_full else None)
 
     async def _suppressions(self, tenant_id: str, after: str, span: Span) -> ExportedPage:
         place = msgspec.json.decode(after, type=EntryPlace) if after else EntryPlace()
@@ -205,9 +208,12 @@ def _milliseconds(at: datetime) -> int:
     return int(at.timestamp() * 1000)
 
 
-def _named(event: Row) -> Row:
-    """An event with the names of the columns of ``events``."""
-    return {"event_id": event.pop("id"), **event}
+def _event(fed: FedEvent) -> Row:
+    """An event with the columns and values of the table ``events``."""
+    values = columns([fed.event], [(0, fed.sequence)])
+    row: Row = {name: value for name, (value,) in zip(EVENT_COLUMNS, values, strict=True)}
+    times = {name: iso(row[name]) for name in EVENT_TIMES if row[name] is not None}
+    return _without({**row, **times}, ("tenant_id", "log_tx"))
 
 
 def _without(row: Row, names: Collection[str]) -> Row:

@@ -18,7 +18,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from cluster.commands.instance import Instance, path_part
 from cluster.commands.output import NAME, console, errors
 from cluster.commands.suppressions import SinceType
-from cluster.installation.private_files import make_folder, write_whole
+from cluster.installation.private_files import keep_to_ourselves, make_folder, write_whole
 
 STATE = "export.json"
 TIME, TEXTS = "DateTime64(3, 'UTC')", "Array(String)"
@@ -40,9 +40,11 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "custom_headers": "String",
         "tracking_settings": "String",
         "retry_count": "UInt32",
+        "next_retry_at": f"Nullable({TIME})",
         "html_content": "Nullable(String)",
         "plain_content": "Nullable(String)",
         "created_at": TIME,
+        "queued_at": TIME,
         "send_at": f"Nullable({TIME})",
         "sent_at": f"Nullable({TIME})",
         "delivered_at": f"Nullable({TIME})",
@@ -50,11 +52,12 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
     },
     "events": {
         "event_id": "String",
-        "event": "String",
         "at": TIME,
         "message_id": "String",
+        "event": "String",
         "recipient": "String",
-        "batch_id": "Nullable(String)",
+        "recipient_domain": "String",
+        "batch_id": "String",
         "categories": TEXTS,
         "attempt": "UInt32",
         "site": "String",
@@ -75,7 +78,8 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "asm_group_id": "UInt32",
         "ip": "String",
         "user_agent": "String",
-        "machine": "String",
+        "machine": "Bool",
+        "machine_rule": "String",
         "sequence": "UInt64",
     },
     "suppressions": {
@@ -205,9 +209,27 @@ def export(
     unknown = [name for name in wanted if name not in COLUMNS]
     if unknown or not wanted:
         raise click.ClickException(f"--what: {', '.join(unknown) or 'nothing'}; there are {', '.join(COLUMNS)}")
-    instance = Instance.of(config)
+    keep_to_ourselves()
+    try:
+        state = _written(Instance.of(config), out, wanted, tenant, format_, since, until)
+    except OSError as error:
+        raise click.ClickException(f"{error}; the same command goes on with this export") from error
+    for name in wanted:
+        console.print(f"{out / name}.{format_}  {state.parts[name].rows:,} rows", markup=False, soft_wrap=True)
+
+
+def _written(
+    instance: Instance,
+    out: Path,
+    wanted: Sequence[str],
+    tenant: str,
+    format_: str,
+    since: datetime | None,
+    until: datetime | None,
+) -> State:
+    """Write the files. Raises OSError."""
     make_folder(out)
-    state = _begun(out, tenant, format_, since, until)
+    state = _begun(out, wanted, tenant, format_, since, until)
     with Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -216,17 +238,18 @@ def export(
         console=errors,
     ) as progress:
         for name in wanted:
-            part = state.parts.setdefault(name, Part())
+            part = state.parts[name] = _noted(out, state, name)
             task = progress.add_task(name, total=None, completed=part.rows)
             for rows in _read(instance, out, state, name):
                 progress.update(task, completed=rows)
             if format_ == "parquet":
                 _to_parquet(out, name)
-    for name in wanted:
-        console.print(f"{out / name}.{format_}  {state.parts[name].rows:,} rows", markup=False, soft_wrap=True)
+    return state
 
 
-def _begun(out: Path, tenant: str, format_: str, since: datetime | None, until: datetime | None) -> State:
+def _begun(
+    out: Path, wanted: Sequence[str], tenant: str, format_: str, since: datetime | None, until: datetime | None
+) -> State:
     """The export in this folder, or a new one. Raises click.ClickException when that is another one."""
     path = out / STATE
     if not path.exists():
@@ -238,10 +261,22 @@ def _begun(out: Path, tenant: str, format_: str, since: datetime | None, until: 
         raise click.ClickException(f"{path}: {error}") from error
     if (state.tenant, state.format) != (tenant, format_):
         raise click.ClickException(f"{out} has the export of {state.tenant} as {state.format}: choose another folder")
-    if all(part.is_done for part in state.parts.values()):
-        return state
-    errors.print(f"going on with the export of {state.until}", markup=False)
+    if all(state.parts.get(name, Part()).is_done for name in wanted):
+        said = f"{out} has what there was before {state.until}: choose another folder for what is newer"
+    else:
+        said = f"going on with the export of {state.until}"
+    errors.print(said, markup=False, soft_wrap=True)
     return state
+
+
+def _noted(out: Path, state: State, name: str) -> Part:
+    """How far the file is. It is at the beginning when less is there than was noted, as after a power failure."""
+    part = state.parts.get(name, Part())
+    rows = out / f"{name}.jsonl"
+    if rows.exists():
+        return part if rows.stat().st_size >= part.size else Part()
+    is_parquet = state.format == "parquet" and (out / f"{name}.parquet").exists()
+    return part if part.is_done and is_parquet else Part()
 
 
 def _read(instance: Instance, out: Path, state: State, name: str) -> Iterator[int]:
@@ -276,7 +311,10 @@ def _to_parquet(out: Path, name: str) -> None:
 
     columns = ", ".join(f"{column} {kind}" for column, kind in COLUMNS[name].items())
     query = PARQUET.format(source=_quoted(source), target=_quoted(target), columns=_quoted(columns), reading=READING)
-    chdb.query(query)
+    try:
+        chdb.query(query)
+    except RuntimeError as error:
+        raise OSError(f"{target} was not written: {error}") from error
     source.unlink()
 
 

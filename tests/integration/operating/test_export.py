@@ -1,6 +1,8 @@
 """``postray export``: all that a tenant has, nothing of another, and on where it was interrupted."""
 
 import json
+import os
+import stat
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -12,8 +14,10 @@ import httpx
 import pytest
 
 from analytics.feed import START, FedEvent, FeedPage
+from analytics.rows import COLUMNS
 from api.admin import exporting
 from cluster.commands.instance import Instance
+from cluster.events import Opened
 from cluster.journal.suppressions import NewSuppression
 from cluster.keys import operator_token
 from cluster.suppression.lists import SuppressionList
@@ -22,7 +26,15 @@ from tests.domains import a_domain
 from tests.integration.journal.builders import a_message, a_request, a_tenant
 from tests.integration.operating.conftest import Postray
 from tests.integration.webhooks.builders import an_endpoint
-from tests.unit.analytics.samples import every_kind
+from tests.unit.analytics.samples import blocked, every_kind
+
+
+@pytest.fixture(autouse=True)
+def open_umask() -> Iterator[None]:
+    """The command begins with the usual umask, and what it sets is not that of other tests."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
 
 
 def rows(out: Path, name: str) -> list[dict[str, Any]]:
@@ -131,6 +143,86 @@ async def test_it_goes_on_where_it_was_interrupted(
     assert "7 rows" in await postray.said("export", "acme", "--out", str(out), "--what", "messages")
     assert [row["id"] for row in rows(out, "messages")] == ids
     assert len(asked) == 5
+
+
+async def test_events_are_rows_of_the_table_of_events(postray: Postray, tmp_path: Path) -> None:
+    """Each has every column, in JSON Lines and in Parquet, with the values that SQL answers."""
+    await filled(postray, "acme", 1)
+    block = blocked(id="evt_block", tenant_id="tnt_1", message_id="msg_1", recipient="a@B.example")
+    opened = Opened(
+        id="evt_open",
+        at=1_775_001_600.25,
+        tenant_id="tnt_1",
+        message_id="msg_1",
+        recipient="a@b.example",
+        ip="203.0.113.42",
+        user_agent="Mozilla/5.0",
+        machine="prefetch",
+    )
+    fed = [FedEvent(f"1-{number}-x", number, event) for number, event in enumerate([*every_kind(), block, opened])]
+    postray.webhooks.pages = {START: FeedPage(fed, "1-9-x", is_full=False)}
+    for format in ("jsonl", "parquet"):
+        await postray.said("export", "acme", "--out", str(tmp_path / format), "--format", format, "--what", "events")
+    written = rows(tmp_path / "jsonl", "events")
+    names = [name for name in COLUMNS if name not in ("tenant_id", "log_tx")]
+    assert all(list(row) == names for row in written)
+    by_id = {row["event_id"]: row for row in written}
+    assert by_id["evt_block"]["event"] == "blocked" and by_id["evt_block"]["recipient_domain"] == "b.example"
+    assert by_id["evt_open"]["at"] == "2026-04-01T00:00:00.250Z" and by_id["evt_open"]["next_attempt_at"] is None
+    assert by_id["evt_open"]["machine"] is True and by_id["evt_open"]["machine_rule"] == "prefetch"
+    of_parquet = chdb.query(
+        f"SELECT * FROM file('{tmp_path / 'parquet' / 'events.parquet'}', 'Parquet') "
+        "SETTINGS date_time_output_format = 'iso', output_format_json_quote_64bit_integers = 0",
+        "JSONEachRow",
+    )
+    assert [json.loads(line) for line in str(of_parquet).splitlines()] == written
+
+
+@pytest.mark.parametrize("format", ["jsonl", "parquet"])
+async def test_only_the_owner_may_read_the_files(postray: Postray, tmp_path: Path, format: str) -> None:
+    await filled(postray, "acme", 1)
+    out = tmp_path / "out"
+    out.mkdir()
+    await postray.said("export", "acme", "--out", str(out), "--format", format, "--what", "messages,groups")
+    made = {path.name: stat.S_IMODE(path.stat().st_mode) for path in out.iterdir()}
+    assert made[f"messages.{format}"] == 0o600 and set(made.values()) == {0o600}
+
+
+async def test_what_is_there_only_in_part_is_written_again(
+    postray: Postray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a power failure, when the file lost what was noted."""
+    ids = await filled(postray, "acme", 3)
+    arguments = ("export", "acme", "--out", str(tmp_path), "--what", "messages,templates")
+    await postray.said(*arguments)
+    whole = (tmp_path / "messages.jsonl").read_bytes()
+    (tmp_path / "messages.jsonl").write_bytes(whole[:-10])
+    (tmp_path / "templates.jsonl").unlink()
+    await postray.said(*arguments)
+    assert (tmp_path / "messages.jsonl").read_bytes() == whole
+    assert [row["id"] for row in rows(tmp_path, "messages")] == ids and rows(tmp_path, "templates")
+    with_parquet = (*arguments[:3], str(tmp_path / "parquet"), *arguments[4:], "--format", "parquet")
+    await postray.said(*with_parquet)
+    (tmp_path / "parquet" / "messages.parquet").unlink()
+    await postray.said(*with_parquet)
+    assert (tmp_path / "parquet" / "messages.parquet").exists()
+
+
+async def test_an_export_that_is_complete_says_so(postray: Postray, tmp_path: Path) -> None:
+    await filled(postray, "acme", 1)
+    arguments = ("export", "acme", "--out", str(tmp_path), "--what", "messages")
+    assert "choose another folder" not in await postray.said(*arguments)
+    assert "choose another folder for what is newer" in await postray.said(*arguments)
+
+
+@pytest.mark.parametrize("format", ["jsonl", "parquet"])
+async def test_a_file_that_cannot_be_written_is_an_error_in_words(
+    postray: Postray, tmp_path: Path, format: str
+) -> None:
+    await filled(postray, "acme", 1)
+    (tmp_path / f"messages.{format}").mkdir()
+    said = await postray.refused("export", "acme", "--out", str(tmp_path), "--format", format, "--what", "messages")
+    assert f"messages.{format}" in said and "the same command goes on" in said
 
 
 async def a_later_message(postray: Postray) -> None:
