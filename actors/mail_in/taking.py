@@ -11,7 +11,7 @@ import msgspec
 from actors.mail_in.deciding import Decision, decide
 from actors.mail_in.forwarding import Forwarding
 from cluster.journal.journal import Journal, Unavailable
-from cluster.journal.mail_in import ArrivedMail, Effect, NotFinished, ReportedMessage
+from cluster.journal.mail_in import ArrivedMail, Effect, MessageGone, NotFinished, ReportedMessage
 from cluster.journal.unsubscribing import Action, By
 from cluster.mail_in.reading import read_report
 from cluster.mail_in.report import Kind, Report
@@ -90,7 +90,7 @@ class Taking:
             return
         message = await self._journal.mail_in.message(named.tenant_number, named.message_id)
         if message is None:
-            await self._keep_bare(mail, mailbox, report.kind, named)
+            await self._keep_bare(mail, mailbox, report.kind, named.message_id)
             return
         decision = self._decision(report, message, named)
         why = (*report.why, *decision.why)
@@ -107,7 +107,7 @@ class Taking:
     async def _unsubscribe(self, mail: ReceivedMessage, mailbox: str, named: Named) -> None:
         message = await self._journal.mail_in.message(named.tenant_number, named.message_id)
         if message is None:
-            await self._keep_bare(mail, mailbox, Kind.UNSUBSCRIBE, named)
+            await self._keep_bare(mail, mailbox, Kind.UNSUBSCRIBE, named.message_id)
             return
         told, why = "", "the address names no recipient of the message"
         if named.recipient_no is not None and named.recipient_no < len(message.recipients):
@@ -129,11 +129,11 @@ class Taking:
         found = (read_return_address(sender, keys) for sender in report.returned_ids.senders)
         return next((one for one in found if one is not None), None)
 
-    async def _keep_bare(self, mail: ReceivedMessage, mailbox: str, kind: Kind, named: Named) -> None:
+    async def _keep_bare(self, mail: ReceivedMessage, mailbox: str, kind: Kind, message_id: str) -> None:
         """Keep that a mail came about a message that is gone, and no more: what it says of the recipient may have been
         erased (docs/erasure.md)."""
         bare = msgspec.structs.replace(mail, mail_from="")
-        await self._keep(bare, mailbox, kind, (f"{named.message_id} is gone",), is_bare=True)
+        await self._keep(bare, mailbox, kind, (f"{message_id} is gone",), is_bare=True)
 
     async def _keep(
         self,
@@ -159,7 +159,11 @@ class Taking:
             digest=sha256(mailbox.lower().encode() + b"\0" + mail.content).digest(),
             original=None if effects or told or is_bare else mail.content[:MOST_ORIGINAL_BYTES],
         )
-        changed = await self._journal.mail_in.take(arrived, message, effects, told)
+        try:
+            changed = await self._journal.mail_in.take(arrived, message, effects, told)
+        except MessageGone as gone:
+            await self._keep_bare(mail, mailbox, kind, gone.message_id)
+            return None
         self.taken[kind] += 1
         if not changed:
             self.without_effect += 1

@@ -33,6 +33,14 @@ class NotFinished(Exception):
     """A report of failure came before its delivery had an outcome: the host's answer was lost or is not stored yet."""
 
 
+class MessageGone(Exception):
+    """The message was erased since it was looked up."""
+
+    def __init__(self, message_id: str) -> None:
+        super().__init__(message_id)
+        self.message_id = message_id
+
+
 class ReportedMessage(Struct, frozen=True, kw_only=True):
     """A message that an address names."""
 
@@ -152,8 +160,13 @@ class MailIn(JournalPart):
         self, mail: ArrivedMail, message: ReportedMessage | None = None, effects: Sequence[Effect] = (), told: str = ""
     ) -> str | None:
         """Keep a mail, and do what follows from it; returns what changed, "" for nothing, None when the same mail came
-        before. ``told``: what has changed already. Raises NotFinished, and then nothing is kept."""
+        before. ``told``: what has changed already. Raises NotFinished and MessageGone, and then nothing is kept."""
         async with self._database.transaction() as connection:
+            if message is not None:
+                # An erasure of the message waits for this transaction, and then erases what it keeps.
+                key = {"tenant_id": message.tenant_id, "message_id": message.id}
+                if not await rows(connection, "lock_message", **key):
+                    raise MessageGone(message.id)
             kept = await rows(
                 connection,
                 "keep_mail_in",
@@ -173,8 +186,6 @@ class MailIn(JournalPart):
                 return None
             done = [told] if told else []
             if message is not None and effects:
-                key = {"tenant_id": message.tenant_id, "message_id": message.id}
-                await rows(connection, "lock_message", **key)
                 [ended_at] = (await rows(connection, "ended_at", **key) or [(None,)])[0]
                 took: list[Effect] = []
                 for effect in effects:

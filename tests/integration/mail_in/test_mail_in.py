@@ -8,7 +8,7 @@ import pytest
 
 from cluster.events import Bounced, Event, SpamReported, decode_batch
 from cluster.journal.journal import Journal, Unavailable
-from cluster.journal.mail_in import KeptMail
+from cluster.journal.mail_in import KeptMail, ReportedMessage
 from cluster.journal.records import Address, DueDelivery, NewMessage, PreparedPersonalization
 from cluster.message.dsn import Dsn
 from cluster.message.return_address import Named, Purpose, return_address
@@ -16,6 +16,7 @@ from cluster.policy.lifecycle import Status
 from cluster.suppression.lists import SuppressionList
 from cluster.tracking.tokens import TokenKey
 from tests.integration.journal.builders import a_message, a_request, a_tenant, an_outcome, status, waiting
+from tests.integration.journal.stored import sql
 from tests.integration.mail_in.world import FEEDBACK, HOST, MailInWorld, a_complaint, a_report, a_world
 
 
@@ -240,3 +241,23 @@ async def test_nothing_is_stored_of_a_recipient_whose_message_was_erased(
         kept = await only(world)
         assert (kept.why, kept.sender, kept.recipients, kept.has_original) == (f"{gone} is gone", "", [], False)
         assert "kim" not in repr(kept)
+
+
+@pytest.mark.parametrize("purpose", Purpose)
+async def test_nothing_is_stored_when_the_message_is_erased_meanwhile(
+    journal: Journal, journal_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, purpose: Purpose
+) -> None:
+    _, message = await delivered(journal)
+    look_up = journal.mail_in.message
+
+    async def erased_then(tenant_number: int, message_id: str) -> ReportedMessage | None:
+        found = await look_up(tenant_number, message_id)
+        await sql(journal_dsn, "DELETE FROM messages")
+        return found
+
+    async with a_world(journal, tmp_path) as world:
+        monkeypatch.setattr(journal.mail_in, "message", erased_then)
+        await world.send(world.address(message.id, purpose=purpose), a_report("ada@example.com"), "ada@example.com")
+        kept = await only(world)
+        assert (kept.why, kept.sender, kept.recipients, kept.has_original) == (f"{message.id} is gone", "", [], False)
+        assert "ada" not in repr(kept)
