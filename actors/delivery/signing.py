@@ -17,7 +17,7 @@ from actors.compose.dkim import Signer
 from cluster.dkim_keys import load_private_key
 from cluster.intake.senders import NOT_VERIFIED
 from cluster.journal.journal import Journal
-from cluster.journal.records import SigningDomain
+from cluster.journal.sender_domains import SigningDomain
 from cluster.lookup.ttl_cache import TtlCache
 from cluster.message.header_fields import NotComposable
 from cluster.tenancy.directory import TenantDirectory

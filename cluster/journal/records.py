@@ -180,30 +180,6 @@ class ApiKey(Struct, frozen=True, kw_only=True):
     """None when the key has none: any time, any network, /v3."""
 
 
-DkimAlgorithm = Literal["rsa", "ed25519"]
-
-
-class DkimKey(Struct, frozen=True, kw_only=True):
-    """A DKIM signing key (RFC 6376, RFC 8463). The private key is sealed (cluster.vault)."""
-
-    algorithm: DkimAlgorithm
-    selector: str
-    sealed_private_key: bytes
-
-
-class SigningDomain(Struct, frozen=True, kw_only=True):
-    """The sender domain that signs the mail of an author's domain."""
-
-    domain: str
-    """The author's domain or a parent of it: the ``d=`` of the signatures."""
-    return_path: str
-    """The host of the envelope's sender."""
-    tenant_number: int
-    """Of the tenant that has it; envelope senders name it."""
-    keys: tuple[DkimKey, ...]
-    """The active keys, RSA first, one of each algorithm."""
-
-
 class Outcome(Struct, frozen=True, kw_only=True):
     """The result of one delivery attempt, to commit."""
 

@@ -5,14 +5,15 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
+from msgspec import Struct
 from psycopg import AsyncConnection
 
 from cluster.journal.database import JournalPart, Rejected, Row, execute, rows
-from cluster.journal.records import DkimKey, SigningDomain
 from cluster.policy.routes.domains import a_labels, mail_domain, parents
 from cluster.tenancy.domains.domain import (
     GIVES_WAY,
     MOST_DOMAINS,
+    DkimAlgorithm,
     DomainKey,
     Held,
     KeyState,
@@ -23,6 +24,27 @@ from cluster.tenancy.domains.domain import (
     TooMany,
 )
 from cluster.tenancy.domains.findings import decode, encode
+
+
+class DkimKey(Struct, frozen=True, kw_only=True):
+    """A DKIM signing key (RFC 6376, RFC 8463). The private key is sealed (cluster.vault)."""
+
+    algorithm: DkimAlgorithm
+    selector: str
+    sealed_private_key: bytes
+
+
+class SigningDomain(Struct, frozen=True, kw_only=True):
+    """The sender domain that signs the mail of an author's domain."""
+
+    domain: str
+    """The author's domain or a parent of it: the ``d=`` of the signatures."""
+    return_path: str
+    """The host of the envelope's sender."""
+    tenant_number: int
+    """Of the tenant that has it; envelope senders name it."""
+    keys: tuple[DkimKey, ...]
+    """The active keys, RSA first, one of each algorithm."""
 
 
 class SenderDomains(JournalPart):

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Literal
 
 from msgspec import Struct
 
-from cluster.journal.records import DkimAlgorithm
 from cluster.tenancy.domains.findings import Finding
+
+DkimAlgorithm = Literal["rsa", "ed25519"]
 
 RETIRED_KEPT = timedelta(days=7)
 """How long the record of a retired key stays published: longer than any mail that it signed is on its way."""

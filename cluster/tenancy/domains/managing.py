@@ -9,9 +9,8 @@ from datetime import datetime
 
 from cluster.dkim_keys import generate_ed25519_key, generate_rsa_key
 from cluster.journal.journal import Journal
-from cluster.journal.records import DkimAlgorithm
 from cluster.tenancy.domains import names
-from cluster.tenancy.domains.domain import NewDomain, NewKey, SenderDomain
+from cluster.tenancy.domains.domain import DkimAlgorithm, NewDomain, NewKey, SenderDomain
 from cluster.tenancy.domains.records import Publishing
 from cluster.tenancy.domains.schedule import FIRST
 from cluster.vault import Vault

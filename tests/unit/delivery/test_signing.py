@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from actors.delivery.signing import UNSIGNABLE_KEPT_S, Author, NoSendingDomain, SendingDomain, SendingDomains
 from cluster.dkim_keys import generate_ed25519_key
 from cluster.journal.journal import Journal, Unavailable
-from cluster.journal.records import DkimKey, SigningDomain
+from cluster.journal.sender_domains import DkimKey, SigningDomain
 from cluster.tenancy.directory import FRESH_S, TenantDirectory
 from cluster.vault import Vault
 
