@@ -16,6 +16,7 @@ T = TypeVar("T")
 _WRONG_KIND = re.compile(r"Expected `([^`]+)`, got `([^`]+)`")
 _NOT_LISTED = "Invalid enum value "
 _OUT_OF_BOUNDS = re.compile(r"Expected `([^`]+)` (>=|<=) (-?[0-9]+)")
+_WRONG_LENGTH = re.compile(r"Expected `(str|array)` of length (>=|<=) ([0-9]+)")
 _KINDS = {
     "str": "a string",
     "int": "an integer",
@@ -26,6 +27,7 @@ _KINDS = {
     "null": "null",
 }
 """msgspec's names of JSON types → the usual names."""
+_RELATIONS = {">=": "at least", "<=": "at most"}
 
 # msgspec reports an unpaired surrogate as malformed JSON; the client gets a better message (RFC 8259 §8.2).
 _HALF_PAIR = re.compile(
@@ -74,7 +76,10 @@ def in_words(message: str, allowed: Sequence[str] = ()) -> str:
         return f"Must be {_kinds(wanted)}, not {_KINDS.get(got, got)}"
     if beyond := _OUT_OF_BOUNDS.fullmatch(message):
         wanted, relation, bound = beyond.groups()
-        return f"Must be {_kinds(wanted)}, {'at least' if relation == '>=' else 'at most'} {bound}"
+        return f"Must be {_kinds(wanted)}, {_RELATIONS[relation]} {bound}"
+    if wrong := _WRONG_LENGTH.fullmatch(message):
+        kind, relation, bound = wrong.groups()
+        return f"{_RELATIONS[relation].capitalize()} {bound} {'characters' if kind == 'str' else 'values'}"
     return message
 
 

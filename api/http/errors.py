@@ -179,8 +179,9 @@ def _litestar_answer(request: Request[Any, Any, Any], error: HTTPException) -> R
 
 
 def _of_parameter(request: Request[Any, Any, Any], said: Mapping[str, Any]) -> Fault:
-    """The fault of a query parameter. Each is a text, so what is no boolean is said to be neither true nor false."""
-    message, name = str(said["message"]), said.get("key")
+    """The fault of a query parameter. Each is a text, so what is no boolean is said to be neither true nor false. None
+    can be null: it is absent instead."""
+    message, name = str(said["message"]).replace(" | null", ""), said.get("key")
     allowed = parameter_choices(request.scope.get("route_handler"), str(name))
     return Fault(f"Must be {listed(allowed)}" if allowed else in_words(message), name)
 

@@ -23,7 +23,7 @@ from cluster.policy.replies.classifications import CLASSES, UNCLASSIFIED, classi
 USUAL_DAYS = 30
 """The range where it is not given, today among them."""
 
-Day = Annotated[str | None, QueryParameter(description="YYYY-MM-DD; it belongs to the range", max_length=10)]
+Day = Annotated[str | None, QueryParameter(description="YYYY-MM-DD; it belongs to the range")]
 
 
 class ClassificationCount(Struct, frozen=True):

@@ -11,10 +11,8 @@ from api.http import dates, help_texts
 from api.http.refusals import Fault, Invalid
 from api.stats.periods import EARLIEST, LATEST, MOST_PERIODS, AggregatedBy, Periods, periods, whole
 
-StartDate = Annotated[str, QueryParameter(description="YYYY-MM-DD; it belongs to the range", max_length=10)]
-EndDate = Annotated[
-    str | None, QueryParameter(description="YYYY-MM-DD; it belongs to the range. Today, if absent", max_length=10)
-]
+StartDate = Annotated[str, QueryParameter(description="YYYY-MM-DD; it belongs to the range")]
+EndDate = Annotated[str | None, QueryParameter(description="YYYY-MM-DD; it belongs to the range. Today, if absent")]
 
 TOO_LONG = Fault(f"An answer has at most {MOST_PERIODS:,} periods", "start_date", help_texts.PERIODS)
 

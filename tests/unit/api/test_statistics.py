@@ -232,6 +232,22 @@ async def test_what_some_refuse(world: World, key: str, path: str, change: dict[
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, field), answer.text
 
 
+@pytest.mark.parametrize(
+    ("path", "change", "said"),
+    [
+        *((path, {"start_date": "2026-04-01T00:00:00Z"}, "A date is YYYY-MM-DD") for path in RANGES),
+        ("/v3/categories/stats", {"categories": [str(n) for n in range(11)]}, "At most 10 values"),
+        ("/v3/categories", {"category": "x" * 256}, "At most 255 characters"),
+        ("/v3/stats", {"limit": "x"}, "Must be an integer, not a string"),
+    ],
+)
+async def test_what_is_wrong_is_told_in_words(
+    world: World, key: str, path: str, change: dict[str, Any], said: str
+) -> None:
+    answer = await world.request("GET", path, key, **{**query_of(path), **change})
+    assert [error["message"] for error in answer.json()["errors"]] == [said]
+
+
 @pytest.mark.parametrize("path", ROUTES)
 async def test_without_the_event_store_it_is_asked_later(world: World, key: str, path: str) -> None:
     world.counts = ClickHouseUnavailable("down")
