@@ -27,6 +27,7 @@ import msgspec
 
 from analytics import queries
 from analytics.attempts import ATTEMPTS, AttemptsWanted, attempt_columns, attempts
+from analytics.backup import BackupState, ClickHouseBackup, forget_backups
 from analytics.client import ClickHouse, ClickHouseRejected, ClickHouseUnavailable
 from analytics.damage import Damage, find_damage
 from analytics.door.server import SqlDoor
@@ -117,6 +118,7 @@ class Recorder:
         """Answers SQL while the recorder runs; set before ``start``."""
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="clickhouse", initializer=confine)
         self._asking_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="statistics", initializer=confine)
+        self._backup: ClickHouseBackup | None = None
         self._damage = Damage()
         self._looked_at = 0.0
         self._consumer = EventConsumer(
@@ -218,6 +220,16 @@ class Recorder:
             await self._in_thread(erase_rejected, self._data_dir, job.tenant_id, job.addresses)
         return is_done
 
+    async def back_up(self, name: str) -> BackupState:
+        """Begin a backup of the embedded engine under this name, once ClickHouse has what the log holds now; a further
+        call says how far it is. Raises ClickHouseUnavailable, Unavailable."""
+        client = self.ready()
+        if self._backup is None or self._backup.name != name:
+            end = await self._journal.event_log.end()
+            self._backup = ClickHouseBackup(name, self._data_dir, end, time.monotonic())
+        position = await self._journal.event_log.position(CONSUMER)
+        return await self._in_thread(self._backup.step, client, position, time.monotonic())
+
     def ready(self) -> ClickHouse:
         """The connection, once ClickHouse has the tables. Raises ClickHouseUnavailable."""
         if self._client is None or not self._migrated:
@@ -276,6 +288,7 @@ class Recorder:
 
     def _make_ready(self) -> None:
         if self._client is None:
+            forget_backups(self._data_dir)
             self._client = self._connect(self._settings, self._data_dir)
         if not self._migrated:
             self._client.migrate()

@@ -36,9 +36,17 @@ DATA_FRAMES = ("numpy", "pandas", "pyarrow")
 """Libraries that the driver and chDB import, if installed, in case a caller asks for data frames: about 80 MB."""
 
 
+BACKUPS = "backups"
+"""The folder, in the engine's, that its BACKUP writes to and its RESTORE reads."""
+
+
+def _options(path: Path) -> dict[str, str]:
+    return OPTIONS | {"backups.allowed_path": os.path.join(os.path.realpath(path), BACKUPS)}
+
+
 def open_engine(path: Path) -> Any:
     """A clickhouse-connect client over the engine in this directory; call it within ``without_data_frames``."""
-    return clickhouse_connect.get_client(interface="chdb", path=str(path), chdb_options=OPTIONS, settings=FIRST)
+    return clickhouse_connect.get_client(interface="chdb", path=str(path), chdb_options=_options(path), settings=FIRST)
 
 
 def connect(path: Path | None) -> Any:
@@ -47,7 +55,7 @@ def connect(path: Path | None) -> Any:
     with without_data_frames():
         import chdb
 
-        return chdb.connect(f"{os.path.realpath(path)}?{urlencode(OPTIONS)}" if path else ":memory:")
+        return chdb.connect(f"{os.path.realpath(path)}?{urlencode(_options(path))}" if path else ":memory:")
 
 
 def give_back() -> None:

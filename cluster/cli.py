@@ -1,6 +1,5 @@
-"""The ``postray`` command: up, down, status, drain and bench. The operator's other commands are in commands/."""
+"""The ``postray`` command: up, down, status and bench. The operator's other commands are in commands/."""
 
-import asyncio
 import contextlib
 import json
 import os
@@ -22,8 +21,10 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from cluster.commands.backup import backup, restore
 from cluster.commands.doctor import doctor
 from cluster.commands.domains import domains
+from cluster.commands.drain import drain
 from cluster.commands.export import export
 from cluster.commands.greeting import greet, greet_without_demo
 from cluster.commands.inbound import inbound
@@ -31,7 +32,7 @@ from cluster.commands.inspection import explain, route, sources, trace
 from cluster.commands.instance import DEFAULT_FILE, settings_of
 from cluster.commands.keys import keys
 from cluster.commands.operator_token import operator_token
-from cluster.commands.output import NAME, console, errors, json_option, print_json
+from cluster.commands.output import console, errors, json_option, print_json
 from cluster.commands.queue import bounce, reroute, send_now
 from cluster.commands.recipients import recipients
 from cluster.commands.report import report
@@ -48,7 +49,6 @@ from cluster.commands.webhooks import webhooks
 from cluster.context import keeps_from_work
 from cluster.entry_points import COMMANDS, load
 from cluster.installation import running
-from cluster.installation.embedded import journal_dsn
 from cluster.installation.local_secrets import DEMO_KEY, SQL_PASSWORD, SQL_USER, demo_key, sql_password
 from cluster.installation.own_python import run_module
 from cluster.installation.private_files import (
@@ -59,7 +59,7 @@ from cluster.installation.private_files import (
     make_folder,
     prepare_data_dir,
 )
-from cluster.journal.journal import Journal, Unavailable
+from cluster.journal.journal import Unavailable
 from cluster.policies import BadPolicies, read_files
 from cluster.printable import printable
 from cluster.settings import Settings
@@ -69,7 +69,6 @@ DOWN_MAX_WAIT_S = 15.0
 """Time limit for stopping, beyond the wait for replies of hosts."""
 DOWN_LOOK_S = 0.3
 ANSWER_S = 5.0
-DRAIN_LOOK_S = 0.2
 LOOK_AFTER_S = 1.0
 
 _Made = TypeVar("_Made")
@@ -98,6 +97,8 @@ def main(context: click.Context, config: str | None) -> None:
 
 for command in (
     doctor,
+    backup,
+    restore,
     domains,
     sites,
     actions,
@@ -121,6 +122,7 @@ for command in (
     tracking,
     tls_report,
     webhooks,
+    drain,
     secret,
     sql,
     report,
@@ -282,42 +284,6 @@ def _wait_for_end(process: psutil.Process, data_dir: Path, max_wait_s: float) ->
             process.terminate()
             deadline = time.monotonic() + DOWN_MAX_WAIT_S
     return False
-
-
-@main.command()
-@click.argument("node", type=NAME)
-@click.pass_obj
-def drain(config: str | None, node: str) -> None:
-    """Take NODE (its id, or the beginning of it) out of delivery.
-
-    Its API takes no more requests, its delivery actors finish what is on the wire and give back what waits; the other
-    nodes go on. Returns when it holds nothing. The scheduler, the recorder and the supervisor stay on the head.
-    """
-    settings = settings_of(config)
-    if running.read_run(Path(settings.data_dir).resolve()) is None:
-        raise click.ClickException("postray is not running here")
-    try:
-        asyncio.run(_drain(journal_dsn(settings), node))
-    except Unavailable as error:
-        raise click.ClickException(str(error)) from error
-
-
-async def _drain(dsn: str, node: str) -> None:
-    journal = Journal(dsn, application="cli", connections=1)
-    await journal.open()
-    try:
-        nodes = await journal.membership.nodes()
-        matching = [known.node_id for known in nodes if known.node_id.startswith(node)]
-        if len(matching) != 1:
-            known = "\n  ".join(known.node_id for known in nodes)
-            raise click.ClickException(f"{node!r} names {len(matching)} nodes of:\n  {known}")
-        await journal.membership.drain_node(matching[0])
-        with console.status("draining"):
-            while any(known.node_id == matching[0] and known.held for known in await journal.membership.nodes()):
-                await asyncio.sleep(DRAIN_LOOK_S)
-    finally:
-        await journal.close()
-    console.print(f"drained {matching[0]}")
 
 
 @main.command()

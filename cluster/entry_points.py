@@ -12,6 +12,8 @@ COMMANDS = "postray.commands"
 """Click commands."""
 CHECKS = "postray.checks"
 """Checks of ``postray doctor``."""
+RESTORING = "postray.restoring"
+"""Steps of ``postray restore``."""
 PAGES = "postray.pages"
 """Makers of HTML pages, such as that of ``postray report``."""
 

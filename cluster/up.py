@@ -14,6 +14,7 @@ from cluster import launch, logs
 from cluster.context import Context, keeps_from_work
 from cluster.demo import ensure_demo
 from cluster.installation import rotation, run_folder, running
+from cluster.installation.backup_folder import RESTORING
 from cluster.installation.embedded import EmbeddedPostgres
 from cluster.installation.local_secrets import demo_key, ensure_sql_password, ray_token, sql_password
 from cluster.installation.owners import SERVER_FOLDER
@@ -90,6 +91,8 @@ class Postray:
         logs.configure("up", self._settings.log, self._data_dir)
         for line in self._tightened:
             log.warning("%s", line)
+        if (self._data_dir / RESTORING).exists():
+            raise DidNotStart(f"a restore into {self._data_dir} did not end: empty it, and restore again")
         self._look_at_secrets()
         files = self._policy_files()
         self._end_leftovers()

@@ -143,16 +143,8 @@ class Ledger:
         """
         make_folder(self.directory)
         self._lock = _locked(self.directory)
-        self._former = sorted(path for path in self.directory.glob(f"*{SUFFIX}") if path.stem.isdecimal())
-        entries: dict[int, Entry] = {}
-        settled = 0
-        for path in self._former:
-            for record in _records_of(path):
-                if isinstance(record, int):
-                    settled = max(settled, record)
-                else:
-                    number, outcome, event = record
-                    entries[number] = outcome, event
+        self._former = _segments_in(self.directory)
+        entries, settled = _read(self._former)
         # Numbering continues, so that the entries of several lives keep their order.
         self._number = self._settled = max([settled, *entries])
         self._files = int(self._former[-1].stem) if self._former else 0
@@ -255,6 +247,31 @@ class Ledger:
             raise
         segment.last = self._number
         self._segments.append(segment)
+
+
+def acceptances_in(directory: Path) -> list[Entry]:
+    """All acceptances in a ledger that no process uses any more, oldest first, those known to be committed among them:
+    the journal may have been restored since."""
+    entries, _ = _read(_segments_in(directory))
+    return [entry for _, entry in sorted(entries.items())]
+
+
+def _segments_in(directory: Path) -> list[Path]:
+    return sorted(path for path in directory.glob(f"*{SUFFIX}") if path.stem.isdecimal())
+
+
+def _read(segments: Sequence[Path]) -> tuple[dict[int, Entry], int]:
+    """The acceptances by their numbers, and the number up to which all are committed."""
+    entries: dict[int, Entry] = {}
+    settled = 0
+    for path in segments:
+        for record in _records_of(path):
+            if isinstance(record, int):
+                settled = max(settled, record)
+            else:
+                number, outcome, event = record
+                entries[number] = outcome, event
+    return entries, settled
 
 
 def _locked(directory: Path) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from analytics.timeline import Timeline
 from api.admin.access import FormerToken, Operators, OperatorsOrKeys
+from api.admin.backups import BackupCalls
 from api.admin.bouncing import Bouncing
 from api.admin.deliverers import Deliverers
 from api.admin.domains import DomainAdministration
@@ -74,6 +75,7 @@ class Admin:
         version: Callable[[], Awaitable[int]] = journal.policies.version
         self._parts = (
             SiteCalls(journal, deliverers, sources, names),
+            BackupCalls(call),
             SuspensionCalls(journal, deliverers, names),
             TenantsKeyCalls(journal, directory, names),
             Bouncing(journal, search),

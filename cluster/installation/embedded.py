@@ -7,6 +7,7 @@ puts sockets with long paths in a world-writable folder.
 import contextlib
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -17,9 +18,9 @@ from urllib.parse import quote
 import psutil
 from msgspec import Struct
 
-from cluster.installation import run_folder
+from cluster.installation import base_backup, run_folder
 from cluster.installation.owners import SERVER_FOLDER, commands_for_server, user_name
-from cluster.installation.postgres_programs import VERSION, Programs
+from cluster.installation.postgres_programs import PROGRAMS, VERSION, Programs, packages
 from cluster.installation.private_files import FOLDER_MODE, make_folder, write_whole
 from cluster.installation.run_folder import LONGEST_SOCKET_PATH
 from cluster.journal.compaction import EMBEDDED
@@ -132,6 +133,41 @@ class EmbeddedPostgres:
             _stop(self._pid)
             self._pid = None
         self._programs.forget()
+
+    def back_up(self, target: Path) -> None:
+        """Copy the running server's data to a folder that does not exist yet, with the log that makes it consistent:
+        as of the end of the copy. Raises Unavailable."""
+        folder = str(self._reached_at())
+        command = [str(packages() / PROGRAMS / "pg_basebackup"), "--host", folder, "--username", "postgres"]
+        command += ["--no-password", "--checkpoint=fast", "--wal-method=stream", "--pgdata", str(target)]
+        command += [f"--manifest-checksums={base_backup.ALGORITHM}"]
+        try:
+            # As our own user, and however long it takes.
+            subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True)
+        except (subprocess.SubprocessError, OSError) as error:
+            said = (getattr(error, "stderr", None) or b"").decode(errors="replace").strip() or str(error)
+            raise Unavailable(f"pg_basebackup: {said}") from error
+
+    def take(self, copy: Path) -> None:
+        """Make the directory, which must not exist, from a folder of ``back_up``. The copy is checked first. Raises
+        Unavailable, OSError."""
+        base_backup.check(copy)
+        make_folder(self._directory.parent)
+        self._programs.make_usable()
+        # What the running server had in its folder besides its data: it is not this server's.
+        shutil.copytree(copy, self._directory, symlinks=True, ignore=shutil.ignore_patterns(f"{SOCKET}*", "log"))
+        for one in (self._directory, *self._directory.rglob("*")):
+            os.chown(one, self._programs.owner, -1, follow_symlinks=False)
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Set the upper 32 bits of transaction numbers, while the server is stopped. Raises Unavailable."""
+        self._programs.make_usable()
+        try:
+            self._run("pg_resetwal", "--epoch", str(epoch), "-D", self._programs.place, timeout=INIT_S)
+        except (subprocess.SubprocessError, OSError) as error:
+            raise Unavailable(f"pg_resetwal failed on {self._directory}: {error}") from error
+        finally:
+            self._programs.forget()
 
     def _reached_at(self) -> Path:
         """The folder in the clients' DSN."""

@@ -35,6 +35,11 @@ class EventLog(JournalPart):
         row = await self._database.row("cursor", consumer=consumer)
         return (row[0], row[1]) if row else (0, 0)
 
+    async def end(self) -> tuple[int, int]:
+        """(tx, id) of the last row that is committed; (0, 0) when the log is empty."""
+        row = await self._database.row("log_end")
+        return (row[0], row[1]) if row else (0, 0)
+
     async def trim(self) -> int:
         """Delete the rows that all consumers have passed; returns how many."""
         return await self._database.execute("trim_log")

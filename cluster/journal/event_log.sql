@@ -28,6 +28,9 @@ SELECT tx::text::bigint, id FROM log_cursors WHERE consumer = %(consumer)s
 UPDATE log_cursors SET tx = %(tx)s::text::xid8, id = %(id)s, moved_at = now()
 WHERE consumer = %(consumer)s AND (tx, id) < (%(tx)s::text::xid8, %(id)s)
 
+-- name: log_end
+SELECT tx::text::bigint, id FROM event_log ORDER BY event_log.tx DESC, id DESC LIMIT 1
+
 -- name: trim_log
 DELETE FROM event_log USING (SELECT tx, id FROM log_cursors ORDER BY tx, id LIMIT 1) AS slowest
 WHERE (event_log.tx, event_log.id) <= (slowest.tx, slowest.id)

@@ -27,6 +27,7 @@ from cluster.journal.policies import PolicyVersions
 from cluster.journal.queue import Queue
 from cluster.journal.queue_control import QueueControl
 from cluster.journal.recipient_erasure import RecipientErasure
+from cluster.journal.restoring import Restoring
 from cluster.journal.scheduled_sends import ScheduledSends
 from cluster.journal.scheduling import Scheduling
 from cluster.journal.sealed import SealedValues
@@ -84,6 +85,7 @@ class Journal:
         self.scheduled_sends = ScheduledSends(database, self.batches)
         self.queue = Queue(database)
         self.scheduling = Scheduling(database)
+        self.restoring = Restoring(database)
         self.membership = Membership(database)
         self.strikes = Strikes(database)
         self.event_log = EventLog(database)

@@ -4,6 +4,7 @@ The queue table has a row per unfinished delivery. PROCESSING and SENDING are le
 may take the row back. The claim is the only fence against a cancel and against a second owner.
 """
 
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -118,10 +119,13 @@ class Queue(JournalPart):
         counting = [event for o, event in results if o.is_counted and (o.message_id, o.recipient_no) in finished.ended]
         await count_ends(connection, self._database.shard, counting)
 
-    async def settle(self, accepted: Sequence[tuple[Outcome, Delivered]], *, window_s: float = 0.0) -> Settlement:
+    async def settle(
+        self, accepted: Sequence[tuple[Outcome, Delivered]], *, window_s: float = 0.0, restored_from: float = math.inf
+    ) -> Settlement:
         """Finish deliveries that a host accepted from a former life of an actor, whichever actor owns them now. Call
         this before the leases of that life are taken back. A repeated call only writes the events, whose ids are
-        stable, to the log again. ``window_s``: as in ``commit``.
+        stable, to the log again. ``window_s``: as in ``commit``. ``restored_from``: in a restored journal, when its
+        backup began, in seconds since the epoch: it does not have the claims of what was accepted later.
         """
         at = datetime.now(UTC)
         outcomes = [outcome for outcome, _ in accepted]
@@ -130,7 +134,11 @@ class Queue(JournalPart):
             # (claims so far, the attempt that was accepted)
             times = [(claimed.get((o.message_id, o.recipient_no), 0), event.attempt) for o, event in accepted]
             # Fewer claims than attempts: it was finished, and a client may have queued it again since (retry).
-            standing = [o for o, (now, then) in zip(outcomes, times, strict=True) if now >= then]
+            standing = [
+                outcome
+                for (outcome, event), (now, then) in zip(accepted, times, strict=True)
+                if now >= then or event.at >= restored_from
+            ]
             finished = await finish(connection, standing, at)
             await append(connection, [event for _, event in accepted])
             await self._count(connection, finished, accepted, at)

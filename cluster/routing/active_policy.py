@@ -26,6 +26,9 @@ MISSED = 3
 """Number of refreshes in a row without a source, after which the source counts as absent."""
 
 
+RESUME_ALL = "postray suspend says why, postray resume --all ends it"
+
+
 class PolicyChange(Struct, frozen=True):
     """The changes that one poll found: whether shaping or routing changed, and the suspensions (site, tenant) that
     began or changed, and those that ended. It is falsy when nothing changed."""
@@ -187,7 +190,14 @@ class ActivePolicy:
         self.absent = absent
 
     def readiness(self) -> dict[str, str | None]:
-        """The readiness of the sources: a problem when machines lack the sources of pools. Empty without pools."""
+        """A problem while all delivery is suspended, and when machines lack the sources of pools. Without pools, and
+        without such a suspension, empty."""
+        found: dict[str, str | None] = {}
+        if (until := self.suspended_until("", "")) is not None:
+            found["delivery"] = f"{DEGRADED}all delivery is suspended until {until:%Y-%m-%d %H:%M} UTC: {RESUME_ALL}"
+        return found | self._sources_readiness()
+
+    def _sources_readiness(self) -> dict[str, str | None]:
         if not self.routing.pools:
             return {}
         said = f"{DEGRADED}no machine has the addresses of {', '.join(sorted(self.absent))}: passed over"

@@ -19,6 +19,8 @@ NOT_RUN = {
     ("make",): "builds an environment, or runs this suite",
     ("postray", "up"): "is how the postray of these tests was started",
     ("postray", "down"): "would stop the postray of these tests",
+    ("postray", "backup"): "writes to a folder that the reader has",
+    ("postray", "restore"): "needs a backup, and an empty data directory",
     ("postray", "drain"): "would take its only node out of delivery",
     ("postray", "bench"): "measures for minutes",
     ("python", "-m", "benchmarks"): "measures for minutes",

@@ -18,7 +18,8 @@ def declared() -> list[EntryPoint]:
 
 
 def test_every_group_that_is_asked_for_is_declared() -> None:
-    assert {point.group for point in declared()} == {entry_points.COMMANDS, entry_points.CHECKS, entry_points.PAGES}
+    asked_for = {entry_points.COMMANDS, entry_points.CHECKS, entry_points.RESTORING, entry_points.PAGES}
+    assert {point.group for point in declared()} == asked_for
 
 
 @pytest.mark.parametrize("point", declared(), ids=lambda point: point.name)

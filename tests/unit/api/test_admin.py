@@ -25,6 +25,7 @@ ROUTES = [
     ("GET", "/api/admin/tls-reports?day=2026-03-01"),
     ("POST", "/api/admin/tls-reports"),
     ("GET", "/api/admin/tenants/acme/export/messages"),
+    ("POST", "/api/admin/clickhouse-backup"),
     ("GET", "/api/admin/suspensions"),
     ("POST", "/api/admin/suspensions"),
     ("DELETE", "/api/admin/suspensions"),
