@@ -31,7 +31,6 @@ NOT_RUN = {
     ("dig",): "asks the internet",
     ("nc",): "asks the internet",
     ("git",): "changes the code",
-    ("tar",): "copies a folder whose postray must be stopped",
 }
 """The beginnings of commands that are only parsed (tests/unit/test_docs.py), and the reasons."""
 
@@ -60,6 +59,7 @@ def folder(postray: RunningPostray, tmp_path_factory: pytest.TempPathFactory) ->
     folder = tmp_path_factory.mktemp("reader")
     (folder / "postray-data").symlink_to(postray.data_dir)
     (folder / "logo.png").write_bytes(png())
+    (folder / "former-customers.txt").write_text("former.customer@example.com\n", encoding="ascii")
     (folder / ".curlrc").write_text("fail\nnoproxy = *\n", encoding="ascii")  # an HTTP error fails the command
     yield folder
 

@@ -144,7 +144,7 @@ async def test_an_error_says_why_and_ends_with_1(asked: Postray) -> None:
     assert "(ACCESS_DENIED)" in await asked.refused("sql", "DROP TABLE events")
     late = await asked.run("sql", "SELECT number, intDiv(1, number != 2900000) FROM numbers(3000000)")
     assert late.exit_code == 1
-    assert "2700000,1\n" in late.stdout
+    assert "\n1000,1\n" in late.stdout
     assert late.stderr.startswith("Error: the answer broke off: Code: 153. DB::Exception: Division by zero")
     assert late.stderr.endswith("(ILLEGAL_DIVISION)\n")
 
