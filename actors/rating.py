@@ -5,6 +5,7 @@ import logging
 
 from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.tenant_rates import OverRate
+from cluster.metrics import Counter
 from cluster.tenancy.rates import RateLimits
 
 log = logging.getLogger(__name__)
@@ -15,6 +16,9 @@ EVERY_S = 5.0
 
 class TenantRating:
     """``pause``: whether a tenant over a limit is suspended, unless the tenant has a choice of its own."""
+
+    passed = Counter("postray_tenant_rates_passed_total", "Limits of bounces and complaints that tenants passed.")
+    paused = Counter("postray_tenant_rates_paused_total", "Tenants suspended because they passed one.")
 
     def __init__(self, journal: Journal, limits: RateLimits, *, pause: bool) -> None:
         self._journal = journal
@@ -34,6 +38,8 @@ class TenantRating:
         """Count once. Raises Unavailable."""
         found = await self._journal.tenant_rates.count(self._limits, pause=self._pause)
         for one in found:
+            self.passed += len(one.passed)
+            self.paused += one.is_paused
             for passed in one.passed:
                 log.warning("tenant over a limit tenant=%s rate=%r: %s", one.tenant_id, str(passed.rate), passed)
             if one.is_paused:

@@ -50,5 +50,5 @@ def _day(text: str | None, field: str, faults: list[Fault]) -> date | None:
     try:
         return min(max(dates.day(text), EARLIEST), LATEST)
     except ValueError:
-        faults.append(Fault("A date is YYYY-MM-DD", field, help_texts.DAYS))
+        faults.append(Fault("A date is a day of the calendar, as YYYY-MM-DD", field, help_texts.DAYS))
         return None

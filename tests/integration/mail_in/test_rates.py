@@ -47,7 +47,7 @@ async def test_bounces_in_reply_and_by_report_pause_a_tenant(journal: Journal, t
         assert await rating.round() == []
         await report(world, messages[5])
         (found,) = await rating.round()
-        assert found.is_paused
+        assert found.is_paused and (rating.passed, rating.paused) == (1, 1)
         tenant = await journal.tenants.find(tenant_id)
         assert tenant is not None and tenant.is_suspended and tenant.suspended_for.startswith("11 % of the last 100")
 

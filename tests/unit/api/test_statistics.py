@@ -235,7 +235,11 @@ async def test_what_some_refuse(world: World, key: str, path: str, change: dict[
 @pytest.mark.parametrize(
     ("path", "change", "said"),
     [
-        *((path, {"start_date": "2026-04-01T00:00:00Z"}, "A date is YYYY-MM-DD") for path in RANGES),
+        *(
+            (path, {"start_date": day}, "A date is a day of the calendar, as YYYY-MM-DD")
+            for path in RANGES
+            for day in ("2026-04-01T00:00:00Z", "2026-02-30")
+        ),
         ("/v3/categories/stats", {"categories": [str(n) for n in range(11)]}, "At most 10 values"),
         ("/v3/categories", {"category": "x" * 256}, "At most 255 characters"),
         ("/v3/stats", {"limit": "x"}, "Must be an integer, not a string"),
