@@ -6,8 +6,6 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
 
-import msgspec
-
 from actors.mail_in.deciding import Decision, decide
 from actors.mail_in.forwarding import Forwarding
 from cluster.journal.journal import Journal, Unavailable
@@ -132,8 +130,7 @@ class Taking:
     async def _keep_bare(self, mail: ReceivedMessage, mailbox: str, kind: Kind, message_id: str) -> None:
         """Keep that a mail came about a message that is gone, and no more: what it says of the recipient may have been
         erased (docs/erasure.md)."""
-        bare = msgspec.structs.replace(mail, mail_from="")
-        await self._keep(bare, mailbox, kind, (f"{message_id} is gone",), is_bare=True)
+        await self._keep(mail, mailbox, kind, (f"{message_id} is gone",), is_bare=True)
 
     async def _keep(
         self,
@@ -152,7 +149,7 @@ class Taking:
             at=self._now(),
             kind=kind,
             why="\n".join(map(printable, why))[:LONGEST_WHY],
-            sender=printable(mail.mail_from),
+            sender="" if is_bare else printable(mail.mail_from),
             mailbox=printable(mailbox),
             recipients=tuple([message.recipients[one.recipient_no] for one in effects]) if message else (),
             size=len(mail.content),
