@@ -13,9 +13,8 @@ from api.http.existing import ERASE_JOB, existing
 from api.http.refusals import Fault, Invalid
 from api.http.routes import RouteGroup, resource
 from cluster.journal.journal import Journal
-from cluster.journal.recipient_erasure import Stage
+from cluster.journal.recipient_erasure import MOST_ADDRESSES, Stage
 
-MOST_ADDRESSES = 5000
 FIELD = "email_addresses"
 
 

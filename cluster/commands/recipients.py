@@ -10,9 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from cluster.commands.instance import Instance, path_part
 from cluster.commands.output import NAME, console, errors, json_option, print_json
+from cluster.journal.recipient_erasure import MOST_ADDRESSES
 
-MOST_ADDRESSES = 5000
-"""Of a job."""
 LOOK_S = 1.0
 
 

@@ -28,6 +28,8 @@ CLOCKS_DIFFER_S = 1.0
 AFTER_S = 2.0
 """How long after its request a job begins: by then all messages that it covers have been accepted."""
 PAGE = 500
+MOST_ADDRESSES = 5000
+"""Of a job."""
 BUNDLES = 20
 KEPT_DAYS = 400
 """How long the ids of erased messages are kept: as long as events are, and as long as links are followed."""
