@@ -47,7 +47,8 @@ class ClickHouseBackup:
     def __init__(self, name: str, data_dir: Path, end: Position, now: float) -> None:
         """``name`` is part of a path and of a statement: letters, digits and hyphens."""
         self.name = name
-        self._folder = data_dir / "clickhouse" / BACKUPS / name
+        self._data_dir = data_dir
+        self._folder = _backups(data_dir) / name
         self._end = end
         self._begins_by = now + BEHIND_S
         self._has_begun = False
@@ -69,7 +70,7 @@ class ClickHouseBackup:
         return BackupState(state="failed", reason=f"{status}: {error}")
 
     def _begin(self, client: ClickHouse) -> None:
-        forget_backups(self._folder.parents[2])
+        forget_backups(self._data_dir)
         make_folder(self._folder.parent)
         client.command(f"BACKUP DATABASE `{DATABASE}` TO File('{self.name}') SETTINGS id = '{self.name}' ASYNC")
         self._has_begun = True
@@ -77,13 +78,13 @@ class ClickHouseBackup:
 
 def forget_backups(data_dir: Path) -> None:
     """Delete what commands that were killed have left in the engine's folder: no erasure would reach it."""
-    shutil.rmtree(data_dir / "clickhouse" / BACKUPS, ignore_errors=True)
+    shutil.rmtree(_backups(data_dir), ignore_errors=True)
 
 
 def restore(data_dir: Path, backup: Path) -> None:
     """Make the embedded engine's data in ``data_dir``, which has none, from a backup. Raises Unavailable when
     ClickHouse cannot, OSError."""
-    folder = data_dir / "clickhouse" / BACKUPS / NAMED
+    folder = _backups(data_dir) / NAMED
     make_folder(folder.parent)
     shutil.copytree(backup, folder)
     try:
@@ -95,3 +96,7 @@ def restore(data_dir: Path, backup: Path) -> None:
     except ClickHouseUnavailable as error:
         raise Unavailable(f"ClickHouse: {error.reason}") from error
     forget_backups(data_dir)
+
+
+def _backups(data_dir: Path) -> Path:
+    return data_dir / "clickhouse" / BACKUPS

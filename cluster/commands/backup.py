@@ -94,7 +94,7 @@ def _back_up(settings: Settings, instance: Instance, data_dir: Path, folder: Pat
         if not settings.clickhouse.dsn:
             step("ClickHouse")
             state = _clickhouse(instance)
-            backup_folder.move(Path(state["folder"]), folder / CLICKHOUSE)
+            shutil.move(state["folder"], folder / CLICKHOUSE)  # to another disk, too
             manifest = replace(manifest, is_behind=state["is_behind"])
             parts.append(CLICKHOUSE)
         if with_secrets:

@@ -11,7 +11,6 @@
 """
 
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -129,8 +128,3 @@ def sizes(folder: Path) -> Iterator[tuple[str, int]]:
     for part in (JOURNAL, LEDGER, CLICKHOUSE, SECRETS):
         if (folder / part).is_dir():
             yield part, sum(file.stat().st_size for file in (folder / part).rglob("*") if file.is_file())
-
-
-def move(source: Path, target: Path) -> None:
-    """Move a folder, to another disk as well. Raises OSError."""
-    shutil.move(source, target)
