@@ -178,7 +178,8 @@ class SqlApp:
 
     async def _end(self, running: RunningQuery, turn: AsyncExitStack, query_id: str, login: Login) -> None:
         """End a query. The engine looks at its limits and at orders to end only between two calls of functions. So what
-        a function does with a very long value is not broken off: nobody waits for it here, but it keeps its turn."""
+        a function does with a very long value is not broken off: the client is answered without it, and the query keeps
+        its turn until it ends."""
         ending = asyncio.ensure_future(_ended(running, turn))
         self._ending.add(ending)
         ending.add_done_callback(self._ending.discard)

@@ -98,7 +98,7 @@ class _Kept(io.BytesIO):
     """An answer on its way to a terminal."""
 
     def write(self, data: object) -> int:
-        """Raises click.ClickException for an answer that nobody could read."""
+        """Raises click.ClickException for an answer that is too long to be read in a terminal."""
         if self.tell() > SHOWN_BYTES:
             self.seek(0)
             self.truncate()
