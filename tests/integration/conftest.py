@@ -1,11 +1,15 @@
 """Every journal of an integration test records the moves of deliveries. After the test they are compared with the
-headers of the journal's statements."""
+headers of the journal's statements. The embedded engine has a directory for each test: a process has one engine at a
+time, which one fixture opens."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
 
+from analytics.client import ClickHouse
+from cluster.settings import ClickHouseSettings
 from tests.journal_effects import effects, faults, watch
 
 
@@ -23,3 +27,11 @@ def journal_dsn(journal_dsn: str) -> Iterator[str]:
     """A new database with the journal's schema, in which statements may only move deliveries as their headers say."""
     yield journal_dsn
     assert faults(effects(journal_dsn)) == []
+
+
+@pytest.fixture
+def clickhouse(tmp_path: Path) -> Iterator[ClickHouse]:
+    client = ClickHouse.open(ClickHouseSettings(), tmp_path)
+    client.migrate()
+    yield client
+    client.close()

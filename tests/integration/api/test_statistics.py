@@ -2,9 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,21 +15,12 @@ from analytics.rows import columns
 from analytics.statistics import Names, Statistics, categories, statistics
 from analytics.tallies import SETTLED_S, Tallies
 from cluster.events import Event, Opened
-from cluster.settings import ClickHouseSettings
 from cluster.tenancy.granting import add_key
 from tests.integration.api.conftest import Site
 from tests.unit.analytics.samples import bounced, delivered, processed
 
 DAY = "2026-04-23"
 AT = datetime(2026, 4, 23, 23, 50, tzinfo=UTC).timestamp()
-
-
-@pytest.fixture
-def clickhouse(tmp_path: Path) -> Iterator[ClickHouse]:
-    client = ClickHouse.open(ClickHouseSettings(), tmp_path)
-    client.migrate()
-    yield client
-    client.close()
 
 
 @pytest.fixture

@@ -9,14 +9,18 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from msgspec import structs
 
 from analytics.backup import BackupState
+from analytics.client import ClickHouse
 from analytics.queries import MessageEvents, TimelineEvent
 from analytics.statistics import Names, Statistics
 from api.admin.routes import Admin
 from api.server import ApiServer
 from cluster.cli import main
 from cluster.installation import running
+from cluster.installation.local_secrets import SQL_PASSWORD
+from cluster.installation.private_files import write_whole
 from cluster.journal.journal import Journal
 from cluster.journal.records import DueDelivery, NewRequest
 from cluster.keys import operator_token
@@ -38,6 +42,7 @@ from cluster.settings import DeliverySettings, HttpSettings
 from cluster.tenancy.directory import TenantDirectory
 from cluster.vault import Vault, secret_key
 from tests.domains import a_manager
+from tests.integration.analytics.sql_door import PASSWORD, opened
 from tests.integration.large import large_requests
 from tests.limiting import a_limiter
 from tests.policies import a_policy, no_aliases
@@ -307,3 +312,19 @@ async def postray(journal: Journal, journal_dsn: str, tmp_path: Path) -> AsyncIt
         running.write_run(data_dir, run)
         yield postray
         await postray.server.stop()
+
+
+@pytest.fixture
+async def asked(postray: Postray, clickhouse: ClickHouse, tmp_path: Path) -> AsyncIterator[Postray]:
+    """A postray with a SQL door."""
+    async with opened(tmp_path) as door:
+        at(postray, door.url)
+        yield postray
+
+
+def at(postray: Postray, url: str) -> None:
+    """Let the commands find a SQL door there."""
+    write_whole(postray.data_dir / SQL_PASSWORD, PASSWORD.encode())
+    run = running.read_run(postray.data_dir)
+    assert run is not None
+    running.write_run(postray.data_dir, structs.replace(run, sql=url))

@@ -2,7 +2,6 @@
 
 import stat
 import time
-from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,34 +13,11 @@ from analytics.client import ClickHouse
 from analytics.rows import columns
 from cluster.events import Event
 from cluster.installation import running
-from cluster.installation.local_secrets import SQL_PASSWORD
-from cluster.installation.private_files import write_whole
-from cluster.settings import ClickHouseSettings
-from tests.integration.analytics.sql_door import PASSWORD, opened
 from tests.integration.journal.builders import a_tenant
 from tests.integration.operating.conftest import Postray
 from tests.unit.analytics.samples import blocked, bounced, by_name, deferred, delivered, processed
 
 HOSTILE = "550 5.1.1 <b>No</b> mailbox <{}> here, id 4bXq7z0000000001-{}"
-
-
-@pytest.fixture
-def clickhouse(tmp_path: Path) -> Iterator[ClickHouse]:
-    client = ClickHouse.open(ClickHouseSettings(), tmp_path)
-    client.migrate()
-    yield client
-    client.close()
-
-
-@pytest.fixture
-async def asked(postray: Postray, clickhouse: ClickHouse, tmp_path: Path) -> AsyncIterator[Postray]:
-    """A postray with a SQL door."""
-    async with opened(tmp_path) as door:
-        write_whole(postray.data_dir / SQL_PASSWORD, PASSWORD.encode())
-        run = running.read_run(postray.data_dir)
-        assert run is not None
-        running.write_run(postray.data_dir, structs.replace(run, sql=door.url))
-        yield postray
 
 
 def an_hour(tenant: str, number: int, at: float) -> list[Event]:

@@ -9,47 +9,17 @@ import struct
 import subprocess
 import sys
 import termios
-from collections.abc import AsyncIterator, Iterator
 from fcntl import ioctl
 from pathlib import Path
 
-import pytest
 from click.testing import CliRunner
-from msgspec import structs
 
 from analytics.client import ClickHouse
 from cluster.cli import main
-from cluster.installation import running
-from cluster.installation.local_secrets import SQL_PASSWORD
-from cluster.installation.private_files import write_whole
-from cluster.settings import ClickHouseSettings
-from tests.integration.analytics.sql_door import PASSWORD, opened
-from tests.integration.operating.conftest import Postray
+from tests.integration.analytics.sql_door import opened
+from tests.integration.operating.conftest import Postray, at
 
 COLUMNS = 60
-
-
-@pytest.fixture
-def clickhouse(tmp_path: Path) -> Iterator[ClickHouse]:
-    client = ClickHouse.open(ClickHouseSettings(), tmp_path)
-    client.migrate()
-    yield client
-    client.close()
-
-
-@pytest.fixture
-async def asked(postray: Postray, clickhouse: ClickHouse, tmp_path: Path) -> AsyncIterator[Postray]:
-    """A postray with a SQL door."""
-    async with opened(tmp_path) as door:
-        at(postray, door.url)
-        yield postray
-
-
-def at(postray: Postray, url: str) -> None:
-    write_whole(postray.data_dir / SQL_PASSWORD, PASSWORD.encode())
-    run = running.read_run(postray.data_dir)
-    assert run is not None
-    running.write_run(postray.data_dir, structs.replace(run, sql=url))
 
 
 class Terminal:
@@ -98,7 +68,7 @@ class Terminal:
     def _read(self) -> str:
         try:
             return os.read(self._ours, 65536).decode(errors="replace")
-        except OSError:  # Linux: nobody has the terminal open any more
+        except OSError:  # Linux: no process has the terminal open any more
             return ""
 
 
