@@ -298,13 +298,19 @@ async def test_queries_wait_while_timelines_are_asked_for_and_go_on_then(
         async with asyncio.timeout(10):
             while not clickhouse.rows(read)[0][0]:
                 await asyncio.sleep(0.01)
-        free = await progress(1.0, held=False)
-        held = await progress(0.8, held=True)
-        assert held < free / 4, (held, free)
+        # Other work on the machine disturbs a reading; where queries are not held, none of these tells so.
+        for _ in range(8):
+            free = await progress(1.0, held=False)
+            held = await progress(0.8, held=True)
+            if held < free / 4:
+                break
+        else:
+            pytest.fail(f"queries read {free} rows in a second, and {held} rows while they are held")
         # Asked for without end, they leave queries some of the time.
         assert await progress(3.0, held=True) > 0
-        await asyncio.sleep(0.3)
-        assert await progress(1.0, held=False) > held * 2
+        async with asyncio.timeout(10):
+            while await progress(1.0, held=False) <= held * 2:
+                pass
         heavy.cancel()
 
 
