@@ -33,7 +33,8 @@ MESSAGES = FIRST + SINGLE + BULK * PER_REQUEST
 WINDOW = 1000
 """Deliveries beyond the delivery actor's window are parked, and fetched from lanes."""
 CONNECTIONS = 20
-CLOCK_S = 3.0
+CLOCK_S = 6.0
+"""Long enough that one beat more or less of each part, at the ends, does not matter."""
 LOOK_S = 0.01
 STUCK_S = 60.0
 LEFT = "SELECT count(*) FROM deliveries"
@@ -73,7 +74,7 @@ class _Counting:
         product = self._product
         start = tuple(product.transactions)
         with self._transactions() as idle:
-            await _pause(CLOCK_S)
+            idle_s = await _pause(CLOCK_S)
         before = self._amounts()
         with self._transactions() as all_of_it:
             await self._post(FIRST, per_request=1)
@@ -85,14 +86,14 @@ class _Counting:
                 await self._until(partial(self._are_at_host, CONNECTIONS), "connections have no message")
             standing = self._amounts()
             with self._transactions() as busy:
-                await _pause(CLOCK_S)
+                busy_s = await _pause(CLOCK_S)
             by_the_clock = self._amounts() - standing
             with self._transactions() as delivery:
                 await self._deliver(MESSAGES)
         seen = ObservedCounts(start=start, idle=idle, busy=busy, single=single, bulk=bulk, delivery=delivery)
         # By the number of ticks, not by the time: on a busy machine periodic work is late.
         caused = self._amounts() - before - by_the_clock * seen.share_of_busy(all_of_it)
-        run = CountedRun(clock_s=CLOCK_S, single=SINGLE, bulk=BULK, messages=MESSAGES)
+        run = CountedRun(idle_s=idle_s, busy_s=busy_s, single=SINGLE, bulk=BULK, messages=MESSAGES)
         counts = (
             spread(caused, MESSAGES)
             | self._recorder()
@@ -207,12 +208,15 @@ class _Counting:
         )
 
 
-async def _pause(seconds: float) -> None:
-    """Like ``asyncio.sleep``, which is Python code and would be counted."""
+async def _pause(seconds: float) -> float:
+    """Like ``asyncio.sleep``, which is Python code and would be counted. Returns how long it took, in seconds: longer
+    on a busy machine."""
     loop = asyncio.get_running_loop()
+    begun = loop.time()
     over = loop.create_future()
     timer = loop.call_later(seconds, over.set_result, None)
     try:
         await over
     finally:
         timer.cancel()
+    return loop.time() - begun

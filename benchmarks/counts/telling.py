@@ -57,8 +57,9 @@ class ObservedCounts(Struct, frozen=True, kw_only=True):
 class CountedRun(Struct, frozen=True, kw_only=True):
     """The sizes of the run."""
 
-    clock_s: float
-    """How long ``idle`` and ``busy`` were."""
+    idle_s: float
+    busy_s: float
+    """How long ``idle`` and ``busy`` were, in seconds."""
     single: int
     bulk: int
     """Requests."""
@@ -91,8 +92,8 @@ def tell(seen: ObservedCounts, run: CountedRun, *, intake: str, delivery: str) -
     counts |= _counted("intake.bulk", caused(intake, seen.bulk), run.bulk, "request")
     whole = caused(delivery, seen.single, seen.bulk, seen.delivery)
     counts |= _counted("delivery", whole, run.messages / 1000, "1000_messages")
-    for name, found in (("idle", seen.idle), ("busy", seen.busy)):
-        counts[f"clock.{name}.statements_per_s"] = sum(len(one.statements) for one in found) / run.clock_s
+    for name, found, length_s in (("idle", seen.idle, run.idle_s), ("busy", seen.busy, run.busy_s)):
+        counts[f"clock.{name}.statements_per_s"] = sum(len(one.statements) for one in found) / length_s
     return counts
 
 
