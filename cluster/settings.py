@@ -30,6 +30,7 @@ from cluster.settings_sending import TlsSettings as TlsSettings
 from cluster.settings_stores import AnalyticsSettings as AnalyticsSettings
 from cluster.settings_stores import ClickHouseSettings as ClickHouseSettings
 from cluster.settings_stores import PostgresSettings as PostgresSettings
+from cluster.settings_stores import RetentionSettings as RetentionSettings
 from cluster.settings_words import SettingsError as SettingsError
 from cluster.settings_words import in_words, keys_of
 from cluster.tracking.clients import KeptAddress
@@ -221,6 +222,7 @@ class Settings(Section, frozen=True, kw_only=True):
     domains: DomainSettings = DomainSettings()
     tracking: TrackingSettings = DEFAULT_TRACKING
     webhooks: WebhookSettings = WebhookSettings()
+    retention: RetentionSettings = RetentionSettings()
     capture: CaptureSettings = CaptureSettings()
     log: LogSettings = LogSettings()
 

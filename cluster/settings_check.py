@@ -29,6 +29,9 @@ SECRET_BYTES = 32
 JWT_SECRET_BYTES = 32
 """RFC 7518 §3.2: a key of HS256 has at least the size of its hash."""
 
+MOST_DAYS = 3650
+"""Of retention."""
+
 _LOCAL_PART = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*", re.ASCII)
 """RFC 5321 §4.1.2, Dot-string."""
 
@@ -50,6 +53,7 @@ MAY_BE_ZERO = frozenset(
         "delivery.offer_grace_s",
         "delivery.stop_wait_s",
         "dns.stale_s",
+        "retention.bodies_days",
         "tls.broken_host_s",
         "tls.results_keep_days",
     }
@@ -85,6 +89,12 @@ def faults(settings: "Settings") -> Iterator[tuple[str, str]]:
     for name in ("max_bounce_rate", "max_complaint_rate"):
         if (share := getattr(settings.tenants, name)) > 1:
             yield f"tenants.{name}", f"is a share, at most 1, not {share}"
+    kept = settings.retention
+    if kept.bodies_days > kept.messages_days:
+        yield "retention.bodies_days", f"bodies are not kept longer than their messages ({kept.messages_days} days)"
+    for name in ("bodies_days", "messages_days"):
+        if getattr(kept, name) > MOST_DAYS:
+            yield f"retention.{name}", f"must be at most {MOST_DAYS}"
     yield from _auth(settings.auth)
     if settings.ray.address and not settings.postgres.dsn:
         yield "postgres.dsn", "a cluster at ray.address needs a Postgres that every node can reach"

@@ -1,4 +1,4 @@
-"""The settings of Postgres, of ClickHouse, and of the SQL door."""
+"""The settings of Postgres, of ClickHouse, of the SQL door, and of how long data is kept."""
 
 from typing import Literal
 
@@ -41,3 +41,12 @@ class AnalyticsSettings(Section, frozen=True, kw_only=True):
     """Disk that one query may take for that."""
     max_result_rows: int = 50_000_000
     """Rows of one answer."""
+
+
+class RetentionSettings(Section, frozen=True, kw_only=True):
+    """What is unfinished is kept however old it is."""
+
+    bodies_days: int = 7
+    """Days after the end of a day (UTC) until the bodies and the attachments of its messages are deleted."""
+    messages_days: int = 30
+    """The same for the messages themselves, and everything about them but their events; bodies_days at least."""

@@ -54,6 +54,14 @@ def test_a_rate_is_a_share(tmp_path: Path) -> None:
         load(write(tmp_path, "[tenants]\nmax_bounce_rate = 10\n"), {})
 
 
+def test_bodies_are_not_kept_longer_than_messages(tmp_path: Path) -> None:
+    assert load(write(tmp_path, "[retention]\nbodies_days = 0\nmessages_days = 1\n"), {}).retention.bodies_days == 0
+    with pytest.raises(SettingsError, match=r"retention\.bodies_days: bodies are not kept longer than their messages"):
+        load(write(tmp_path, "[retention]\nmessages_days = 6\n"), {})
+    with pytest.raises(SettingsError, match=r"retention\.messages_days: must be at most 3650"):
+        load(write(tmp_path, "[retention]\nmessages_days = 100000\n"), {})
+
+
 def test_a_variable_wins_over_the_file(tmp_path: Path) -> None:
     path = write(tmp_path, '[http]\nbind = "127.0.0.1:1"\n[delivery]\nwindow = 7\n')
     settings = load(path, {"POSTRAY_HTTP_BIND": "127.0.0.1:2", "PATH": "/bin"})
