@@ -80,7 +80,7 @@ async def recorder(context: Context, links: Links) -> "Recorder":
     keep_temporary_files_in(data_dir / "clickhouse" / TEMPORARY)
     journal = await context.open_journal(RECORDER_CONNECTIONS)
     confine = confinement_of(data_dir, settings.clickhouse)
-    recorder = Recorder(settings.clickhouse, data_dir, journal, confine=confine)
+    recorder = Recorder(settings.clickhouse, data_dir, journal, confine=confine, retention=settings.retention)
     if settings.analytics.bind:
         recorder.door = SqlDoor(
             settings.analytics,
@@ -117,7 +117,7 @@ async def delivery(context: Context, links: Links) -> "Deliverer":
     journal = await context.open_journal(DELIVERY_CONNECTIONS)
     directory = TenantDirectory(journal)
     routing = build_routing(context, journal)
-    results = TlsResults(lambda: datetime.now(UTC), keep_days=settings.tls.results_keep_days)
+    results = TlsResults(lambda: datetime.now(UTC))
     policies = TlsPolicies(routing.resolver, settings.tls, settings.dns, clock=time.monotonic, results=results)
     routing.router.tls_of = policies.of_domain
     dialer = TlsDialer(policies, settings.tls, clock=time.monotonic, results=results)
@@ -160,6 +160,7 @@ async def delivery(context: Context, links: Links) -> "Deliverer":
 
 async def scheduler(context: Context, links: Links) -> "Scheduler":
     from actors.compose.probe import signed_probe
+    from actors.purging import purges
     from actors.rating import TenantRating
     from actors.scheduler import Scheduler
     from cluster.routing.build import build_routing
@@ -192,6 +193,7 @@ async def scheduler(context: Context, links: Links) -> "Scheduler":
         verifier=verifier,
         rating=rating,
         tls_reporting=_tls_reporting(context.settings, journal, routing.resolver),
+        purges=purges(journal, context.settings),
     )
 
 

@@ -5,7 +5,9 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
+from cluster.journal.ends import End, ends_with
 from cluster.journal.journal import Journal, Unavailable
+from cluster.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -15,12 +17,14 @@ STEP_S = 0.1
 """Pause between two full pages."""
 WINDOWS_EVERY_S = 10.0
 """Windows last for hours."""
+ENDS_EVERY_S = 600.0
+"""What has its end by the time is kept for an hour at least."""
+BATCHES_EVERY_S = 3600.0
 MAIL_IN_KEPT = timedelta(days=30)
 MOST_MAIL_IN = 100_000
 """Mails that came in; the oldest beyond them are forgotten."""
 
-TLS_REPORTS_KEPT = timedelta(days=31)
-"""The states of TLS reports."""
+Clock = Callable[[], datetime]
 
 
 class Purge:
@@ -43,17 +47,57 @@ class Purge:
             await asyncio.sleep(STEP_S if removed == PAGE else self._every_s)
 
 
-def purges(journal: Journal, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Sequence[Purge]:
-    """Idempotency keys that are free again, bounces that are too old for their tenants, imports of lists that never
-    ended or that can no longer be asked about, windows for reports that are over, mail that came in long ago, and the
-    records of old TLS reports and erasures."""
+class PastEnds:
+    """Removes what is past its end (``cluster/journal/ends.py``), one table after the other: a call is a page of one
+    table."""
+
+    def __init__(self, journal: Journal, ends: Sequence[End], clock: Clock) -> None:
+        self._journal = journal
+        self._ends = ends
+        self._clock = clock
+        self._next = 0
+
+    async def remove(self, page: int) -> int:
+        """Returns ``page`` when there may be more, in this table or in those that follow. Raises Unavailable."""
+        while self._next < len(self._ends):
+            if await self._journal.ends.remove(self._ends[self._next], self._clock(), page) == page:
+                return page
+            self._next += 1
+        self._next = 0
+        return 0
+
+
+class UnusedBatches:
+    """Looks at the old batches from the first to the last, a page a call."""
+
+    def __init__(self, journal: Journal, clock: Clock) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._after = ""
+
+    async def remove(self, page: int) -> int:
+        """Returns ``page`` when there are more to look at. Raises Unavailable."""
+        _, self._after = await self._journal.ends.remove_batches(self._clock(), self._after, page)
+        return page if self._after else 0
+
+
+def purges(journal: Journal, settings: Settings, clock: Clock = lambda: datetime.now(UTC)) -> Sequence[Purge]:
+    """Rows that are past their end, batches without messages, texts that no template has, bounces that are too old for
+    their tenants, imports of lists that never ended or that can no longer be asked about, windows for reports that are
+    over, mail that came in long ago, and the records of old erasures."""
+    ends = PastEnds(journal, ends_with(settings.tls.results_keep_days), clock)
+    messages_days = settings.retention.messages_days
     return (
-        Purge("idempotency keys", lambda page: journal.idempotency_keys.purge(clock(), page)),
+        Purge("what is past its end", ends.remove, every_s=ENDS_EVERY_S),
+        Purge("batches", UnusedBatches(journal, clock).remove, every_s=BATCHES_EVERY_S),
+        Purge(
+            "texts of templates",
+            lambda page: journal.ends.remove_texts(messages_days, clock(), page),
+            every_s=ENDS_EVERY_S,
+        ),
         Purge("bounces", journal.suppressions.purge_bounces),
         Purge("imports of lists", journal.suppression_imports.purge),
         Purge("windows for reports", journal.mail_in.confirm, every_s=WINDOWS_EVERY_S),
         Purge("erased messages", journal.recipient_erasure.purge_messages),
-        Purge("erase jobs", journal.recipient_erasure.purge_jobs),
         Purge("mail in", lambda page: journal.mail_in.forget(MAIL_IN_KEPT, MOST_MAIL_IN, page)),
-        Purge("TLS reports", lambda page: journal.tls_reports.forget((clock() - TLS_REPORTS_KEPT).date(), page)),
     )

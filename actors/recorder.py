@@ -34,6 +34,7 @@ from analytics.door.server import SqlDoor
 from analytics.erasing import erase_recipients, erase_tenant
 from analytics.feed import FeedFilter, FeedPage, feed
 from analytics.queries import MessageEvents
+from analytics.retention import DAY_S, keep_for
 from analytics.rows import Position, columns
 from analytics.statistics import Count, Names, Statistics, categories, statistics
 from analytics.tallies import Tallies, Uncounted
@@ -45,7 +46,7 @@ from cluster.journal.journal import Journal
 from cluster.journal.recipient_erasure import EraseJob
 from cluster.journal.records import LogRow
 from cluster.metrics import Counter, Gauge, Reading
-from cluster.settings import ClickHouseSettings
+from cluster.settings import ClickHouseSettings, RetentionSettings
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,8 @@ LOOK_FOR_DAMAGE_S = 30.0
 MOST_INSERTED = 15_000
 """Events inserted at once, which the last row may exceed: each takes some 2 KB of memory in Python and ClickHouse."""
 
+RETENTION = RetentionSettings()
+
 P = ParamSpec("P")
 T = TypeVar("T")
 W = TypeVar("W")
@@ -65,9 +68,12 @@ W = TypeVar("W")
 
 class _Found:
     """What rows of the log tell: events of messages with their positions, and posts of webhooks. That an endpoint was
-    disabled is in the log for other consumers."""
+    disabled is in the log for other consumers. Events from before ``oldest``, in seconds since the epoch, are not kept
+    any more: the log is read after a very long outage, or was restored."""
 
-    def __init__(self) -> None:
+    def __init__(self, oldest: float) -> None:
+        self._oldest = oldest
+        self.expired = 0
         self.events: list[Event] = []
         self.positions: list[Position] = []
         self.attempts: list[WebhookAttempt] = []
@@ -77,7 +83,11 @@ class _Found:
         for sequence, one in numbered(row.id, decode_row(row.events)):
             if isinstance(one, WebhookAttempt):
                 self.attempts.append(one)
-            elif not isinstance(one, WebhookDisabled):
+            elif isinstance(one, WebhookDisabled):
+                continue
+            elif one.at < self._oldest:
+                self.expired += 1
+            else:
                 self.events.append(one)
                 self.positions.append((row.tx, sequence))
 
@@ -86,6 +96,9 @@ class Recorder:
     """Call ``start`` and ``stop`` once each, and the queries at any time between, on the same event loop."""
 
     inserted = Counter("postray_recorder_events_total", "Events inserted into ClickHouse, repeats among them.")
+    expired = Counter(
+        "postray_recorder_expired_events_total", "Events of the log that were older than events are kept, and left out."
+    )
     damaged = Gauge(
         "postray_recorder_damaged_parts",
         "Parts of tables that ClickHouse cannot read and has set aside.",
@@ -102,8 +115,13 @@ class Recorder:
         confine: Callable[[], object] = lambda: None,
         pacing: Pacing = PACING,
         look_for_damage_s: float = LOOK_FOR_DAMAGE_S,
+        retention: RetentionSettings = RETENTION,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        """``confine`` is called first in each thread that uses ClickHouse."""
+        """``confine`` is called first in each thread that uses ClickHouse. ``clock``: seconds since the epoch."""
+        self._retention = retention
+        self._events_kept_s = retention.events_days * DAY_S
+        self._clock = clock
         self._settings = settings
         self._journal = journal
         self._data_dir = data_dir
@@ -292,7 +310,8 @@ class Recorder:
             self._client = self._connect(self._settings, self._data_dir)
         if not self._migrated:
             self._client.migrate()
-            self._tallies = Tallies(self._client)
+            keep_for(self._client, self._retention)
+            self._tallies = Tallies(self._client, self._clock, events_kept_s=self._events_kept_s + DAY_S / 2)
             self._migrated = True
             self._look_for_damage()
 
@@ -321,7 +340,7 @@ class Recorder:
     def _store(self, rows: list[LogRow]) -> None:
         """Insert the events of these rows. Rows that cannot be inserted are put aside."""
         assert self._client is not None
-        found = _Found()
+        found = _Found(self._clock() - self._events_kept_s)
         for number, row in enumerate(rows, 1):
             try:
                 found.add(row)
@@ -344,6 +363,7 @@ class Recorder:
             if found.attempts:
                 self._client.insert(attempt_columns(found.attempts), ATTEMPTS)
             self.inserted += len(found.events)
+            self.expired += found.expired
         except (ClickHouseRejected, ValueError, OverflowError) as error:
             if len(rows) == 1:
                 self._consumer.put_aside(rows[0], error)

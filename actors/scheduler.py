@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from actors.erasing import RecipientEraser, TenantEraser
 from actors.importing import ListImporter
-from actors.purging import purges
+from actors.purging import Purge
 from actors.rating import TenantRating
 from actors.stranded import Stranded
 from cluster import metrics
@@ -68,10 +68,11 @@ class Scheduler:
         verifier: Verifier | None = None,
         rating: TenantRating | None = None,
         tls_reporting: "TlsReporting | None" = None,
+        purges: Sequence[Purge] = (),
     ) -> None:
         """``lease_s``: how long an owner may hold what it is offered without claiming it. ``verifier`` looks at sender
         domains; None looks at none. ``rating`` counts the rates of tenants; None counts none. ``tls_reporting`` is None
-        where no TLS reports are sent."""
+        where no TLS reports are sent. ``purges`` remove what is past its end."""
         self._journal = journal
         self._dispatcher = dispatcher
         self._call = call
@@ -84,7 +85,7 @@ class Scheduler:
         self._verifier = verifier
         self._rating = rating
         self._tls_reporting = tls_reporting
-        self._purges = purges(journal)
+        self._purges = purges
         self._problem: str | None = None
         self._full: dict[Lane, float] = {}
 

@@ -11,11 +11,14 @@ or its tally is what counting its events would give.
 A question may run while this goes on: it reads the rows that counted when it began. When the quarter is counted again,
 ClickHouse may remove them, but that is ``SETTLED_S`` after the insert, and no question takes so long.
 
+What is older than ClickHouse keeps events for is not counted again: its events are gone, or a part of them.
+
 A recipient's first open of a message is a unique one. An open that comes late, and lies before those that are stored,
 makes their quarters dirty too.
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from itertools import count, takewhile
@@ -96,10 +99,14 @@ class Tallies:
     """The state of the quarters, as in the table ``quarters``, and the work on it. Methods raise
     ClickHouseUnavailable."""
 
-    def __init__(self, client: ClickHouse, clock: Callable[[], float] = time.time) -> None:
-        """``clock``: seconds since the epoch. Reads the state."""
+    def __init__(
+        self, client: ClickHouse, clock: Callable[[], float] = time.time, *, events_kept_s: float = math.inf
+    ) -> None:
+        """``clock``: seconds since the epoch. ``events_kept_s``: the age of events from which some may be gone. Reads
+        the state."""
         self._client = client
         self._clock = clock
+        self._events_kept_s = events_kept_s
         self._tallies: dict[int, int] = {}
         self._dirty: set[int] = set()
         self._unfilled: set[int] = set()
@@ -191,6 +198,12 @@ class Tallies:
         return True
 
     def _tally(self, now: float) -> bool:
+        oldest = now - self._events_kept_s
+        if gone := {quarter for quarter in self._dirty if quarter < oldest and self._tallies[quarter]}:
+            if self._part is not None and self._part[0] in gone:
+                self._part = None
+            self._write({quarter: (self._tallies[quarter], False) for quarter in gone})
+            return True
         due = {
             quarter
             for quarter in self._dirty

@@ -8,7 +8,7 @@ clock and formats all 26 digits for each, which costs ten times as much.
 import os
 import re
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 from threading import Lock
 from typing import Literal
 
@@ -44,6 +44,14 @@ def is_id(prefix: Prefix, text: str) -> bool:
 def first_id(prefix: Prefix, at: datetime) -> str:
     """The smallest identifier of this kind that can be made at this time; all smaller ones are older."""
     return f"{prefix}{_digits(max(0, int(at.timestamp() * 1000)), 10)}{'0' * 16}"
+
+
+def made_at(identifier: str) -> datetime:
+    """When an identifier was made, to the millisecond."""
+    ms = 0
+    for digit in identifier[-26:-16]:
+        ms = ms << 5 | _DIGITS.index(digit)
+    return datetime.fromtimestamp(ms / 1000, UTC)
 
 
 def same_moment(identifier: str) -> tuple[str, str]:

@@ -92,9 +92,13 @@ def faults(settings: "Settings") -> Iterator[tuple[str, str]]:
     kept = settings.retention
     if kept.bodies_days > kept.messages_days:
         yield "retention.bodies_days", f"bodies are not kept longer than their messages ({kept.messages_days} days)"
-    for name in ("bodies_days", "messages_days"):
+    for name in ("bodies_days", "messages_days", "events_days", "statistics_days"):
         if getattr(kept, name) > MOST_DAYS:
             yield f"retention.{name}", f"must be at most {MOST_DAYS}"
+    if kept.events_days < kept.messages_days:
+        yield "retention.events_days", f"events are kept as long as messages ({kept.messages_days} days) at least"
+    if kept.statistics_days < kept.events_days:
+        yield "retention.statistics_days", f"counts are kept as long as events ({kept.events_days} days) at least"
     yield from _auth(settings.auth)
     if settings.ray.address and not settings.postgres.dsn:
         yield "postgres.dsn", "a cluster at ray.address needs a Postgres that every node can reach"

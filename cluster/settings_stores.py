@@ -50,3 +50,7 @@ class RetentionSettings(Section, frozen=True, kw_only=True):
     """Days after the end of a day (UTC) until the bodies and the attachments of its messages are deleted."""
     messages_days: int = 30
     """The same for the messages themselves, and everything about them but their events; bodies_days at least."""
+    events_days: int = 400
+    """Days until events are deleted from ClickHouse, a month of them at once; messages_days at least."""
+    statistics_days: int = 1830
+    """Days until the counts for statistics are deleted, a year of them at once; events_days at least."""

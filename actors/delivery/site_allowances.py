@@ -1,16 +1,11 @@
 """Sources in warm-up: each site takes portions of the day's cap, which all actors share, from the journal."""
 
-from datetime import date, timedelta
-
 from actors.delivery.giving_back import GivingBack
 from actors.delivery.site import Site, Withdrawn
 from actors.delivery.site_turns import SiteTurns
 from actors.delivery.sites import Sites
 from cluster.journal.journal import Journal
 from cluster.routing.active_policy import ActivePolicy
-
-KEPT = timedelta(days=7)
-"""How long the journal keeps what was granted."""
 
 
 class SiteAllowances:
@@ -22,14 +17,10 @@ class SiteAllowances:
         self._turns = turns
         self._giving_back = giving_back
         self._sites = sites
-        self._day: date | None = None
 
     async def grant(self) -> None:
         """Renew the allowances, and take portions of the day's caps for those that run short. Raises Unavailable."""
         day = self._active_policy.today()
-        if day != self._day:
-            self._day = day
-            await self._journal.warm_up.trim(day - KEPT)
         for site in self._sites:
             place, allowance = site.destination, site.allowance
             if allowance is None:

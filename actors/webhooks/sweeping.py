@@ -1,4 +1,4 @@
-"""Sweeping: what waits too long for its endpoint, or is too much, is dropped and counted; old replays are forgotten."""
+"""Sweeping: what waits too long for its endpoint, or is too much, is dropped and counted."""
 
 import asyncio
 import logging
@@ -48,7 +48,6 @@ class Sweeping:
             if time.monotonic() > began + SWEEP_S:
                 break
         self._tell(await self._journal.webhook_owing.drop_surplus(self._settings.keep_mb * 1024**2), "too many")
-        await self._journal.webhook_replays.forget()
 
     def _tell(self, dropped: dict[str, int], reason: str) -> None:
         for webhook_id, count in dropped.items():

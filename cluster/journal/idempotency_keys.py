@@ -15,7 +15,7 @@ from cluster.journal.records import NewRequest
 
 
 class IdempotencyKeys(JournalPart):
-    """Finds first answers, and removes old ones."""
+    """Finds first answers."""
 
     async def first_answer(self, tenant_id: str, key: IdempotencyKey, now: datetime) -> FirstAnswer | None:
         """The answer to the tenant's first request with this key; None when the key is free."""
@@ -26,10 +26,6 @@ class IdempotencyKeys(JournalPart):
             return None
         body_sha256, message_ids, ignored = row
         return FirstAnswer(body_sha256=body_sha256, message_ids=message_ids, ignored=ignored)
-
-    async def purge(self, now: datetime, limit: int) -> int:
-        """Remove at most ``limit`` keys that are free again; returns how many."""
-        return await self._database.execute("purge_idempotency_keys", before=now - KEPT, limit=limit)
 
 
 async def claim(connection: AsyncConnection[Row], requests: Sequence[NewRequest]) -> frozenset[str]:

@@ -18,9 +18,3 @@ RETURNING tenant_id, sandbox, key
 -- name: first_answer
 SELECT body_sha256, message_ids, ignored FROM idempotency_keys
 WHERE tenant_id = %(tenant_id)s AND sandbox = %(sandbox)s AND key = %(key)s AND created_at > %(since)s
-
--- name: purge_idempotency_keys
--- A key that was taken anew meanwhile is locked or looked at again, and stays.
-DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY (
-    SELECT ctid FROM idempotency_keys WHERE created_at <= %(before)s ORDER BY created_at LIMIT %(limit)s
-    FOR UPDATE SKIP LOCKED)) AND created_at <= %(before)s

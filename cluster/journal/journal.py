@@ -10,6 +10,7 @@ from cluster.journal.branded_links import BrandedLinks
 from cluster.journal.commands import Commands
 from cluster.journal.compaction import Compaction
 from cluster.journal.database import Database, Rejected, TookTooLong, Unavailable, migrate, wait_until_reachable
+from cluster.journal.ends import Ends
 from cluster.journal.engagement import Engagement
 from cluster.journal.erasure import Erasure
 from cluster.journal.event_log import EventLog
@@ -90,6 +91,7 @@ class Journal:
         self.strikes = Strikes(database)
         self.event_log = EventLog(database)
         self.tenants = Tenants(database)
+        self.ends = Ends(database)
         self.erasure = Erasure(database)
         self.compaction = Compaction(database)
         self.recipient_erasure = RecipientErasure(database)

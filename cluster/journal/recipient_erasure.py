@@ -33,7 +33,6 @@ MOST_ADDRESSES = 5000
 BUNDLES = 20
 KEPT_DAYS = 400
 """How long the ids of erased messages are kept: as long as events are, and as long as links are followed."""
-JOBS_KEPT_DAYS = 30
 TABLES = (
     "messages",
     "requests",
@@ -230,10 +229,6 @@ class RecipientErasure(JournalPart):
     async def purge_messages(self, limit: int) -> int:
         """Forget which messages were erased long ago."""
         return await self._database.execute("purge_erased_messages", days=KEPT_DAYS, limit=limit)
-
-    async def purge_jobs(self, limit: int) -> int:
-        """Forget jobs that were done long ago."""
-        return await self._database.execute("purge_erase_jobs", days=JOBS_KEPT_DAYS, limit=limit)
 
 
 def _bundle_without(events: bytes, job: EraseJob, mentions: Mentions) -> tuple[list[msgspec.Raw], int]:

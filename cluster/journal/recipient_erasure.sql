@@ -135,7 +135,3 @@ SELECT EXISTS (
 -- name: purge_erased_messages
 DELETE FROM erased_messages WHERE message_id = ANY (ARRAY (
     SELECT message_id FROM erased_messages WHERE erased_at < now() - make_interval(days => %(days)s) LIMIT %(limit)s))
-
--- name: purge_erase_jobs
-DELETE FROM erase_jobs WHERE id = ANY (ARRAY (
-    SELECT id FROM erase_jobs WHERE finished_at < now() - make_interval(days => %(days)s) LIMIT %(limit)s))

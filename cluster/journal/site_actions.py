@@ -1,10 +1,10 @@
 """The journal's part for the actions of automation and operators on sites.
 
-Actions are for people to read. Those older than ``ACTIONS_KEPT_DAYS`` are deleted when new ones are written.
+Actions are for people to read, for as long as ``ends.py`` says.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Literal
 
 from msgspec import Struct
@@ -12,7 +12,6 @@ from psycopg import AsyncConnection
 
 from cluster.journal.database import JournalPart, Row, execute
 
-ACTIONS_KEPT_DAYS = 30
 Maker = Literal["operator", "automation"]
 
 
@@ -35,7 +34,7 @@ class SiteActions(JournalPart):
     """Writes and reads actions on sites."""
 
     async def record(self, actions: Sequence[SiteAction]) -> None:
-        """Write actions, and delete old ones."""
+        """Write actions."""
         async with self._database.transaction() as connection:
             await write_actions(connection, actions)
 
@@ -74,5 +73,3 @@ async def write_actions(connection: AsyncConnection[Row], actions: Sequence[Site
         replies=[a.reply for a in actions],
         makers=[a.made_by for a in actions],
     )
-    before = datetime.now(UTC) - timedelta(days=ACTIONS_KEPT_DAYS)
-    await execute(connection, "trim_site_actions", before=before, limit=max(100, 2 * len(actions)))

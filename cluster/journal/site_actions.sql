@@ -5,11 +5,6 @@ INSERT INTO site_actions (at, source, site, tenant_id, action, detail, reply, ma
 SELECT * FROM unnest(%(ats)s::timestamptz[], %(sources)s::text[], %(sites)s::text[], %(tenant_ids)s::text[],
     %(actions)s::text[], %(details)s::text[], %(replies)s::text[], %(makers)s::text[])
 
--- name: trim_site_actions
--- Deletes the oldest actions when they are too old. It deletes more than were just recorded, so that it catches up.
-DELETE FROM site_actions
-WHERE at < %(before)s AND id IN (SELECT id FROM site_actions ORDER BY id LIMIT %(limit)s)
-
 -- name: site_actions
 SELECT at, source, site, tenant_id, action, detail, reply, made_by FROM site_actions ORDER BY id DESC LIMIT %(limit)s
 

@@ -3,7 +3,7 @@
 Every step may be repeated: when a life ends between two steps, the next life starts again with the first.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from msgspec import Struct
 
@@ -13,9 +13,6 @@ from cluster.journal.ending import Ended, append_dropped, finish, tally
 from cluster.journal.records import Outcome
 from cluster.policy.lifecycle import Status, Transition, after
 from cluster.policy.limits.strikes import SetAside, SetAsideScope, Strike, decide, reason_for
-
-STRIKES_KEPT = timedelta(days=30)
-TRIMMED = 100
 
 
 class Struck(Struct, frozen=True, kw_only=True):
@@ -48,8 +45,6 @@ class Strikes(JournalPart):
         """
         key = {"tenant_id": struck.tenant_id, "message_id": struck.message_id}
         async with self._database.transaction() as connection:
-            before = datetime.now(UTC) - STRIKES_KEPT
-            await execute(connection, "trim_strikes", before=before, limit=TRIMMED)
             await execute(connection, "strike", life=life, shared=struck.shared, actor=actor, **key)
             strikes = [Strike(*row) for row in await rows(connection, "strikes_of_request", **key)]
         own = len({strike.life for strike in strikes if strike.message_id == struck.message_id})

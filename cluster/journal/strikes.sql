@@ -38,8 +38,3 @@ ORDER BY recipient_no FOR UPDATE
 -- Deletes the strikes of a message's request, so that it is tried as if it were new.
 DELETE FROM strikes WHERE request_id = (
     SELECT request_id FROM messages WHERE tenant_id = %(tenant_id)s AND id = %(message_id)s)
-
--- name: trim_strikes
--- Deletes the oldest strikes, more per call than are added.
-DELETE FROM strikes WHERE (request_id, life, message_id) IN (
-    SELECT request_id, life, message_id FROM strikes WHERE at < %(before)s ORDER BY at LIMIT %(limit)s)

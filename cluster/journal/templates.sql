@@ -56,8 +56,9 @@ WHERE t.id = %(id)s AND t.tenant_id = %(tenant_id)s
 SELECT texts FROM template_texts WHERE tenant_id = %(tenant_id)s AND sha256 = %(sha256)s
 
 -- name: store_template_texts
-INSERT INTO template_texts (tenant_id, sha256, texts) VALUES (%(tenant_id)s, %(sha256)s, %(texts)s)
-ON CONFLICT DO NOTHING
+-- Texts that are there are locked, so that they are not removed meanwhile as unused (remove_unused_texts).
+INSERT INTO template_texts AS t (tenant_id, sha256, texts) VALUES (%(tenant_id)s, %(sha256)s, %(texts)s)
+ON CONFLICT (tenant_id, sha256) DO UPDATE SET unused_since = now() WHERE t.unused_since < now() - interval '1 hour'
 
 -- name: count_versions
 SELECT count(*) FROM template_versions WHERE template_id = %(template_id)s

@@ -23,11 +23,6 @@ class TenantLoad(JournalPart):
         found = await self._database.rows("usage", shard=self._database.shard, tenant_ids=list(tenant_ids), day=day)
         return {tenant_id: (own, others) for tenant_id, own, others in found}
 
-    async def forget(self, before: date) -> None:
-        """Delete the use of days before this one, and the reports of processes that are long gone."""
-        await self._database.execute("forget_usage", before=before)
-        await self._database.execute("forget_demands")
-
 
 async def count_usage(connection: AsyncConnection[Row], shard: str, requests: Iterable[NewRequest]) -> None:
     """Count the messages of requests that use a quota in the transaction that accepts them."""

@@ -22,9 +22,3 @@ SELECT tenant_id, coalesce(sum(messages) FILTER (WHERE shard = %(shard)s), 0)::b
     coalesce(sum(messages) FILTER (WHERE shard <> %(shard)s), 0)::bigint
 FROM tenant_usage WHERE tenant_id = ANY (%(tenant_ids)s::text[]) AND day = %(day)s::date
 GROUP BY tenant_id
-
--- name: forget_usage
-DELETE FROM tenant_usage WHERE day < %(before)s
-
--- name: forget_demands
-DELETE FROM tenant_demand WHERE at < clock_timestamp() - interval '1 hour'

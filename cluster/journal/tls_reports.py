@@ -91,10 +91,6 @@ class TlsReports(JournalPart):
             for domain, destination, due_at, sent_at, result in found
         ]
 
-    async def forget(self, before: date, limit: int) -> int:
-        """Remove at most ``limit`` rows of earlier days; returns how many."""
-        return await self._database.execute("forget_tls_reports", before=before, limit=limit)
-
 
 def _key(owed: OwedReport) -> dict[str, object]:
     return {"day": owed.day, "domain": owed.domain, "destination": owed.destination}

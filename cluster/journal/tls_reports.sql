@@ -42,8 +42,3 @@ WHERE day = %(day)s AND domain = %(domain)s AND destination = %(destination)s
 SELECT domain, destination, due_at, sent_at, result FROM tls_reports
 WHERE day = %(day)s AND domain = ANY (%(domains)s::text[])
 ORDER BY domain, destination
-
--- name: forget_tls_reports
-DELETE FROM tls_reports WHERE (day, domain, destination) IN (
-    SELECT day, domain, destination FROM tls_reports WHERE day < %(before)s ORDER BY day LIMIT %(limit)s
-)

@@ -71,6 +71,3 @@ class TlsResultCounts(JournalPart):
         return [
             domain for (domain,) in await self._database.rows("tls_result_domains", day=day, after=after, limit=limit)
         ]
-
-    async def forget(self, before: date) -> None:
-        await self._database.execute("forget_tls_results", before=before)

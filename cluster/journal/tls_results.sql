@@ -34,6 +34,3 @@ CROSS JOIN LATERAL (
 
 -- name: tls_result_domains
 SELECT DISTINCT domain FROM tls_results WHERE day = %(day)s AND domain > %(after)s ORDER BY domain LIMIT %(limit)s
-
--- name: forget_tls_results
-DELETE FROM tls_results WHERE day < %(before)s

@@ -42,7 +42,3 @@ class WarmUps(JournalPart):
     async def usage(self, day: date, limit: int) -> list[WarmUpDay]:
         """The grants of a day by source, the largest first."""
         return [WarmUpDay(*row) for row in await self._database.rows("warm_up_usage", day=day, limit=limit)]
-
-    async def trim(self, before: date, limit: int = 10_000) -> int:
-        """Delete at most ``limit`` rows of the days before ``before``; returns how many."""
-        return await self._database.execute("trim_warm_ups", before=before, limit=limit)

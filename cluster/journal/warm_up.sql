@@ -21,8 +21,3 @@ SELECT source, site, granted, cap FROM warm_up_days WHERE day = %(day)s AND gran
 -- name: warm_up_usage
 SELECT source, site, granted, cap FROM warm_up_days WHERE day = %(day)s
 ORDER BY source, granted DESC, site LIMIT %(limit)s
-
--- name: trim_warm_ups
-DELETE FROM warm_up_days AS w
-USING (SELECT day, source, site FROM warm_up_days WHERE day < %(before)s ORDER BY day LIMIT %(limit)s) AS old
-WHERE w.day = old.day AND w.source = old.source AND w.site = old.site

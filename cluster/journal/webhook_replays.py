@@ -114,10 +114,6 @@ class WebhookReplays(JournalPart):
         """End a replay that cannot go on. ``error`` says why."""
         await self._database.execute("end_replay", id=id, error=error)
 
-    async def forget(self) -> None:
-        """Forget replays that were finished a month ago."""
-        await self._database.execute("forget_replays")
-
 
 _COLUMNS = Replay.__struct_fields__
 """In the order in which the statements select them."""

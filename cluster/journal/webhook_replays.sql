@@ -39,6 +39,3 @@ WHERE id = %(id)s AND finished_at IS NULL AND position = %(before)s
 -- name: end_replay
 -- It cannot go on.
 UPDATE webhook_replays SET finished_at = now(), error = %(error)s WHERE id = %(id)s AND finished_at IS NULL
-
--- name: forget_replays
-DELETE FROM webhook_replays WHERE finished_at < now() - interval '30 days'

@@ -6,7 +6,7 @@ acceptable for statistics.
 
 import logging
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Protocol
 
 from cluster.journal.database import Rejected, Unavailable
@@ -27,8 +27,6 @@ class ResultCounts(Protocol):
 
     async def add(self, counts: Mapping[TlsResult, int]) -> None: ...
 
-    async def forget(self, before: date) -> None: ...
-
 
 class TlsResults:
     """Counts results until the next flush. ``now`` returns the time with a time zone."""
@@ -38,12 +36,10 @@ class TlsResults:
         "postray_tls_results_unwritten", "Different results not yet in the journal.", lambda self: len(self._counts)
     )
 
-    def __init__(self, now: Callable[[], datetime], keep_days: int = 30) -> None:
+    def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now
-        self._keep = timedelta(days=keep_days)
         self._counts: dict[TlsResult, int] = {}
         self._policy_bytes = 0
-        self._forgot_on: date | None = None
 
     def count(
         self,
@@ -81,13 +77,6 @@ class TlsResults:
         try:
             if counts:
                 await journal.add(counts)
-            today = self._today()
-            if self._forgot_on != today:
-                # Set before the call: after a failure the next day's call deletes the rest, and the counts, which are
-                # stored by now, must not be added again.
-                self._forgot_on = today
-                counts = {}
-                await journal.forget(today - self._keep)
         except Unavailable:
             for result, sessions in counts.items():
                 self._add(result, sessions)

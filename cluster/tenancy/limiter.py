@@ -13,7 +13,6 @@ import logging
 import math
 import time
 from collections.abc import Callable, Collection, Sequence
-from datetime import timedelta
 
 from msgspec.structs import replace
 
@@ -38,9 +37,6 @@ FORGET_S = 120.0
 """A tenant that asks for nothing and owes nothing is forgotten after this. A request takes less from its admission to
 its commit, in the process for large requests, too."""
 SWEEP_S = 15.0
-TIDY_S = 3600.0
-USAGE_KEPT = timedelta(days=7)
-"""How long the use of a day is kept, for people to read."""
 QUOTA = "messages_per_day"
 _MESSAGES = Limit.MESSAGES  # a look-up of a member takes longer
 
@@ -108,7 +104,7 @@ class TenantLimiter:
         self._reported_at = -math.inf
         self._has_reported = False
         """Whether the last report named a demand."""
-        self._swept_at = self._tidied_at = clock()
+        self._swept_at = clock()
         self._is_away = False
         directory.on_change(self._on_change)
 
@@ -223,8 +219,6 @@ class TenantLimiter:
         """Exchange demands with the other processes until cancelled."""
         while True:
             await self.exchange()
-            if self._clock() - self._tidied_at >= TIDY_S:
-                await self._tidy()
             await asyncio.sleep(EXCHANGE_S)
 
     async def exchange(self) -> None:
@@ -298,13 +292,6 @@ class TenantLimiter:
             for held in (self._allowances, self._outdated):
                 for tenant_id in [id for id, a in held.items() if not a.is_active and now - a.asked_at > FORGET_S]:
                     del held[tenant_id]
-
-    async def _tidy(self) -> None:
-        self._tidied_at = self._clock()
-        try:
-            await self._load.forget(date_of(int(self._wall() // DAY_S)) - USAGE_KEPT)
-        except Unavailable as error:
-            log.warning("old use of quotas not deleted reason=%r", error.reason)
 
     # The parts of an allowance.
 

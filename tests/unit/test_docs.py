@@ -18,6 +18,7 @@ import click
 import msgspec
 import pytest
 
+from analytics import retention
 from analytics.rows import COLUMNS
 from api.http.access import ROUTES, Caller
 from api.send.request import MailSend
@@ -27,6 +28,7 @@ from benchmarks.__main__ import main as harness
 from cluster.access.scopes import SCOPES
 from cluster.cli import main as postray
 from cluster.events import Event
+from cluster.journal import ends
 from cluster.journal.journal import Journal
 from cluster.policies import check_policies
 from cluster.settings import DeliverySettings, keys, load
@@ -324,3 +326,15 @@ def test_kept_records_are_summaries() -> None:
             assert (repeat["throughput"], repeat["latencies_ms"]) == ([], {}), path
         assert [kept.get(name, []) for name in ("looks", "schedule", "done")] == [[], [], []], path
     assert f"*{records.SAMPLES}" in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+
+
+def test_the_page_of_storage_says_of_every_table_how_long_it_is_kept() -> None:
+    of_journal, of_clickhouse = (DOCS / "storage.md").read_text(encoding="utf-8").split("### In ClickHouse")
+    for page, bounded_by in ((of_journal, ends.BOUNDED_BY), (of_clickhouse, retention.BOUNDED_BY)):
+        named = [
+            name
+            for line in page.splitlines()
+            if line.startswith("| `")
+            for name in re.findall(r"`(\w+)`", line.split("|")[1])
+        ]
+        assert sorted(named) == sorted(bounded_by)

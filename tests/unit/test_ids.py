@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from cluster import ids
-from cluster.ids import first_id, is_id, new_id, new_ids, same_moment
+from cluster.ids import first_id, is_id, made_at, new_id, new_ids, same_moment
 
 DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -62,7 +62,7 @@ def test_the_first_id_of_a_moment_is_no_younger_than_what_is_made_in_it() -> Non
     at = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
     least = first_id("msg_", at)
     assert is_id("msg_", least)
-    assert moment(least) == at
+    assert moment(least) == made_at(least) == at
     assert number(least) & ((1 << 80) - 1) == 0
     assert number(first_id("msg_", datetime(1969, 1, 1, tzinfo=UTC))) == 0
 

@@ -19,12 +19,14 @@ from cluster.events import Event, encode_batch
 from cluster.journal.journal import Journal
 from cluster.journal.journal import Unavailable as JournalUnavailable
 from cluster.journal.records import LogRow
-from cluster.settings import ClickHouseSettings
+from cluster.settings import ClickHouseSettings, RetentionSettings
 from tests.integration.analytics.counting import event_counts
 
 SETTINGS = ClickHouseSettings(poll_interval_ms=1)
 QUICK = replace(PACING, page_interval_s=0.001, first_wait_s=0.001, longest_wait_s=0.01, trim_every=2)
 TRANSACTION = 7
+LONG = RetentionSettings(events_days=3650, statistics_days=3650)
+"""The samples have fixed dates."""
 
 
 class ListLog:
@@ -124,13 +126,17 @@ class Failing:
 class Scene:
     """A running recorder with its log and its engine."""
 
-    def __init__(self, log: ListLog, data_dir: Path, pacing: Pacing = QUICK) -> None:
+    def __init__(
+        self, log: ListLog, data_dir: Path, pacing: Pacing = QUICK, retention: RetentionSettings = LONG
+    ) -> None:
         self.log = log
         self.clickhouse: Failing | None = None
         self.asking: Failing | None = None
         """The connection for statistics."""
         self.refusals = 0
-        self.recorder = Recorder(SETTINGS, data_dir, cast(Journal, log), connect=self._connect, pacing=pacing)
+        self.recorder = Recorder(
+            SETTINGS, data_dir, cast(Journal, log), connect=self._connect, pacing=pacing, retention=retention
+        )
 
     def _connect(self, settings: ClickHouseSettings, data_dir: Path) -> ClickHouse:
         client = Failing(ClickHouse.open(settings, data_dir))
@@ -154,8 +160,10 @@ class Scene:
 
 
 @asynccontextmanager
-async def recording(log: ListLog, data_dir: Path, *, refusals: int = 0, pacing: Pacing = QUICK) -> AsyncIterator[Scene]:
-    scene = Scene(log, data_dir, pacing)
+async def recording(
+    log: ListLog, data_dir: Path, *, refusals: int = 0, pacing: Pacing = QUICK, retention: RetentionSettings = LONG
+) -> AsyncIterator[Scene]:
+    scene = Scene(log, data_dir, pacing, retention)
     scene.refusals = refusals
     await scene.recorder.start()
     try:

@@ -73,16 +73,6 @@ async def test_a_key_is_free_after_24_hours(journal: Journal) -> None:
     assert first is not None and first.message_ids == new.message_ids
 
 
-async def test_old_keys_are_purged_in_steps(journal: Journal) -> None:
-    tenant, now = await a_tenant(journal), datetime.now(UTC)
-    keys = [msgspec.structs.replace(KEY, text=f"k{number}") for number in range(5)]
-    await journal.intake.accept([named(tenant, key, now - KEPT) for key in keys])
-    fresh = named(tenant, at=now - KEPT + timedelta(seconds=1))
-    await journal.intake.accept([fresh])
-    assert [await journal.idempotency_keys.purge(now, 2) for _ in range(4)] == [2, 2, 1, 0]
-    assert await journal.idempotency_keys.first_answer(tenant, KEY, now) is not None
-
-
 async def test_of_twins_in_two_processes_one_is_sent(journal: Journal, journal_dsn: str) -> None:
     """Two journals and intakes stand for two processes. They know nothing of each other."""
     tenant = await a_tenant(journal)

@@ -1,6 +1,6 @@
 """Limits over a real journal: the use of quotas in the commit, and three processes that share a limit."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -61,15 +61,6 @@ async def test_each_process_sees_its_own_use_and_that_of_the_others(journal: Jou
         assert await another.tenant_load.usage([tenant_id], TODAY()) == {tenant_id: (4, 3)}
     finally:
         await another.close()
-
-
-async def test_old_use_is_deleted(journal: Journal, journal_dsn: str) -> None:
-    await rows(
-        journal_dsn,
-        "INSERT INTO tenant_usage VALUES ('t', '2026-01-01', 's', 5), ('t', '2026-01-02', 's', 6) RETURNING 1",
-    )
-    await journal.tenant_load.forget(date(2026, 1, 2))
-    assert await rows(journal_dsn, "SELECT messages FROM tenant_usage") == [(6,)]
 
 
 # Processes

@@ -46,10 +46,3 @@ async def test_actors_that_count_the_same_do_not_hinder_each_other(journal: Jour
     backwards = dict(reversed(counts.items()))
     await asyncio.gather(*(journal.tls_results.add(one) for one in (counts, backwards) * 4))
     assert await journal.tls_results.of_day(DAY, "7.test") == [(result("7.test"), 8)]
-
-
-async def test_old_days_are_forgotten(journal: Journal) -> None:
-    await journal.tls_results.add({result(): 1, result(day=date(2026, 3, 2)): 1})
-    await journal.tls_results.forget(date(2026, 3, 2))
-    assert await journal.tls_results.of_day(DAY, "a.test") == []
-    assert len(await journal.tls_results.of_day(date(2026, 3, 2), "a.test")) == 1

@@ -98,12 +98,3 @@ async def test_usage_is_told_by_source_the_most_first(journal: Journal) -> None:
     usage = await journal.warm_up.usage(TODAY, 10)
     assert [(row.source, row.site) for row in usage] == [("a", "big.com"), ("a", "small.com"), ("b", "other.com")]
     assert len(await journal.warm_up.usage(TODAY, 1)) == 1
-
-
-async def test_old_days_are_forgotten_a_page_at_a_time(journal: Journal) -> None:
-    for n in range(5):
-        await take(journal, 1, 10, day=TODAY - timedelta(days=n))
-    assert await journal.warm_up.trim(TODAY, limit=3) == 3
-    assert await journal.warm_up.trim(TODAY, limit=3) == 1
-    assert await journal.warm_up.trim(TODAY) == 0
-    assert len(await journal.warm_up.usage(TODAY, 10)) == 1

@@ -264,15 +264,6 @@ async def accepts_nothing(world: ReportWorld) -> None:
     assert world.https.bodies == []
 
 
-async def test_old_states_are_forgotten(journal: Journal, tmp_path: Path) -> None:
-    async with a_world(journal, tmp_path) as world:
-        await world.counted()
-        await world.send()
-        assert await journal.tls_reports.forget(DAY, 10) == 0
-        assert await journal.tls_reports.forget(DAY + timedelta(days=1), 10) == 1
-        assert await world.states() == {}
-
-
 async def test_a_defect_with_one_domain_leaves_the_others_their_reports(
     journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,9 +28,7 @@ class Backlog:
         self.decided: list[list[int | str]] = []
         self.parked: list[tuple[str, str]] = []
         self.emptied: list[str] = []
-        self.scheduling = self.membership = self.suppressions = self.suppression_imports = self.mail_in = self
-        self.tls_reports = self
-        self.recipient_erasure = self
+        self.scheduling = self.membership = self.suppression_imports = self.recipient_erasure = self
 
     async def anything_due(self) -> bool:
         return bool(self.due)
@@ -49,21 +47,6 @@ class Backlog:
 
     async def empty_lane(self, destination: str, limit: int) -> None:
         self.emptied.append(destination)
-
-    async def purge_bounces(self, page: int) -> int:
-        return 0
-
-    async def purge_messages(self, page: int) -> int:
-        return 0
-
-    async def purge_jobs(self, page: int) -> int:
-        return 0
-
-    async def confirm(self, page: int) -> int:
-        return 0
-
-    async def purge(self, page: int) -> int:
-        return 0
 
     async def actors(self, alive_s: float) -> list[DeliveryActor]:
         return self.members

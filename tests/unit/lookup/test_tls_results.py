@@ -15,16 +15,12 @@ from cluster.policy.tls.report import TlsResult
 class Counts:
     def __init__(self) -> None:
         self.added: list[dict[TlsResult, int]] = []
-        self.forgotten: list[date] = []
         self.failure: Exception | None = None
 
     async def add(self, counts: Mapping[TlsResult, int]) -> None:
         if self.failure is not None:
             raise self.failure
         self.added.append(dict(counts))
-
-    async def forget(self, before: date) -> None:
-        self.forgotten.append(before)
 
 
 class Clock:
@@ -70,16 +66,6 @@ async def test_what_it_will_never_take_is_dropped() -> None:
     journal.failure = Rejected("no")
     await results.flush(journal)
     assert results.counts() == {}
-
-
-async def test_old_days_are_forgotten_once_a_day() -> None:
-    clock, journal = Clock(), Counts()
-    results = TlsResults(clock, keep_days=7)
-    await results.flush(journal)
-    await results.flush(journal)
-    clock.now += timedelta(minutes=1)
-    await results.flush(journal)
-    assert journal.forgotten == [date(2026, 2, 22), date(2026, 2, 23)]
 
 
 def test_counts_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,30 @@
+-- What is past its end; the other statements of this kind are made of a table (ends.py).
+
+-- name: oldest_unfinished
+SELECT min(message_id) FROM deliveries
+
+-- name: remove_unused_texts
+DELETE FROM template_texts WHERE (tenant_id, sha256) IN (
+    SELECT tenant_id, sha256 FROM template_texts WHERE unused_since < %(before)s
+    ORDER BY unused_since LIMIT %(limit)s FOR UPDATE SKIP LOCKED) AND unused_since < %(before)s
+
+-- name: old_batches
+SELECT id FROM batches WHERE id > %(after)s AND id < %(before)s ORDER BY id LIMIT %(limit)s
+
+-- name: lock_empty_batches
+-- Those of these batches that have no messages, and to which no transaction is adding any (share_batches).
+SELECT id FROM unnest(%(batch_ids)s::text[]) AS b (id)
+WHERE NOT EXISTS (SELECT FROM messages m WHERE m.batch_id = b.id)
+    AND pg_try_advisory_xact_lock(hashtextextended(id, 0))
+
+-- name: remove_batches
+-- The caller has locked them. What was committed before they were locked is seen by this statement.
+WITH gone AS (
+    SELECT id FROM unnest(%(batch_ids)s::text[]) AS b (id)
+    WHERE NOT EXISTS (SELECT FROM messages m WHERE m.batch_id = b.id)
+), schedules AS (
+    DELETE FROM scheduled_sends USING gone WHERE scheduled_sends.batch_id = ANY (ARRAY[gone.id])
+), tallies AS (
+    DELETE FROM batch_tallies USING gone WHERE batch_tallies.batch_id = ANY (ARRAY[gone.id])
+)
+DELETE FROM batches USING gone WHERE batches.id = ANY (ARRAY[gone.id])
