@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from analytics.client import ClickHouse
 
-TABLES = ("events", "feed", "webhook_attempts", "firsts", "tallies")
+TABLES = ("events", "feed", "webhook_attempts", "firsts", "tallies", "slices")
 """All that have rows of tenants."""
 ERASE_TENANT = "ALTER TABLE {table} DELETE WHERE tenant_id = {{tenant_id:String}}"
 ANY_OF_TENANT = "SELECT 1 FROM {table} WHERE tenant_id = {{tenant_id:String}} LIMIT 1"

@@ -4,7 +4,7 @@
 the same to people.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 from cluster.policy.routes.sites import FAMILIES, known_site
@@ -149,7 +149,7 @@ def sums_sql() -> str:
     return ", ".join(f"sum({name}) AS sum_{name}" for name in METRICS)
 
 
-def when_sql(runs: list[tuple[int, int]], column: str = "at") -> str:
+def when_sql(runs: Sequence[tuple[int, int]], column: str = "at") -> str:
     """The condition that a time is in one of these ranges: their first second and the one after their last, in seconds
     since the epoch."""
     make = "toDateTime64({}, 3, 'UTC')" if column == "at" else "toDateTime({}, 'UTC')"

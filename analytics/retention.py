@@ -23,6 +23,7 @@ STATISTICS_TIMES = {"tallies": "quarter", "quarters": "quarter"}
 BOUNDED_BY = {
     **dict.fromkeys(EVENT_TIMES, "retention.events_days"),
     **dict.fromkeys(STATISTICS_TIMES, "retention.statistics_days"),
+    "slices": "two days: tallies drops the days before",
     "webhook_attempts": "7 days",
     "erasing": "goes with the erase job",
     "migrations": "a row for each",

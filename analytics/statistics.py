@@ -1,16 +1,17 @@
-"""Statistics of a tenant: the sums of what was counted (``tallies``), and of the events that were not counted yet.
+"""Statistics of a tenant: the sums of what was counted (the tables ``tallies`` and ``slices``), and of the events that
+were not counted yet.
 
 They equal a count of ``events_once`` at any time. Only SELECT, only through ``ClickHouse.rows``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct
 
 from analytics.client import ClickHouse
 from analytics.metrics import METRICS, NAMES, QUARTER, QUARTER_S, Kind, counts_sql, sums_sql, when_sql
-from analytics.tallies import Run, Uncounted
+from analytics.tallies import Uncounted
 
 MOST_EACH = 1000
 """Domains of a day, at most."""
@@ -67,6 +68,10 @@ COUNTED = """
         )
         AND NOT ({uncounted})
 """
+SLICED = """
+    SELECT toStartOfFifteenMinutes(slice) AS quarter, name, {columns} FROM slices
+    WHERE tenant_id = {{tenant_id:String}} AND kind = {{kind:String}} AND {named} AND (slice, tally) IN ({slices})
+"""
 SUMS = """
 SELECT roundDown(toUnixTimestamp(quarter), {{starts:Array(UInt32)}}) AS start, {shown} AS shown_name, {sums}
 FROM ({parts})
@@ -81,6 +86,7 @@ FROM
     SELECT name FROM tallies
     WHERE tenant_id = {{tenant_id:String}} AND kind = 'category' AND NOT ({uncounted})
         AND (quarter, tally) IN (SELECT quarter, argMax(tally, version) FROM quarters GROUP BY quarter)
+    {sliced}
     UNION ALL
     SELECT arrayJoin(categories)::String FROM events PREWHERE {when} WHERE tenant_id = {{tenant_id:String}}
 )
@@ -88,13 +94,16 @@ WHERE startsWith(name, {{prefix:String}})
 GROUP BY name ORDER BY name LIMIT {{limit:UInt64}} OFFSET {{offset:UInt64}}
 SETTINGS max_execution_time = {most_s}
 """
+SLICED_NAMES = """UNION ALL
+    SELECT name FROM slices
+    WHERE tenant_id = {{tenant_id:String}} AND kind = 'category' AND (slice, tally) IN ({slices})"""
 
 
 def statistics(client: ClickHouse, wanted: Statistics, uncounted: Uncounted) -> list[Count]:
     """The counts. Raises ClickHouseUnavailable."""
     if not wanted.starts or wanted.end <= wanted.starts[0]:
         return []
-    runs = _within(uncounted.runs, (wanted.starts[0], wanted.end))
+    left = uncounted.within(wanted.starts[0], wanted.end)
     named = "1"
     shown = "name"
     if wanted.kind is Kind.CLASS_DOMAIN:
@@ -106,9 +115,11 @@ def statistics(client: ClickHouse, wanted: Statistics, uncounted: Uncounted) -> 
         columns=", ".join(METRICS),
         range=when_sql([(wanted.starts[0], wanted.end)], "quarter"),
         named=named,
-        uncounted=when_sql(runs, "quarter"),
+        uncounted=when_sql(left.quarters, "quarter"),
     )
-    if runs:
+    if left.slices:
+        parts += "UNION ALL" + SLICED.format(columns=", ".join(METRICS), named=named, slices=_pairs(left))
+    if runs := left.runs:
         parts += "UNION ALL" + counts_sql(
             {"quarter": QUARTER},
             NAMES[wanted.kind],
@@ -116,7 +127,7 @@ def statistics(client: ClickHouse, wanted: Statistics, uncounted: Uncounted) -> 
             condition=_condition(wanted.kind),
             named=named,
             has_unique=wanted.kind not in BOUNCED,
-            is_filled=uncounted.is_filled,
+            is_filled=left.is_filled,
         )
     query = SUMS.format(
         most_s=MOST_S,
@@ -135,7 +146,10 @@ def statistics(client: ClickHouse, wanted: Statistics, uncounted: Uncounted) -> 
 def categories(client: ClickHouse, wanted: Names, uncounted: Uncounted) -> list[str]:
     """The names of the categories that a tenant has used. Raises ClickHouseUnavailable."""
     query = NAMES_OF.format(
-        most_s=MOST_S, uncounted=when_sql(list(uncounted.runs), "quarter"), when=when_sql(list(uncounted.runs))
+        most_s=MOST_S,
+        uncounted=when_sql(uncounted.quarters, "quarter"),
+        sliced=SLICED_NAMES.format(slices=_pairs(uncounted)) if uncounted.slices else "",
+        when=when_sql(uncounted.runs),
     )
     rows = client.rows(
         query, tenant_id=wanted.tenant_id, prefix=wanted.prefix, limit=wanted.limit, offset=wanted.offset
@@ -159,7 +173,5 @@ def _order(wanted: Statistics) -> str:
     return order if wanted.limit is None else f"{order} LIMIT {wanted.limit:d} OFFSET {wanted.offset:d}"
 
 
-def _within(runs: Sequence[Run], bounds: Run) -> list[Run]:
-    """What of the runs lies between the bounds."""
-    cut = ((max(first, bounds[0]), min(end, bounds[1])) for first, end in runs)
-    return [(first, end) for first, end in cut if first < end]
+def _pairs(uncounted: Uncounted) -> str:
+    return ", ".join(f"(toDateTime({start}, 'UTC'), {tally})" for start, tally in uncounted.slices)

@@ -13,14 +13,18 @@ ClickHouse may remove them, but that is ``SETTLED_S`` after the insert, and no q
 
 What is older than ClickHouse keeps events for is not counted again: its events are gone, or a part of them.
 
+Of a quarter that is not over, slices of some seconds are counted in the same way (``slices``), so that a question
+counts few events. Which of their rows count is known in memory alone.
+
 A recipient's first open of a message is a unique one. An open that comes late, and lies before those that are stored,
-makes their quarters dirty too.
+makes their quarters and slices dirty too.
 """
 
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence, Set
 from itertools import count, takewhile
 from typing import Any
 
@@ -29,6 +33,7 @@ from msgspec import Struct
 from analytics.client import ClickHouse, ClickHouseUnavailable
 from analytics.metrics import METRICS, NAMES, QUARTER, QUARTER_S, counts_sql, sums_sql, when_sql
 from analytics.rows import COLUMNS, Table
+from analytics.slices import RECENT_S, SLICE_S, Slices, start_of
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +76,18 @@ SELECT tenant_id, name.1, name.2, quarter, {part}, {{tally:UInt64}}, {sums}
 FROM ({counts})
 GROUP BY tenant_id, name, quarter
 """
+SLICE = f"toDateTime(intDiv(toUnixTimestamp(at), {SLICE_S}) * {SLICE_S}, 'UTC')"
+TALLY_SLICES = """
+INSERT INTO slices (tenant_id, kind, name, slice, tally, {metrics})
+SELECT tenant_id, name.1, name.2, slice, {{tally:UInt64}}, {sums}
+FROM ({counts})
+GROUP BY tenant_id, name, slice
+"""
+OLD_SLICES = "SELECT DISTINCT toYYYYMMDD(slice) FROM slices WHERE slice < toDateTime({before:Int64}, 'UTC')"
+DROP_SLICES = "ALTER TABLE slices DROP PARTITION {day:d}"
+DAY_S = 86_400
 LATER = """
-SELECT DISTINCT toUnixTimestamp(toStartOfFifteenMinutes(first))
+SELECT DISTINCT toUnixTimestamp(first)
 FROM
 (
     SELECT min(first_at) AS first FROM firsts
@@ -82,6 +97,10 @@ FROM
 WHERE first >= fromUnixTimestamp64Milli({after:Int64})
 """
 
+_OF_EACH_KIND = (f"arrayMap(name -> ('{kind}', name), {names})" for kind, names in NAMES.items())
+ALL_NAMES = f"arrayConcat({', '.join(_OF_EACH_KIND)})"
+"""The names of all kinds."""
+
 Run = tuple[int, int]
 """Quarters without a gap: the first second, and the one after the last; seconds since the epoch."""
 
@@ -89,10 +108,35 @@ Run = tuple[int, int]
 class Uncounted(Struct, frozen=True):
     """What ``tallies`` does not tell."""
 
-    runs: tuple[Run, ...] = ()
-    """Whose events must be counted, in order."""
+    quarters: tuple[Run, ...] = ()
+    """That are not counted, in order."""
+    slices: tuple[tuple[int, int], ...] = ()
+    """Of these: the beginning of each slice that is counted, in order, and its tally."""
     is_filled: bool = True
     """Whether ``firsts`` has all opens and clicks."""
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """Whose events must be counted, in order."""
+        runs: list[Run] = []
+        counted = deque(start for start, _ in self.slices)
+        for start, end in self.quarters:
+            while counted and counted[0] < end:
+                if start < counted[0]:
+                    runs.append((start, counted[0]))
+                start = counted.popleft() + SLICE_S
+            if start < end:
+                runs.append((start, end))
+        return tuple(runs)
+
+    def within(self, start: int, end: int) -> "Uncounted":
+        """What of it lies between two beginnings of quarters."""
+        cut = ((max(start, first), min(end, last)) for first, last in self.quarters)
+        return Uncounted(
+            tuple([(first, last) for first, last in cut if first < last]),
+            tuple([(slice_, tally) for slice_, tally in self.slices if start <= slice_ < end]),
+            self.is_filled,
+        )
 
 
 class Tallies:
@@ -113,6 +157,9 @@ class Tallies:
         self._touched: dict[int, float] = {}
         """When there was an insert into a dirty quarter."""
         self._version = 0
+        self._slices = Slices()
+        self._slices_dropped_at = 0
+        """Of which time the last slices were when old ones were dropped."""
         self._part: tuple[int, int, int] | None = None
         """The quarter that is being counted in parts, its tally, and where the next part begins."""
         self._span_s = QUARTER_S
@@ -125,6 +172,10 @@ class Tallies:
             if not is_filled:
                 self._unfilled.add(quarter)
         self._latest = max(self._tallies, default=0)
+        now = self._clock()
+        for quarter in self._dirty:
+            if quarter + QUARTER_S > now - RECENT_S:
+                self._slices.touch(range(quarter, quarter + QUARTER_S, SLICE_S), now)
         self.uncounted = self._seen()
 
     @property
@@ -136,17 +187,20 @@ class Tallies:
         """Note that these columns of ``events`` are about to be inserted."""
         if not columns:
             return
-        times = columns[_AT]
-        quarters = {at // 1000 // QUARTER_S * QUARTER_S for at in set(times)}
-        touched = {quarter for quarter in quarters if 0 <= quarter < _END}
-        if touched and min(touched) < self._latest:
+        seconds = {at // 1000 for at in set(columns[_AT])}
+        touched = {second for second in seconds if 0 <= second < _END}
+        if touched and min(touched) < max(self._latest, self._slices.end):
             touched |= self._later(columns)
+        quarters = {second // QUARTER_S * QUARTER_S for second in touched}
         now = self._clock()
-        self._touched |= dict.fromkeys(touched, now)
-        if self._part is not None and self._part[0] in touched:
+        self._touched |= dict.fromkeys(quarters, now)
+        if self._part is not None and self._part[0] in quarters:
             self._part = None
-        if new := touched - self._dirty:
+        was_counted = self._slices.touch(set(map(start_of, touched)), now)
+        if new := quarters - self._dirty:
             self._write({quarter: (self._tallies.get(quarter, 0), True) for quarter in new})
+        elif was_counted:
+            self.uncounted = self._seen()
 
     def step(self) -> None:
         """Count something, for a moment."""
@@ -170,10 +224,22 @@ class Tallies:
         return self._work(self._clock())
 
     def _work(self, now: float) -> bool:
-        return self._fill() if self._unfilled else self._tally(now)
+        if self._unfilled:
+            return self._fill()
+        oldest = now - self._events_kept_s
+        if gone := {quarter for quarter in self._dirty if quarter < oldest and self._tallies[quarter]}:
+            if self._part is not None and self._part[0] in gone:
+                self._part = None
+            self._write({quarter: (self._tallies[quarter], False) for quarter in gone})
+            return True
+        due = self._due(now)
+        if (slices := self._slices.due(now, max(self._span_s // SLICE_S, 1), due)) is not None:
+            self._tally_slices(slices)
+            return True
+        return self._tally(due)
 
     def _later(self, columns: Sequence[Sequence[Any]]) -> set[int]:
-        """The quarters whose unique opens and clicks are no longer the first after an insert of these columns."""
+        """The seconds whose unique opens and clicks are no longer the first after an insert of these columns."""
         engaged = [
             (message_id, at)
             for message_id, at, event in zip(columns[_MESSAGE_ID], columns[_AT], columns[_EVENT], strict=True)
@@ -183,7 +249,7 @@ class Tallies:
             return set()
         message_ids = ",".join(dict.fromkeys(message_id for message_id, _ in engaged))
         found = self._client.rows(LATER, message_ids=message_ids, after=min(at for _, at in engaged))
-        return {quarter for (quarter,) in found}
+        return {second for (second,) in found}
 
     def _fill(self) -> bool:
         run = _first_run(self._unfilled, self._span_s)
@@ -197,18 +263,15 @@ class Tallies:
             raise
         return True
 
-    def _tally(self, now: float) -> bool:
-        oldest = now - self._events_kept_s
-        if gone := {quarter for quarter in self._dirty if quarter < oldest and self._tallies[quarter]}:
-            if self._part is not None and self._part[0] in gone:
-                self._part = None
-            self._write({quarter: (self._tallies[quarter], False) for quarter in gone})
-            return True
-        due = {
+    def _due(self, now: float) -> set[int]:
+        """The quarters that are to be counted now."""
+        return {
             quarter
             for quarter in self._dirty
             if quarter + QUARTER_S + SETTLED_S <= now and self._touched.get(quarter, 0.0) + SETTLED_S <= now
         }
+
+    def _tally(self, due: Set[int]) -> bool:
         if self._part is None and not due:
             return False
         if self._part is None and self._span_s >= QUARTER_S:
@@ -228,15 +291,30 @@ class Tallies:
             self._write({quarter: (tally, False)})
         return True
 
+    def _tally_slices(self, slices: range) -> None:
+        tally = self._new_version()
+        run = (slices.start, slices.stop)
+        statement = TALLY_SLICES.format(
+            metrics=", ".join(METRICS),
+            sums=sums_sql(),
+            counts=counts_sql({"tenant_id": "tenant_id", "slice": SLICE}, ALL_NAMES, when_sql([run])),
+        )
+        self._client.command(statement, tally=tally)
+        self._slices.counted(slices, tally)
+        self.uncounted = self._seen()
+        if slices.start >= self._slices_dropped_at + DAY_S:
+            for (day,) in self._client.rows(OLD_SLICES, before=slices.start - DAY_S):
+                self._client.command(DROP_SLICES.format(day=day))
+            self._slices_dropped_at = slices.start
+
     def _count(self, run: Run, tally: int | None = None) -> int:
         """Count the events of a run of quarters, or of a part of one. Returns the number of the tally."""
         tally = tally if tally is not None else self._new_version()
-        names = ", ".join(f"arrayMap(name -> ('{kind}', name), {names})" for kind, names in NAMES.items())
         statement = TALLY.format(
             metrics=", ".join(METRICS),
             part="quarter" if run[0] % QUARTER_S == 0 else f"toDateTime({run[0]}, 'UTC')",
             sums=sums_sql(),
-            counts=counts_sql({"tenant_id": "tenant_id", "quarter": QUARTER}, f"arrayConcat({names})", when_sql([run])),
+            counts=counts_sql({"tenant_id": "tenant_id", "quarter": QUARTER}, ALL_NAMES, when_sql([run])),
         )
         self._client.command(statement, tally=tally)
         return tally
@@ -257,6 +335,7 @@ class Tallies:
             else:
                 self._dirty.discard(quarter)
                 self._touched.pop(quarter, None)
+                self._slices.forget(quarter, quarter + QUARTER_S)
         self.uncounted = self._seen()
 
     def _new_version(self) -> int:
@@ -265,7 +344,8 @@ class Tallies:
         return self._version
 
     def _seen(self) -> Uncounted:
-        return Uncounted(tuple(_runs(self._dirty)), is_filled=not self._unfilled)
+        slices = tuple(sorted(self._slices.tallies.items()))
+        return Uncounted(tuple(_runs(self._dirty)), slices, is_filled=not self._unfilled)
 
 
 _AT, _EVENT, _MESSAGE_ID = (list(COLUMNS).index(name) for name in ("at", "event", "message_id"))

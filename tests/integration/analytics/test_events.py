@@ -357,7 +357,7 @@ def test_bounces_are_counted_once_by_day_and_class_or_domain(clickhouse: ClickHo
 
     def counted(kind: Kind, starts: tuple[int, ...], *classes: str) -> list[tuple[int, str, int]]:
         wanted = Statistics(tenant_id="tnt_1", kind=kind, starts=starts, end=first + 2 * day, names=classes)
-        found = statistics(clickhouse, wanted, Uncounted(runs=((0, LAST),)))
+        found = statistics(clickhouse, wanted, Uncounted(quarters=((0, LAST),)))
         return [((one.start - first) // day, one.name, one.metrics["bounces"] + one.metrics["blocks"]) for one in found]
 
     both = (first, first + day)

@@ -9,12 +9,14 @@ from random import Random
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from analytics.client import ClickHouse, ClickHouseUnavailable
 from analytics.metrics import QUARTER_S, Kind
 from analytics.rows import columns
+from analytics.slices import AT_REST_S, SLICE_S
 from analytics.statistics import Names, Statistics, categories, statistics
-from analytics.tallies import SETTLED_S, Tallies
+from analytics.tallies import SETTLED_S, Tallies, Uncounted
 from cluster.events import Event, Opened
 from cluster.settings import ClickHouseSettings
 from tests.integration.analytics.tallied import (
@@ -71,6 +73,62 @@ def test_every_answer_equals_a_count_of_the_events(clickhouse: ClickHouse, seed:
     settle(tallies, clock)
     assert_exact(clickhouse, tallies)
     assert clickhouse.rows("SELECT DISTINCT is_dirty FROM quarters FINAL") == [(False,)]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_quarter_that_is_not_over_is_counted_in_slices(clickhouse: ClickHouse, seed: int) -> None:
+    """Every answer stays exact while events come, some twice and some late, and while processes are killed."""
+    random, clock = Random(seed), Clock()
+    tallies = Tallies(clickhouse, clock)
+    inserted: list[Event] = []
+    sliced = 0
+    for step in range(14):
+        clock.now = max(clock.now, BEGIN + step * 131.0)
+        page = [
+            replace(an_event(random, 10 * step + number), at=clock.now - random.choice((0, 1, 15, 30, 300)))
+            for number in range(4)
+        ]
+        insert(clickhouse, tallies, [*page, *random.sample(inserted, min(len(inserted), random.randrange(3)))])
+        inserted += page
+        for _ in range(random.randrange(4)):
+            clock.now += AT_REST_S * 1.1
+            tallies._span_s = random.choice((5, 60, 900))
+            tallies.step()
+        if random.random() < 0.1:
+            tallies = Tallies(clickhouse, clock)
+        if step % 5 == 4:
+            clickhouse.command("OPTIMIZE TABLE slices FINAL")
+        sliced += len(tallies.uncounted.slices)
+        assert_exact(clickhouse, tallies, [random.choice(list(Kind))])
+    assert sliced
+    assert_exact(clickhouse, tallies)
+    settle(tallies, clock)
+    assert tallies.uncounted == Uncounted()
+    assert_exact(clickhouse, tallies)
+
+
+def test_a_question_reads_only_the_events_of_the_last_seconds(clickhouse: ClickHouse) -> None:
+    clock = Clock()
+    tallies = Tallies(clickhouse, clock)
+    for second in range(0, 600, 15):
+        clock.now = BEGIN + second + 1.0
+        insert(clickhouse, tallies, [processed(second, at=float(BEGIN + second))])
+        if tallies.is_due:
+            tallies.step()
+    ((first, end),) = tallies.uncounted.runs
+    assert end == BEGIN + QUARTER_S
+    assert clock.now - first < 6 * SLICE_S
+
+
+def test_rows_of_slices_go_after_a_day(clickhouse: ClickHouse) -> None:
+    clock = Clock()
+    tallies = Tallies(clickhouse, clock)
+    for day in range(4):
+        clock.now = BEGIN + day * 86_400 + 1.0
+        insert(clickhouse, tallies, [processed(day, at=clock.now)])
+        clock.now += 100
+        tallies.step()
+    assert clickhouse.rows("SELECT count(), max(slice) - min(slice) FROM slices WHERE kind = 'all'") == [(2, 86_400)]
 
 
 def test_an_earlier_open_that_comes_late_takes_the_unique_one_with_it(clickhouse: ClickHouse) -> None:
