@@ -36,6 +36,13 @@ BATCH = 100_000
 TIMELINE = "GET /v3/messages/{id}"
 BESIDE = "GET /v3/messages/{id} beside queries"
 AGGREGATE = "GET /v3/mail/batch/{id}"
+RECORDED, RECORDED_BESIDE = "recorded after the 202", "recorded after the 202 beside queries"
+DELAYS = {
+    "a timeline's delay by queries": (BESIDE, TIMELINE),
+    "a record's delay by queries": (RECORDED_BESIDE, RECORDED),
+}
+"""Of two 99th percentiles."""
+MOST_DELAY_MS = 200.0
 HEAVY = "SELECT count(), uniqExact(sipHash64(message_id, recipient)) FROM events WHERE NOT match(recipient, '^x.*y$')"
 BEGUN_S = 0.5
 """After this the queries are at work."""
@@ -63,6 +70,7 @@ class Options(WorldOptions, frozen=True, kw_only=True):
     batch: Messages = BATCH
     timelines: Annotated[int, Meta(ge=10, le=100_000, description="Messages asked for in each repeat.")] = 500
     aggregates: Annotated[int, Meta(ge=10, le=100_000, description="Times that the batch is asked for.")] = 200
+    sends: Annotated[int, Meta(ge=10, le=10_000, description="Messages sent, to see when they are recorded.")] = 100
     beside: Annotated[int, Meta(ge=0, le=10, description="Heavy queries through the SQL door, for some timelines.")] = 2
     clients: Clients = 4
 
@@ -91,14 +99,19 @@ class Reads:
         return (
             Measure(f"{TIMELINE} p50", "ms", Better.LOWER, 10.0 if meant else None),
             Measure(f"{TIMELINE} p99", "ms", Better.LOWER),
-            *(
-                Measure(f"{BESIDE} {part}", "ms", Better.LOWER, 10.0 if meant and part == "p50" else None)
-                for part in ("p50", "p99")
-                if self.settings.beside
-            ),
+            *(self._measures_beside(meant) if self.settings.beside else ()),
             Measure(f"{AGGREGATE} p50", "ms", Better.LOWER, 50.0 if meant else None),
             Measure(f"{AGGREGATE} p99", "ms", Better.LOWER),
         )
+
+    def _measures_beside(self, meant: bool) -> Iterator[Measure]:
+        yield Measure(f"{BESIDE} p50", "ms", Better.LOWER, 10.0 if meant else None)
+        yield Measure(f"{BESIDE} p99", "ms", Better.LOWER)
+        for name in (RECORDED, RECORDED_BESIDE):
+            yield Measure(f"{name} p50", "ms", Better.LOWER)
+            yield Measure(f"{name} p99", "ms", Better.LOWER)
+        for name in DELAYS:
+            yield Measure(f"{name} p99", "ms", Better.LOWER, MOST_DELAY_MS if meant else None)
 
     async def open(self, tell: Tell) -> None:
         await self._sending.open(tell)
@@ -146,32 +159,41 @@ class Reads:
         await watch.start()
         began = time.monotonic()
         asked = self._random.sample(self._message_ids, min(len(self._message_ids), round(share * options.timelines)))
+        samples: dict[str, list[float]] = {}
+        beside: list[tuple[float, bool]] = []
+        sends = max(1, round(share * options.sends)) if options.beside else 0
         try:
             tell(TIMELINE, 0)
             timelines = [await self._timeline(load, message_id) for message_id in asked]
-            beside = []
+            samples[RECORDED] = [await self._recorded(load) for _ in range(sends)]
             if options.beside:
                 tell(BESIDE, 0.3)
                 async with self._queries(options.beside):
                     beside = [await self._timeline(load, message_id) for message_id in asked]
+                    samples[RECORDED_BESIDE] = [await self._recorded(load) for _ in range(sends)]
             tell(AGGREGATE, 0.6)
             aggregates = [await self._aggregate(load) for _ in range(max(1, round(share * options.aggregates)))]
         finally:
             load.close()
-        samples = {TIMELINE: [ms for ms, _ in timelines], AGGREGATE: [ms for ms, _ in aggregates]}
-        if beside:
-            samples[BESIDE] = [ms for ms, _ in beside]
+        samples |= {TIMELINE: [ms for ms, _ in timelines], AGGREGATE: [ms for ms, _ in aggregates]}
+        samples[BESIDE] = [ms for ms, _ in beside]
+        figures = {
+            f"{name} p{part * 100:g}": percentile(values, part)
+            for name, values in samples.items()
+            for part in (0.5, 0.99)
+            if values
+        }
+        if options.beside:
+            figures |= {
+                f"{name} p99": figures[f"{one} p99"] - figures[f"{other} p99"] for name, (one, other) in DELAYS.items()
+            }
         return Repeat(
-            figures={
-                f"{name} p{part * 100:g}": percentile(values, part)
-                for name, values in samples.items()
-                for part in (0.5, 0.99)
-            },
+            figures=figures,
             seconds=round(time.monotonic() - began, 3),
             promised=len(timelines) + len(beside),
             counted=sum(whole for _, whole in (*timelines, *beside)),
             usage=await watch.stop(),
-            latencies_ms={name: thinned(values) for name, values in samples.items()},
+            latencies_ms={name: thinned(values) for name, values in samples.items() if values},
         )
 
     @asynccontextmanager
@@ -202,6 +224,14 @@ class Reads:
         """Milliseconds, and whether both events were in the answer."""
         took_s, body = await load.get(f"/v3/messages/{message_id}")
         return took_s * 1000, body.count(b'"event_type"') == 2
+
+    async def _recorded(self, load: Load) -> float:
+        """Milliseconds from a message's 202 until its event is in ClickHouse. Raises Refused, TimeoutError."""
+        await load.as_fast_as_answered(iter([self._mail.body([0], int(time.time()) + LATER_S)]))
+        recorded_at = await self._sending.world.recorded(waiting=True)
+        if recorded_at is None:
+            raise TimeoutError("an event is not recorded")
+        return (recorded_at - load.accepted[-1].at) * 1000
 
     async def _aggregate(self, load: Load) -> tuple[float, bool]:
         took_s, body = await load.get(f"/v3/mail/batch/{self._batch_id}")
