@@ -50,16 +50,23 @@ class Slices:
         return was_counted
 
     def due(self, now: float, most: int, quarters: Set[int] = frozenset()) -> range | None:
-        """The latest slices that are to be counted now, at most so many, without a gap; none of ``quarters``, which are
-        counted themselves."""
+        """The latest slices that are to be counted now, at most so many of one quarter, without a gap; none of
+        ``quarters``, which are counted themselves."""
         at_rest = {start for start, touched in self._dirty.items() if _is_at_rest(start, touched, now)}
         due = {start for start in at_rest if start // QUARTER_S * QUARTER_S not in quarters}
         if not due:
             return None
         last = max(due)
-        back = takewhile(due.__contains__, count(last, -SLICE_S))
+        earliest = last // QUARTER_S * QUARTER_S
+        back = takewhile(
+            lambda start: start >= earliest and (start in due or self._is_empty(start)), count(last, -SLICE_S)
+        )
         first = min(start for start, _ in zip(back, range(most), strict=False))
         return range(first, last + SLICE_S, SLICE_S)
+
+    def _is_empty(self, start: int) -> bool:
+        """There was no insert into it: it is counted with the next one, so that few runs are left between slices."""
+        return start not in self._dirty and start not in self._tallies
 
     def counted(self, starts: Iterable[int], tally: int) -> None:
         """These are counted; there was no insert into them meanwhile."""

@@ -20,14 +20,17 @@ def test_a_slice_is_due_once_it_is_over_and_at_rest() -> None:
     assert slices.due(NOW + SLICE_S + AT_REST_S, 9) is None
 
 
-def test_the_latest_ones_come_first_and_without_a_gap() -> None:
+def test_the_latest_ones_come_first_without_a_gap() -> None:
     slices = Slices()
-    slices.touch([NOW, NOW + SLICE_S, NOW + 3 * SLICE_S, NOW + 4 * SLICE_S, NOW + 5 * SLICE_S], NOW + 60.0)
-    later = NOW + 600.0
-    assert slices.due(later, 2) == range(NOW + 4 * SLICE_S, NOW + 6 * SLICE_S, SLICE_S)
-    slices.counted(range(NOW + 3 * SLICE_S, NOW + 6 * SLICE_S, SLICE_S), 7)
-    assert slices.due(later, 9) == range(NOW, NOW + 2 * SLICE_S, SLICE_S)
-    assert slices.end == NOW + 6 * SLICE_S
+    at = [NOW + number * SLICE_S for number in range(12)]
+    slices.touch([at[1], at[2], at[6], at[8], at[9]], NOW + 120.0)
+    slices.touch([at[5]], NOW + 600.0)
+    later = NOW + 605.0
+    assert slices.due(later, 2) == range(at[8], at[10], SLICE_S)
+    assert slices.due(later, 9) == range(at[6], at[10], SLICE_S)  # nothing was inserted into the one between
+    slices.counted(range(at[6], at[10], SLICE_S), 7)
+    assert slices.due(later, 9) == range(at[0], at[3], SLICE_S)
+    assert slices.end == at[10]
     assert slices.due(later, 9, {NOW}) is None  # the quarter is counted itself
 
 
