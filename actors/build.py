@@ -160,9 +160,11 @@ async def delivery(context: Context, links: Links) -> "Deliverer":
 
 async def scheduler(context: Context, links: Links) -> "Scheduler":
     from actors.compose.probe import signed_probe
+    from actors.measuring import StorageWatch
     from actors.purging import purges
     from actors.rating import TenantRating
     from actors.scheduler import Scheduler
+    from cluster.intake.backpressure import MIB
     from cluster.routing.build import build_routing
     from cluster.routing.dispatcher import Dispatcher
     from cluster.tenancy.domains.publishing import CurrentPublishing
@@ -194,6 +196,11 @@ async def scheduler(context: Context, links: Links) -> "Scheduler":
         rating=rating,
         tls_reporting=_tls_reporting(context.settings, journal, routing.resolver),
         purges=purges(journal, context.settings),
+        storage=StorageWatch(
+            journal,
+            None if context.settings.postgres.dsn else context.data_path,
+            kept_free_bytes=context.settings.http.min_free_disk_mb * MIB,
+        ),
     )
 
 

@@ -84,7 +84,7 @@ class UnusedBatches:
 def purges(journal: Journal, settings: Settings, clock: Clock = lambda: datetime.now(UTC)) -> Sequence[Purge]:
     """Rows that are past their end, batches without messages, texts that no template has, bounces that are too old for
     their tenants, imports of lists that never ended or that can no longer be asked about, windows for reports that are
-    over, mail that came in long ago, and the records of old erasures."""
+    over, and mail that came in long ago."""
     ends = PastEnds(journal, ends_with(settings.tls.results_keep_days), clock)
     messages_days = settings.retention.messages_days
     return (
@@ -98,6 +98,5 @@ def purges(journal: Journal, settings: Settings, clock: Clock = lambda: datetime
         Purge("bounces", journal.suppressions.purge_bounces),
         Purge("imports of lists", journal.suppression_imports.purge),
         Purge("windows for reports", journal.mail_in.confirm, every_s=WINDOWS_EVERY_S),
-        Purge("erased messages", journal.recipient_erasure.purge_messages),
         Purge("mail in", lambda page: journal.mail_in.forget(MAIL_IN_KEPT, MOST_MAIL_IN, page)),
     )

@@ -37,6 +37,7 @@ from analytics.queries import MessageEvents
 from analytics.retention import DAY_S, keep_for
 from analytics.rows import Position, columns
 from analytics.statistics import Count, Names, Statistics, categories, statistics
+from analytics.storage import StoredPartition, stored
 from analytics.tallies import Tallies, Uncounted
 from cluster import metrics
 from cluster.context import DEGRADED
@@ -237,6 +238,10 @@ class Recorder:
         if is_done:
             await self._in_thread(erase_rejected, self._data_dir, job.tenant_id, job.addresses)
         return is_done
+
+    async def stored(self) -> list[StoredPartition]:
+        """What ClickHouse stores. Raises ClickHouseUnavailable."""
+        return await self._in_thread(stored, self.ready())
 
     async def back_up(self, name: str) -> BackupState:
         """Begin a backup of the embedded engine under this name, once ClickHouse has what the log holds now; a further

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from actors.erasing import RecipientEraser, TenantEraser
 from actors.importing import ListImporter
+from actors.measuring import StorageWatch
 from actors.purging import Purge
 from actors.rating import TenantRating
 from actors.stranded import Stranded
@@ -25,6 +26,7 @@ from cluster.journal.scheduling import Lane, PagedIn
 from cluster.metrics import Counter, Gauge, Reading
 from cluster.peers import Call, PeerGone
 from cluster.policy.routes.destinations import parse
+from cluster.policy.storage import Outlook
 from cluster.policy.tls.shown_reports import ShownReports
 from cluster.routing.dispatcher import Dispatcher
 from cluster.tasks import Tasks
@@ -69,10 +71,12 @@ class Scheduler:
         rating: TenantRating | None = None,
         tls_reporting: "TlsReporting | None" = None,
         purges: Sequence[Purge] = (),
+        storage: StorageWatch | None = None,
     ) -> None:
         """``lease_s``: how long an owner may hold what it is offered without claiming it. ``verifier`` looks at sender
         domains; None looks at none. ``rating`` counts the rates of tenants; None counts none. ``tls_reporting`` is None
-        where no TLS reports are sent. ``purges`` remove what is past its end."""
+        where no TLS reports are sent. ``purges`` remove what is past its end. ``storage`` measures the
+        disk; None measures nothing."""
         self._journal = journal
         self._dispatcher = dispatcher
         self._call = call
@@ -86,6 +90,7 @@ class Scheduler:
         self._rating = rating
         self._tls_reporting = tls_reporting
         self._purges = purges
+        self._storage = storage
         self._problem: str | None = None
         self._full: dict[Lane, float] = {}
 
@@ -106,11 +111,16 @@ class Scheduler:
             self._tasks.spawn("TLS reports", self._tls_reporting.run())
         for purge in self._purges:
             self._tasks.spawn(f"purge of {purge.what}", purge.run())
+        if self._storage is not None:
+            self._tasks.spawn("storage", self._storage.run())
 
     async def problem(self) -> str | None:
-        if self._problem is None and self._tls_reporting is not None and self._tls_reporting.problem is not None:
-            return DEGRADED + self._tls_reporting.problem
-        return self._problem
+        if self._problem is not None:
+            return self._problem
+        lesser = self._storage.warning if self._storage is not None else None
+        if lesser is None and self._tls_reporting is not None:
+            lesser = self._tls_reporting.problem
+        return None if lesser is None else DEGRADED + lesser
 
     async def metrics(self) -> list[Reading]:
         return metrics.read(self)
@@ -121,6 +131,11 @@ class Scheduler:
             await self._verifier.close()
         if self._tls_reporting is not None:
             await self._tls_reporting.close()
+
+    async def storage(self) -> Outlook:
+        """What is stored, measured now. Raises Unavailable."""
+        assert self._storage is not None
+        return await self._storage.look()
 
     async def verify_domain(self, id: int) -> None:
         """Look a sender domain's records up now and store what follows. Raises Unavailable."""

@@ -315,5 +315,6 @@ def admin(
         sources=describing.sources,
         former_tokens=[(operator_token(one.key), one.until) for one in context.former_secrets],
         put_in_force=partial(put_in_force, journal, context.vault, settings.delivery),
+        retention=settings.retention,
         default_limits=RequestLimits(**structs.asdict(settings.limits)),
     )

@@ -41,6 +41,7 @@ from cluster.commands.shaping import shaping
 from cluster.commands.sites import actions, resume, sites, suspend
 from cluster.commands.sql import sql
 from cluster.commands.sql_door import sql_password_place
+from cluster.commands.storage import storage
 from cluster.commands.suppressions import suppressions
 from cluster.commands.tenants import tenants
 from cluster.commands.tls_report import tls_report
@@ -125,6 +126,7 @@ for command in (
     drain,
     secret,
     sql,
+    storage,
     report,
 ):
     main.add_command(command)

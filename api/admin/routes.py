@@ -20,6 +20,7 @@ from api.admin.rerouting import Rerouting
 from api.admin.searching import QueueSearch, SiteOf
 from api.admin.sending_now import SendingNow
 from api.admin.sites import SiteCalls
+from api.admin.storing import RETENTION, StorageCalls
 from api.admin.suppressing import Suppressing
 from api.admin.suspensions import SuspensionCalls
 from api.admin.tenant_settings import TenantSettingsCalls
@@ -34,6 +35,7 @@ from api.http.routes import Guard, RouteGroup, for_caller, resource
 from api.webhooks.parts import WebhookParts
 from cluster.journal.journal import Journal
 from cluster.peers import Call
+from cluster.settings import RetentionSettings
 from cluster.tenancy.directory import TenantDirectory
 from cluster.tenancy.domains.managing import DomainManager
 from cluster.tenancy.limits import DEFAULTS, RequestLimits
@@ -61,6 +63,7 @@ class Admin:
         describe: Describe,
         sources: ListSources,
         put_in_force: PutInForce,
+        retention: RetentionSettings = RETENTION,
         default_limits: RequestLimits = DEFAULTS,
         former_tokens: Sequence[FormerToken] = (),
     ) -> None:
@@ -76,6 +79,7 @@ class Admin:
         self._parts = (
             SiteCalls(journal, deliverers, sources, names),
             BackupCalls(call),
+            StorageCalls(journal, call, retention),
             SuspensionCalls(journal, deliverers, names),
             TenantsKeyCalls(journal, directory, names),
             Bouncing(journal, search),

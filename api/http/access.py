@@ -327,6 +327,7 @@ ROUTES: Mapping[str, Access] = {
     "GET /api/admin/tls-reports": _OPERATOR,
     "POST /api/admin/tls-reports": _OPERATOR,
     "POST /api/admin/clickhouse-backup": _OPERATOR,
+    "GET /api/admin/storage": _OPERATOR,
     "GET /api/admin/suspensions": _OPERATOR,
     "POST /api/admin/suspensions": _OPERATOR,
     "DELETE /api/admin/suspensions": _OPERATOR,

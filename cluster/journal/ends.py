@@ -12,7 +12,8 @@ from cluster.journal.database import JournalPart, execute, rows
 from cluster.journal.idempotency import KEPT as IDEMPOTENCY_KEPT
 
 AUDIT_DAYS = 400
-"""How long it can be told what there was once: keys that were revoked, images that were deleted."""
+"""How long it can be told what there was once: keys that were revoked, images that were deleted, and messages that were
+erased, whose links are followed for so long."""
 
 
 class End(Struct, frozen=True, kw_only=True):
@@ -29,6 +30,7 @@ ENDS = (
     End(table="api_keys", column="revoked_at", after=timedelta(days=AUDIT_DAYS)),
     End(table="dkim_keys", column="retired_at", after=timedelta(days=90)),
     End(table="erase_jobs", column="finished_at", after=timedelta(days=30)),
+    End(table="erased_messages", column="erased_at", after=timedelta(days=AUDIT_DAYS)),
     End(table="idempotency_keys", column="created_at", after=IDEMPOTENCY_KEPT),
     End(table="images", column="deleted_at", after=timedelta(days=AUDIT_DAYS)),
     End(table="operator_tokens", column="revoked_at", after=timedelta(days=AUDIT_DAYS)),
@@ -39,6 +41,7 @@ ENDS = (
         also="version < (SELECT max(version) FROM policies)",
     ),
     End(table="site_actions", column="at", after=timedelta(days=30)),
+    End(table="storage_samples", column="at", after=timedelta(days=14)),
     End(table="strikes", column="at", after=timedelta(days=30)),
     End(table="suspensions", column="until", after=timedelta(days=1)),
     End(table="tenant_demand", column="at", after=timedelta(hours=1)),
@@ -60,7 +63,6 @@ BOUNDED_BY = {
     "deliveries": "what is unfinished",
     "delivery_actors": "those that live: the supervisor takes the others back",
     "erase_mentions": "goes with its job",
-    "erased_messages": _OF_MESSAGES,
     "event_log": "what a consumer has still to read",
     "image_files": "goes with its last image",
     "image_opens": _OF_MESSAGES,

@@ -34,6 +34,7 @@ from cluster.journal.scheduling import Scheduling
 from cluster.journal.sealed import SealedValues
 from cluster.journal.sender_domains import SenderDomains
 from cluster.journal.site_actions import SiteActions
+from cluster.journal.storage import Storage
 from cluster.journal.strikes import Strikes
 from cluster.journal.suppression_groups import SuppressionGroups
 from cluster.journal.suppression_imports import SuppressionImports
@@ -89,6 +90,7 @@ class Journal:
         self.restoring = Restoring(database)
         self.membership = Membership(database)
         self.strikes = Strikes(database)
+        self.storage = Storage(database)
         self.event_log = EventLog(database)
         self.tenants = Tenants(database)
         self.ends = Ends(database)

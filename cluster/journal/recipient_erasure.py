@@ -31,8 +31,6 @@ PAGE = 500
 MOST_ADDRESSES = 5000
 """Of a job."""
 BUNDLES = 20
-KEPT_DAYS = 400
-"""How long the ids of erased messages are kept: as long as events are, and as long as links are followed."""
 TABLES = (
     "messages",
     "requests",
@@ -225,10 +223,6 @@ class RecipientErasure(JournalPart):
         row = await self._database.row("is_replaying", tenant_id=job.tenant_id)
         assert row is not None
         return bool(row[0])
-
-    async def purge_messages(self, limit: int) -> int:
-        """Forget which messages were erased long ago."""
-        return await self._database.execute("purge_erased_messages", days=KEPT_DAYS, limit=limit)
 
 
 def _bundle_without(events: bytes, job: EraseJob, mentions: Mentions) -> tuple[list[msgspec.Raw], int]:

@@ -131,7 +131,3 @@ DELETE FROM webhook_bundles WHERE webhook_id = %(webhook_id)s AND id = %(id)s AN
 SELECT EXISTS (
     SELECT FROM webhooks w JOIN webhook_replays r ON r.webhook_id = w.id
     WHERE w.tenant_id = %(tenant_id)s AND r.finished_at IS NULL)
-
--- name: purge_erased_messages
-DELETE FROM erased_messages WHERE message_id = ANY (ARRAY (
-    SELECT message_id FROM erased_messages WHERE erased_at < now() - make_interval(days => %(days)s) LIMIT %(limit)s))

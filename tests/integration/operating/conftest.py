@@ -11,10 +11,12 @@ import pytest
 from click.testing import CliRunner, Result
 from msgspec import structs
 
+from actors.measuring import StorageWatch
 from analytics.backup import BackupState
 from analytics.client import ClickHouse
 from analytics.queries import MessageEvents, TimelineEvent
 from analytics.statistics import Names, Statistics
+from analytics.storage import StoredPartition
 from api.admin.routes import Admin
 from api.server import ApiServer
 from cluster.cli import main
@@ -65,6 +67,9 @@ class Postray:
         self.reports: dict[str, Any] | None = {"show_tls_reports": TLS_REPORTS, "send_tls_reports": 3}
         """What the scheduler answers about TLS reports; None where they are off."""
         self.reports_asked: list[tuple[Any, ...]] = []
+        self.stored: list[StoredPartition] | Exception = []
+        """What the recorder answers about ClickHouse."""
+        self.kept_free_bytes = 0
         self.moved: list[bytes] = []
         self.tried: list[tuple[str, str]] = []
         self.webhooks = Actors()
@@ -115,6 +120,13 @@ class Postray:
             admin=admin,
         )
 
+    async def _stored(self, name: str) -> Any:
+        if name == "recorder":
+            if isinstance(self.stored, Exception):
+                raise self.stored
+            return self.stored
+        return await StorageWatch(self.journal, self.data_dir, kept_free_bytes=self.kept_free_bytes).look()
+
     async def _look(self, id: int) -> None:
         if self.look is not None:
             await self.look(id)
@@ -141,6 +153,8 @@ class Postray:
         return result.output
 
     async def _call(self, name: str, method: str, *arguments: Any) -> Any:
+        if method in ("storage", "stored"):
+            return await self._stored(name)
         if name == "scheduler":
             self.reports_asked.append((method, *arguments))
             return self.reports and self.reports.get(method)

@@ -26,6 +26,7 @@ ROUTES = [
     ("POST", "/api/admin/tls-reports"),
     ("GET", "/api/admin/tenants/acme/export/messages"),
     ("POST", "/api/admin/clickhouse-backup"),
+    ("GET", "/api/admin/storage"),
     ("GET", "/api/admin/suspensions"),
     ("POST", "/api/admin/suspensions"),
     ("DELETE", "/api/admin/suspensions"),

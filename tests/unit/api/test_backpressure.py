@@ -8,10 +8,12 @@ import pytest
 from cluster.intake.backpressure import Watch
 from cluster.journal.journal import Unavailable
 from cluster.policy.backpressure import LoadBounds, MeasuredLoad, why_full
+from cluster.policy.storage import WHAT_TO_DO
 from tests.unit.api.bodies import mail
 from tests.unit.api.conftest import World
 
 BOUNDS = LoadBounds(backlog=100, free_disk_mb=50)
+KEPT = f"the 50 that are kept free (http.min_free_disk_mb). For the operator: {WHAT_TO_DO}"
 
 
 @pytest.mark.parametrize(
@@ -19,8 +21,8 @@ BOUNDS = LoadBounds(backlog=100, free_disk_mb=50)
     [
         (MeasuredLoad(backlog=99, free_disk_mb=50), None),
         (MeasuredLoad(backlog=100, free_disk_mb=50), "The queue is full: 100 deliveries wait, of 100 at most"),
-        (MeasuredLoad(backlog=0, free_disk_mb=49), "The disk is full: 49 MiB are left of the 50 that are kept free"),
-        (MeasuredLoad(backlog=100, free_disk_mb=0), "The disk is full: 0 MiB are left of the 50 that are kept free"),
+        (MeasuredLoad(backlog=0, free_disk_mb=49), f"The disk is full: 49 MiB are left of {KEPT}"),
+        (MeasuredLoad(backlog=100, free_disk_mb=0), f"The disk is full: 0 MiB are left of {KEPT}"),
         (MeasuredLoad(), None),
     ],
 )

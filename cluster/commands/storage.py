@@ -1,0 +1,127 @@
+"""``postray storage``: what takes how much of the disk, when it goes, and what the disk will be."""
+
+from collections import defaultdict
+
+import click
+from rich.table import Table
+
+from cluster.commands.instance import Instance, Json
+from cluster.commands.output import console, json_option, moment, number, plain, print_json, table
+
+PARTS = {
+    "capture": "captured mail",
+    "clickhouse": "events: the embedded ClickHouse",
+    "ledger": "ledgers of delivery actors",
+    "logs": "logs",
+    "mail_in": "mail that is coming in",
+    "postgres": "the journal: the embedded Postgres",
+    "rejected": "events that could not be stored",
+    "submission": "certificates of submission",
+}
+"""Of the data directory, in words."""
+MOST_TABLES = 15
+
+
+@click.command()
+@json_option
+@click.pass_obj
+def storage(config: str | None, as_json: bool) -> None:
+    """What takes how much of the disk, by part, table, day and tenant, when it goes, and what the disk will be at the
+    present rate."""
+    answer = Instance.of(config).get("storage")
+    if as_json:
+        print_json(answer)
+        return
+    outlook = answer["outlook"]
+    console.print(_disk(outlook))
+    if outlook["warning"]:
+        console.print(plain(outlook["warning"]), style="red")
+    if outlook["parts"]:
+        console.print()
+        console.print(_parts(outlook["parts"], answer["wal_bytes"]))
+    console.print()
+    console.print(_journal(answer["journal"]))
+    console.print()
+    if answer["clickhouse_problem"]:
+        console.print(plain(f"ClickHouse: {answer['clickhouse_problem']}"), style="yellow")
+    console.print(_clickhouse(answer["clickhouse"]))
+    console.print()
+    if answer["tenants_problem"]:
+        console.print(plain(answer["tenants_problem"]), style="yellow")
+    console.print(_tenants(answer["tenants"]))
+
+
+def size(bytes: int | None) -> str:
+    """A number of bytes in short form; decimal units."""
+    if bytes is None:
+        return "-"
+    value, unit = float(bytes), "B"
+    for unit in ("B", "KB", "MB", "GB", "TB"):
+        if abs(value) < 1000 or unit == "TB":
+            break
+        value /= 1000
+    return f"{number(round(value, 1))} {unit}"
+
+
+def _disk(outlook: Json) -> Table:
+    current, forecast = outlook["current"], outlook["forecast"]
+    facts = table("", "")
+    facts.show_header = False
+    facts.add_row("stored", size(current["stored_bytes"]))
+    if current["free_bytes"] is not None:
+        facts.add_row(
+            "free",
+            f"{size(current['free_bytes'])} of {size(outlook['disk_bytes'])}; "
+            f"mail is refused below {size(outlook['kept_free_bytes'])}",
+        )
+    if forecast["bytes_per_day"] is None:
+        facts.add_row("forecast", "none yet: it takes an hour of measuring")
+        return facts
+    facts.add_row("added in a day", size(forecast["bytes_per_day"]))
+    for name, key in (("in a day", "in_a_day"), ("in a week", "in_a_week")):
+        expected = forecast[key]
+        free = "" if expected["free_bytes"] is None else f", {size(expected['free_bytes'])} free"
+        facts.add_row(name, f"{size(expected['stored_bytes'])}{free}")
+    if forecast["full_at"]:
+        facts.add_row("full", f"{moment(forecast['full_at'])} UTC, at the present rate")
+    return facts
+
+
+def _parts(parts: dict[str, int], wal_bytes: int | None) -> Table:
+    shown = table("=in the data directory", "=name", ">size")
+    for name, bytes in sorted(parts.items(), key=lambda part: -part[1]):
+        if bytes:
+            shown.add_row(PARTS.get(name, ""), plain(name), size(bytes))
+    if wal_bytes is not None:
+        shown.add_row("of it Postgres' write-ahead log", "", size(wal_bytes))
+    return shown
+
+
+def _journal(tables: list[Json]) -> Table:
+    shown = table("=table of the journal", ">rows, about", ">size", ">indexes")
+    for one in tables[:MOST_TABLES]:
+        shown.add_row(plain(one["name"]), number(one["rows"]), size(one["bytes"]), size(one["index_bytes"]))
+    if rest := tables[MOST_TABLES:]:
+        bytes, indexes = (sum(one[key] for one in rest) for key in ("bytes", "index_bytes"))
+        shown.add_row(f"{len(rest)} others", "", size(bytes), size(indexes))
+    return shown
+
+
+def _clickhouse(partitions: list[Json]) -> Table:
+    shown = table("=table of ClickHouse", "=partition", ">rows", ">size", "=goes (UTC)")
+    by_table: dict[str, list[Json]] = defaultdict(list)
+    for one in partitions:
+        by_table[one["table"]].append(one)
+    for name, some in sorted(by_table.items(), key=lambda table: -sum(one["bytes"] for one in table[1])):
+        for one in some:
+            shown.add_row(
+                plain(name), plain(one["partition"]), number(one["rows"]), size(one["bytes"]), moment(one["goes_at"])
+            )
+    return shown
+
+
+def _tenants(tenants: list[Json]) -> Table:
+    shown = table("=tenant", ">messages, estimated")
+    for one in tenants:
+        shown.add_row(plain(one["tenant_id"]), size(one["bytes"]))
+    return shown
