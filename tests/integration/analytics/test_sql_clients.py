@@ -174,11 +174,12 @@ main()
 
 
 def node_modules() -> Path | None:
-    """Where npm's @clickhouse/client is installed: in NODE_PATH, or globally."""
+    """Where npm's @clickhouse/client is installed: by .ci/programs, in NODE_PATH, or globally."""
     if shutil.which("node") is None or shutil.which("npm") is None:
         return None
     found = subprocess.run(["npm", "root", "-g"], capture_output=True, text=True, check=False).stdout.strip()
-    places = [Path(place) for place in (*os.environ.get("NODE_PATH", "").split(os.pathsep), found) if place]
+    named = [place for place in (*os.environ.get("NODE_PATH", "").split(os.pathsep), found) if place]
+    places = [Path(sys.prefix) / "node" / "node_modules", *map(Path, named)]
     return next((place for place in places if (place / "@clickhouse" / "client").is_dir()), None)
 
 
