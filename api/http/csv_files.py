@@ -14,9 +14,9 @@ CSV = "text/csv; charset=utf-8; header=present"
 
 
 def wants_csv(request: ApiRequest) -> bool:
-    """Whether the client asks for a CSV file, and for nothing else that there is."""
-    named = accepted(request.scope)
-    return "text/csv" in named and "application/json" not in named
+    """Whether the client asks for a CSV file, rather than for JSON."""
+    weights = accepted(request.scope)
+    return weights.get("text/csv", 0.0) > weights.get("application/json", 0.0)
 
 
 def csv_file(head: Sequence[str], rows: Iterable[Sequence[str | int]]) -> Response[Any]:
