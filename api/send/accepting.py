@@ -21,6 +21,7 @@ from api.http.parameters import given_parameters
 from api.http.sharing import LoopTurns
 from api.send.drafts import Dialect
 from api.send.effort import effort_of
+from api.send.large.crowding import has_more_values
 from api.send.large.frames import Promised, promised, repeated
 from api.send.large.requests import Large
 from api.send.notes import Notes
@@ -33,9 +34,12 @@ from cluster.journal.records import ApiKey, MessageRow
 from cluster.message.substitution import LOOP_S
 from cluster.tenancy.limiter import TenantLimiter
 
-LARGE_FROM_BYTES = 512 * 1024
-"""The inflated size. A thousand personalizations with a few fields each are 100 to 400 KB; a larger body would block
-the event loop for more than some 20 ms at a time."""
+LARGE_FROM_BYTES = 1024 * 1024
+"""The inflated size. A thousand personalizations with a few fields each are 100 to 400 KB, with the data of a template
+up to 900 KB."""
+LARGE_FROM_VALUES = 64 * 1024
+"""The values of a body, about. What decoding, checking and converting takes depends on these more than on the size: so
+many hold the event loop for some 20 ms at a time."""
 LARGE_FROM_RECIPIENTS = 2000
 TURNS_FROM_BYTES = 16 * 1024
 """A request of at least this size takes turns at the event loop; a smaller one takes less than a millisecond."""
@@ -138,15 +142,16 @@ class Accepting:
     async def _send_in_turns(
         self, request: ApiRequest, key: ApiKey, dialect: Dialect, body: bytes, named: IdempotencyKey | None
     ) -> Promised:
-        pause = partial(self._turns.turn, key.tenant_id)
-        await pause()
-        draft = dialect.read(body, notes := Notes())
-        if draft.mail.recipients > LARGE_FROM_RECIPIENTS or not _is_quick(draft.mail, body):
+        if not has_more_values(body, LARGE_FROM_VALUES):
+            pause = partial(self._turns.turn, key.tenant_id)
+            await pause()
+            draft = dialect.read(body, notes := Notes())
+            if draft.mail.recipients <= LARGE_FROM_RECIPIENTS and _is_quick(draft.mail, body):
+                await pause()
+                return promised(await self._sending.send(draft, notes, key, pause, named, dialect.access))
             del draft
-            name = named.text if named is not None else None
-            return await self._large.send(request, key, BegunBody(body, ended=True, inflated=True), dialect, name)
-        await pause()
-        return promised(await self._sending.send(draft, notes, key, pause, named, dialect.access))
+        name = named.text if named is not None else None
+        return await self._large.send(request, key, BegunBody(body, ended=True, inflated=True), dialect, name)
 
 
 def _is_quick(mail: MailSend, body: bytes) -> bool:

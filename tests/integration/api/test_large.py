@@ -28,7 +28,7 @@ def workers() -> list[psutil.Process]:
 
 
 def long_body(**changes: Any) -> bytes:
-    return msgspec.json.encode(mail(content=[{"type": "text/plain", "value": "x" * 600_000}], **changes))
+    return msgspec.json.encode(mail(content=[{"type": "text/plain", "value": "x" * 1_200_000}], **changes))
 
 
 async def test_many_recipients_and_long_categories_are_taken(site: Site, client: httpx.AsyncClient) -> None:

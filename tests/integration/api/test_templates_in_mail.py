@@ -21,8 +21,8 @@ async def test_messages_keep_the_version_they_were_accepted_with(site: Site) -> 
     template = await site.journal.templates.create(site.tenant_id, "welcome", "dynamic")
     data: dict[str, Any] = {"name": "Ada & Bo", "number": 2**64}
 
-    def body(*, padding: str = "") -> bytes:
-        own = to("ada@example.org", dynamic_template_data={**data, "padding": padding})
+    def body() -> bytes:
+        own = to("ada@example.org", dynamic_template_data=data)
         request = mail(content=None, subject=None, template_id=template.id, personalizations=[own])
         return msgspec.json.encode(request)
 
@@ -37,7 +37,7 @@ async def test_messages_keep_the_version_they_were_accepted_with(site: Site) -> 
         refused = await client.post("/v3/mail/send", content=body())
         assert refused.json()["detail"] == "template_id: The template has no active version"
         await a_version(site, template.id, "Hello")
-        hello = [await sent(body()), await sent(body(padding="x" * 700_000))]  # the worker takes the second one
+        hello = [await sent(body()), await sent(body() + b" " * 1_200_000)]  # the worker takes the second one
         await a_version(site, template.id, "Bye")
         bye = await sent(body())
         assert await site.journal.templates.delete(site.tenant_id, template.id)

@@ -26,7 +26,9 @@ async def used(site: Site) -> list[tuple[str, int]]:
 def large(messages: int) -> bytes:
     """A request that the worker takes."""
     people = [to(email) for email in many(messages)]
-    return msgspec.json.encode(mail(personalizations=people, content=[{"type": "text/plain", "value": "x" * 600_000}]))
+    return msgspec.json.encode(
+        mail(personalizations=people, content=[{"type": "text/plain", "value": "x" * 1_200_000}])
+    )
 
 
 async def test_a_large_request_is_charged_and_held_against_the_quota(site: Site) -> None:

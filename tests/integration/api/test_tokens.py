@@ -70,7 +70,7 @@ async def test_a_jwt_sends_and_its_scopes_hold(site: Site, journal: Journal) -> 
             for _ in range(2):
                 response = await http.post("/v3/mail/send", json=mail())
                 assert response.status_code == 202, response.text
-            large = mail(content=[{"type": "text/plain", "value": "x" * 600_000}])  # the worker's process
+            large = mail(content=[{"type": "text/plain", "value": "x" * 1_200_000}])  # the worker's process
             assert (await http.post("/v3/mail/send", json=large)).status_code == 202
             response = await http.get("/v3/api_keys")
             assert (response.status_code, response.json()["detail"]) == (403, "Missing required scope: admin.api_keys")
@@ -128,7 +128,7 @@ async def test_a_key_with_networks_behind_a_proxy(site: Site, journal: Journal) 
             assert response.status_code == status, (forwarded, response.text)
         response = await http.get(f"{url}/v3/scopes", headers={"X-Forwarded-For": "203.0.113.9"})
         assert response.json()["detail"] == "This key may not be used from 203.0.113.9"
-        large = mail(content=[{"type": "text/plain", "value": "x" * 600_000}])  # its terms go to the worker's process
+        large = mail(content=[{"type": "text/plain", "value": "x" * 1_200_000}])  # its terms go to the worker's process
         response = await http.post(f"{url}/v3/mail/send", json=large, headers={"X-Forwarded-For": "198.51.100.7"})
         assert response.status_code == 202, response.text
     await server.stop()

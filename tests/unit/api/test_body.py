@@ -109,7 +109,7 @@ async def test_a_gzip_bomb_is_inflated_no_further_than_the_limit(world: World) -
     wire = Wire(world, iter([bomb[i : i + 1000] for i in range(0, len(bomb), 1000)]), content_encoding="gzip")
     answer = await wire.run()
     assert (wire.status, answer["detail"]) == (413, TOO_LARGE)
-    assert len(world.large.bodies) == 1  # half a megabyte is inflated here, and no more
+    assert len(world.large.bodies) == 1  # a megabyte is inflated here, and no more
     gunzip = Gunzip(LIMIT)
     with pytest.raises(TooLarge):
         for i in range(0, len(bomb), 1000):

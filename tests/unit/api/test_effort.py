@@ -1,4 +1,4 @@
-"""The estimate of how long the search for keys takes: it sends a request to the event loop or to the worker."""
+"""What a request takes is estimated before: it sends the request to the event loop or to the worker."""
 
 import json
 from typing import Any
@@ -26,6 +26,8 @@ USUAL = [
     request(3_000, [{f"-{key}-": "v" * 10 for key in range(15)} for _ in range(1000)], subject="-1-"),
     request(200_000, [{"{{x}}": "v"}]),
     request(1_000, [{f"-{number % 30}-": "v"} for number in range(1000)]),
+    request(3_000, [{f"-{key}-": "v" * 30 for key in range(20)} for _ in range(1000)]),  # 900 KB
+    mail(content=[{"type": "text/plain", "value": "a" * 900_000}]),
 ]
 HOSTILE = [
     request(100_000, [{"a": "", f"{SLOW}b{number}": "x" * 1000} for number in range(300)]),
@@ -35,6 +37,14 @@ HOSTILE = [
     request(10, [{"a": "", f"{SLOW}{'b' * 9_000}{number}": ""} for number in range(50)]),
     request(10, [{"a": "", f"{SLOW}b": ""} for _ in range(300)], subject="a" * 900),
 ]
+
+
+CROWDED = [
+    mail(custom_args={"a": [[]] * 40_000}),
+    mail(custom_args={"a": [[[[[]]]]] * 20_000}),
+    mail(custom_args={f"{number}": 1 for number in range(70_000)}),
+]
+"""Bodies of 120 to 900 KB with more values than an event loop should decode."""
 
 
 @pytest.mark.parametrize("body", USUAL)
@@ -48,6 +58,12 @@ async def test_what_takes_long_to_check_is_the_workers(world: World, body: dict[
     assert effort_of(msgspec.convert(body, MailSend)).seconds > LOOP_S
     response = await world.send(body)
     assert response.status_code in (202, 400), response.text
+    assert len(world.large.bodies) == 1
+
+
+@pytest.mark.parametrize("body", CROWDED)
+async def test_many_values_are_the_workers(world: World, body: dict[str, Any]) -> None:
+    assert (await world.send(body)).status_code in (202, 400)
     assert len(world.large.bodies) == 1
 
 
