@@ -18,6 +18,7 @@ from actors.measuring import StorageWatch
 from actors.purging import Purge
 from actors.rating import TenantRating
 from actors.stranded import Stranded
+from actors.upkeep import Upkeep
 from cluster import metrics
 from cluster.context import DEGRADED
 from cluster.journal.journal import Journal, Unavailable
@@ -91,6 +92,7 @@ class Scheduler:
         self._tls_reporting = tls_reporting
         self._purges = purges
         self._storage = storage
+        self._upkeep = Upkeep(journal)
         self._problem: str | None = None
         self._full: dict[Lane, float] = {}
 
@@ -103,6 +105,7 @@ class Scheduler:
         self._tasks.spawn("erasing", self._eraser.run())
         self._tasks.spawn("erasing recipients", self._recipient_eraser.run())
         self._tasks.spawn("importing", self._importer.run())
+        self._tasks.spawn("upkeep of hot tables", self._upkeep.run())
         if self._verifier is not None:
             self._tasks.spawn("domains", self._verifier.run())
         if self._rating is not None:

@@ -21,6 +21,7 @@ QUICK: Mapping[str, Mapping[str, Any]] = {
     "rtt": {"delay_ms": (50.0,), "seconds": 1.0},
     "attachments": {"per_request": 100},
     "backlog": {"messages": 100_000, "seconds": 5.0},
+    "outage": {"messages": 20_000, "seconds": 20.0},
     "attacks": {"seconds": 3.0},
     "tracking": {"seconds": 2.0, "messages": 200},
     "webhooks": {"seconds": 4.0},
@@ -47,7 +48,9 @@ LEAST = 0.25
 """The smallest share of these amounts, however slow the machine is."""
 ONCE = Repeats(repeats=1, warm_up=0.0)
 QUICK_REPEATS: Mapping[str, Repeats] = {
-    **dict.fromkeys(("deliver", "attachments", "multi-recipient", "growth", "skew", "backlog", "attacks"), ONCE),
+    **dict.fromkeys(
+        ("deliver", "attachments", "multi-recipient", "growth", "skew", "backlog", "outage", "attacks"), ONCE
+    ),
     **dict.fromkeys(("peers", "submission"), Repeats(repeats=2, warm_up=0.0)),
 }
 """Scenarios with fewer repeats in a quick run, without warm-up: they take long, have no target, or warm up

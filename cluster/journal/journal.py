@@ -48,6 +48,7 @@ from cluster.journal.tls_reports import TlsReports
 from cluster.journal.tls_results import TlsResultCounts
 from cluster.journal.token_keys import TokenKeyRows
 from cluster.journal.unsubscribing import Unsubscribing
+from cluster.journal.upkeep import TableUpkeep
 from cluster.journal.warm_up import WarmUps
 from cluster.journal.webhook_owing import WebhookOwing
 from cluster.journal.webhook_posting import WebhookPosting
@@ -96,6 +97,7 @@ class Journal:
         self.ends = Ends(database)
         self.erasure = Erasure(database)
         self.compaction = Compaction(database)
+        self.upkeep = TableUpkeep(database)
         self.recipient_erasure = RecipientErasure(database)
         self.mention_erasure = MentionErasure(database)
         self.tenant_load = TenantLoad(database)
