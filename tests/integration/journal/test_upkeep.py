@@ -10,7 +10,7 @@ from psycopg import errors
 from actors.upkeep import Upkeep
 from benchmarks.hot_tables import Size, sizes
 from benchmarks.outage_mail import OutageMail
-from cluster.journal.journal import Journal
+from cluster.journal.journal import Journal, migrate
 from cluster.journal.records import DueDelivery
 from cluster.policy.upkeep import HOT, MIB
 from tests.integration.journal.builders import a_tenant
@@ -212,9 +212,19 @@ async def test_mail_is_claimed_while_vacuum_waits_for_the_end_of_the_file_and_wh
             await at_work
 
 
-async def test_the_event_log_is_vacuumed_as_often_as_the_queue(session: psycopg.Connection) -> None:
+async def test_the_upgrade_has_the_event_log_vacuumed_as_often_as_the_queue(
+    journal_dsn: str, session: psycopg.Connection
+) -> None:
     """By default only when a fifth of what a consumer left behind is dead, and slowly."""
-    for name, options in session.execute(OPTIONS).fetchall():
+    (_, before), *_ = session.execute(OPTIONS).fetchall()
+    for prefix in ("", "toast."):
+        names = ", ".join(f"{prefix}{option.partition('=')[0]}" for option in before)
+        session.execute(f"ALTER TABLE event_log RESET ({names})".encode())
+    session.execute("DELETE FROM migrations WHERE name = '0022_hot_tables.sql'")
+    assert await migrate(journal_dsn) == ["0022_hot_tables.sql"]
+    found = session.execute(OPTIONS).fetchall()
+    assert len(found) == 3
+    for name, options in found:
         assert {"autovacuum_vacuum_scale_factor=0.01", "autovacuum_vacuum_cost_delay=0"} <= set(options or ()), name
 
 
@@ -225,7 +235,8 @@ ON c.oid IN ('deliveries'::regclass, 'event_log'::regclass) AND i.indrelid IN (c
 """
 OPTIONS = """
 SELECT o.relname, o.reloptions FROM pg_class c JOIN pg_class o ON o.oid IN (c.oid, nullif(c.reltoastrelid, 0))
-WHERE c.relname = 'event_log' UNION ALL SELECT relname, reloptions FROM pg_class WHERE relname = 'deliveries'
+WHERE c.relname = 'event_log'
+UNION ALL SELECT relname, reloptions FROM pg_class WHERE relname = 'deliveries'
 """
 
 
