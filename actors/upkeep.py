@@ -71,7 +71,7 @@ class Upkeep:
             await working.rebuild(table.name)
             self.rebuilt += 1
         self.shortened += 1
-        self._past[table.name] = Past(now.rows, now.rows)
+        self._past[table.name] = Past.after_work(now)
         then = await self._journal.upkeep.measure_one(table.name)
         log.info("hot table seen to moved=%d before=%r after=%r", moved, table, then)
 

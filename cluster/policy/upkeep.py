@@ -29,14 +29,17 @@ HOT: Mapping[str, Widths] = MappingProxyType(
 CHUNK = 2048
 """A row of a table for values out of line takes about a quarter of a page."""
 
-LEAST = 64 * MIB
-"""Smaller files are left alone: under a steady load, what ended since the last vacuum takes as much."""
+LEAST = 16 * MIB
+"""Smaller files are left alone: it is nothing beside other files."""
 LARGE = 3.0
 """Larger than what its rows need, by this factor, is too large."""
 FEWER = 1.2
 """When rows have become fewer by this factor since files were large, or since they were seen to, files are looked at
 most carefully: in the end they are as small as their rows, however slowly the queue gets shorter."""
 SMALL = MIB // 4
+RESTS = 60
+"""Looks for which a table that was seen to is left alone, unless its rows become fewer: under a steady load, what ended
+since the last vacuum may take as much."""
 CALM, FEW = 0.95, 1000
 """While fewer than this share of the rows are left from one look to the next, and ``FEW`` fewer at least, all that is
 done would soon be to do again."""
@@ -79,10 +82,17 @@ class Past(Struct, frozen=True):
     """How many rows it had at the last look; None before the first."""
     most: int = 0
     """The most rows that it had while its files were large, since it was seen to, or when it was seen to."""
+    rests: int = 0
+    """Looks for which it is left alone."""
 
     def after_look(self, table: HotTable, least: int = LEAST) -> "Past":
         is_large = max(table.bytes, table.chunk_bytes, table.index_bytes) > least
-        return Past(table.rows, max(self.most, table.rows) if is_large else self.most)
+        most = max(self.most, table.rows) if is_large else self.most
+        return Past(looked=table.rows, most=most, rests=max(0, self.rests - 1))
+
+    @staticmethod
+    def after_work(table: HotTable) -> "Past":
+        return Past(looked=table.rows, most=table.rows, rests=RESTS)
 
 
 class Upkeep(Struct, frozen=True):
@@ -109,6 +119,8 @@ def upkeep(table: HotTable, past: Past, least: int = LEAST) -> Upkeep:
     large = LARGE
     if past.most > table.rows * FEWER:
         least, large = min(least, SMALL), FEWER
+    elif past.rests:
+        return NOTHING
     has_large_file = table.bytes > max(least, large * table.needs)
     has_large_chunks = table.chunk_bytes > max(least, large * table.chunks_need)
     has_large_indexes = table.index_bytes > max(least, large * table.indexes_need)

@@ -3,7 +3,19 @@
 import pytest
 from msgspec.structs import replace
 
-from cluster.policy.upkeep import HOT, LEAST, MIB, MOST_INDEXED, MOST_MOVED, NOTHING, HotTable, Past, Upkeep, upkeep
+from cluster.policy.upkeep import (
+    HOT,
+    LEAST,
+    MIB,
+    MOST_INDEXED,
+    MOST_MOVED,
+    NOTHING,
+    RESTS,
+    HotTable,
+    Past,
+    Upkeep,
+    upkeep,
+)
 
 QUEUE = HotTable(name="deliveries", rows=10_000, bytes=3 * MIB, index_bytes=2 * MIB)
 DRAINED = replace(QUEUE, bytes=600 * MIB, index_bytes=500 * MIB)
@@ -59,7 +71,7 @@ def test_while_a_queue_gets_shorter_slowly_it_is_seen_to_until_it_is_as_large_as
         past = past.after_look(table)
         if todo:
             bytes_, index_bytes = table.needs, table.indexes_need
-            past, seen = Past(looked=rows, most=rows), seen + 1
+            past, seen = Past.after_work(table), seen + 1
     needed = HotTable(name="deliveries", rows=rows, bytes=0, index_bytes=0)
     assert bytes_ <= 1.3 * needed.needs
     assert index_bytes <= 1.3 * needed.indexes_need
@@ -73,6 +85,17 @@ def test_what_vacuum_has_shortened_by_itself_is_seen_to_once() -> None:
     past = past.after_look(read)
     assert upkeep(read, past) == Upkeep(vacuum=True, rebuild=True)
     assert upkeep(read, Past(looked=10, most=10)) == NOTHING
+
+
+def test_what_stays_large_under_its_load_is_seen_to_once_in_a_while() -> None:
+    busy = replace(QUEUE, bytes=40 * MIB)
+    past, seen = CALM, 0
+    for _ in range(RESTS * 3):
+        todo = upkeep(busy, past)
+        past = past.after_look(busy)
+        if todo:
+            past, seen = Past.after_work(busy), seen + 1
+    assert seen == 3
 
 
 def test_what_costs_much_is_not_done() -> None:
