@@ -5,6 +5,7 @@ Sender, name who it is from; their domains are checked like those of a request.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from api.http.refusals import Fault, Invalid
 from api.send.drafts import Draft
@@ -12,7 +13,7 @@ from api.send.notes import Notes
 from api.send.request import Mailbox, MailSend, Personalization
 from api.submission.smtpapi import BadSmtpApi, apply_smtpapi, read_smtpapi
 from cluster.journal.records import Address
-from cluster.message.address_list import NotAddresses, read_address_list
+from cluster.message.address_list import AddressList, NotAddresses, read_address_list
 from cluster.message.dsn import Dsn
 from cluster.message.submitted.filling import decoded
 from cluster.message.submitted.header import Header, header_at, without_fields
@@ -23,6 +24,8 @@ HIDDEN = (b"bcc", b"resent-bcc", b"x-smtpapi", b"return-path")
 """Fields that recipients do not get."""
 MOST_RECEIVED = 100
 """RFC 5321 §6.3: a message with more has gone in a circle."""
+LONGEST_KNOWN = 200
+"""Characters of an address field whose addresses are remembered."""
 _ONCE = (
     b"from",
     b"sender",
@@ -99,6 +102,8 @@ def _require_sound(message: bytes, header: Header) -> None:
     if "\0" in lines:
         raise _invalid("The header has a NUL", None)
     names = [field.name for field in header.fields]
+    if len(set(names)) == len(names):
+        return
     for name in _ONCE:
         if names.count(name) > 1:
             raise _invalid("The message has this field more than once", name.decode())
@@ -106,19 +111,31 @@ def _require_sound(message: bytes, header: Header) -> None:
         raise _invalid(f"The message has more than {MOST_RECEIVED} Received fields: it goes in a circle", "received")
 
 
-def _addresses(message: bytes, header: Header, name: bytes) -> list[Address]:
+def _addresses(message: bytes, header: Header, name: bytes) -> Sequence[Address]:
     field = header.first(name)
     if field is None:
-        return []
+        return ()
+    text = field.text(message)
     try:
-        found = read_address_list(field.text(message))
+        found = _known_list(text) if len(text) <= LONGEST_KNOWN else _address_list(text)
     except NotAddresses:
         raise _invalid("This is not a list of addresses", name.decode()) from None
     if found.has_groups and name != b"reply-to":
         raise _invalid("A group is allowed in Reply-To only (RFC 5322 section 3.6.2)", name.decode())
     if not (found.mailboxes or found.has_groups):
         raise _invalid("This field has no address", name.decode())
-    return [Address(one.email, one.name and decoded(one.name)) for one in found.mailboxes]
+    return found.mailboxes
+
+
+def _address_list(text: str) -> AddressList:
+    """The addresses in the text of a field, with their names decoded. Raises NotAddresses."""
+    found = read_address_list(text)
+    mailboxes = tuple([Address(one.email, one.name and decoded(one.name)) for one in found.mailboxes])
+    return AddressList(mailboxes, found.has_groups)
+
+
+_known_list = lru_cache(maxsize=512)(_address_list)
+"""A program sends most of its messages from the same few senders."""
 
 
 def _invalid(text: str, field: str | None) -> Invalid:

@@ -107,8 +107,8 @@ class ServerProtocol(asyncio.Protocol):
         self._writable = True
         self._last_heard = self.began_at = 0.0
         self._received = 0
-        self._content_from = (0.0, 0)
-        """When the content of a message began, and how many octets had been received by then."""
+        self._content_from: tuple[float, int] | None = None
+        """When the content of a message began, and how many octets had been received by then; None: none has begun."""
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._upgrade_task: asyncio.Task[None] | None = None
 
@@ -289,24 +289,34 @@ class ServerProtocol(asyncio.Protocol):
     def content_begins(self) -> None:
         """The content of a message has to keep arriving from now on, until ``content_ends``."""
         self._content_from = self._loop.time(), self._received
-        self._timers["content"] = self._loop.call_later(self.options.content_timeout_s, self._check_content)
+        # A timer outlives its message, since almost every message ends long before: that is cheaper than one for each.
+        if "content" not in self._timers:
+            self._check_content_in(self.options.content_timeout_s)
 
     def content_ends(self) -> None:
-        if (timer := self._timers.pop("content", None)) is not None:
-            timer.cancel()
+        self._content_from = None
+
+    def _check_content_in(self, wait_s: float) -> None:
+        self._timers["content"] = self._loop.call_later(wait_s, self._check_content)
 
     def _check_content(self) -> None:
+        del self._timers["content"]
+        if self._content_from is None:
+            return
         timeout_s = self.options.content_timeout_s
         now = self._loop.time()
         began, received = self._content_from
-        is_slow = self._received - received < (now - began) * self.options.min_content_bytes_per_s
+        took_s = now - began
+        if took_s < timeout_s:  # the timer is that of an earlier message
+            self._check_content_in(timeout_s - took_s)
+            return
+        is_slow = self._received - received < took_s * self.options.min_content_bytes_per_s
         left_s = self._last_heard + timeout_s - now
         # Between the chunks of BDAT, and while the message is being answered, no content is due.
         if self.state in (ServerState.DATA, ServerState.CHUNK) and (is_slow or left_s <= 0):
             self.say(_STALLED)
         else:
-            wait_s = left_s if left_s > 0 else timeout_s
-            self._timers["content"] = self._loop.call_later(wait_s, self._check_content)
+            self._check_content_in(left_s if left_s > 0 else timeout_s)
 
     # TLS
 

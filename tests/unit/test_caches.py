@@ -56,6 +56,7 @@ BOUNDS: dict[str, tuple[float, str]] = {
     "api/http/body.py:_means_gzip": (0.2, "64 of at most 1,000 characters"),
     "api/images/cache.py:_kept": (64, "KEPT_BYTES, entries' own size included"),
     "api/build.py:tls": (0.1, "one"),
+    "api/submission/reading.py:_known_list": (6, "512 texts of LONGEST_KNOWN, 100 addresses each at most"),
     "api/send/sending.py:_batches": (4, "10,000 ids that exist"),
     "cluster/templates/handlebars/dates.py:_zone_names": (0.2, "one table"),
     "api/http/changes.py:change_of": (0.5, "a type for each section of settings"),

@@ -56,13 +56,13 @@ def header_at(data: bytes, start: int = 0, end: int | None = None) -> Header:
     at = start
     latest = min(limit, start + MOST_OCTETS)
     while at < latest:
-        if data.startswith(b"\r\n", at, limit):
-            return Header(tuple(fields), at, at + 2, False)
         found = _match_field(data, at, limit)
         if found is None:
-            return Header(tuple(fields), at, at, True)
-        fields.append(Field(found[1].lower(), at, found.start(2), found.end()))
-        at = found.end()
+            is_empty_line = data.startswith(b"\r\n", at, limit)
+            return Header(tuple(fields), at, at + 2 if is_empty_line else at, not is_empty_line)
+        end_of_field = found.end()
+        fields.append(Field(found[1].lower(), at, found.start(2), end_of_field))
+        at = end_of_field
     return Header(tuple(fields), at, at, at < limit)
 
 

@@ -52,6 +52,23 @@ async def test_a_message_that_hardly_comes_is_given_up(begin: bytes, octets: int
     assert not taken and not wire.protocol.service.held_bytes
 
 
+@pytest.mark.parametrize("earlier", [1, 2])
+@in_virtual_time
+async def test_a_message_has_the_same_time_after_others(earlier: int) -> None:
+    taken: list[ReceivedMessage] = []
+    wire = with_a_recipient(taken)
+    loop = asyncio.get_running_loop()
+    for _ in range(earlier):
+        wire.protocol.data_received(b"DATA\r\nX: y\r\n\r\na\r\n.\r\n" + BEGIN.partition(b"\n")[2])
+        await asyncio.sleep(170)
+    wire.protocol.data_received(b"DATA\r\nX: y\r\n\r\n")
+    began = loop.time()
+    while not wire.is_closing() and loop.time() < began + 3000:
+        await asyncio.sleep(1)
+    assert wire.sent.endswith(b"421 4.4.2 the message comes too slowly\r\n")
+    assert 180 <= loop.time() - began <= 182 and len(taken) == earlier
+
+
 @in_virtual_time
 async def test_a_pause_between_messages_and_chunks_is_no_stall() -> None:
     taken: list[ReceivedMessage] = []
