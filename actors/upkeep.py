@@ -33,6 +33,7 @@ class Upkeep:
         self._every_s = every_s
         self._least = least
         self._past: dict[str, Past] = {}
+        self._may_have_left_overs = True
 
     async def run(self) -> None:
         """Look at the tables until cancelled."""
@@ -51,10 +52,13 @@ class Upkeep:
             if upkeep(table, past, self._least):
                 todo.append(table)
             self._past[table.name] = past.after_look(table, self._least)
+        if not todo and not self._may_have_left_overs:
+            return
         async with self._journal.upkeep.working() as working:
             if working is None:
                 return
             await working.remove_left_overs()
+            self._may_have_left_overs = False
             for table in todo:
                 await self._see_to(working, table)
 
@@ -68,7 +72,9 @@ class Upkeep:
         if moved:
             await working.vacuum(table.name)
         if wanted.rebuild:
+            self._may_have_left_overs = True
             await working.rebuild(table.name)
+            self._may_have_left_overs = False
             self.rebuilt += 1
         self.shortened += 1
         self._past[table.name] = Past.after_work(now)
