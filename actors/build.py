@@ -163,15 +163,17 @@ async def scheduler(context: Context, links: Links) -> "Scheduler":
     from actors.measuring import StorageWatch
     from actors.purging import purges
     from actors.rating import TenantRating
+    from actors.retaining import Retaining
     from actors.scheduler import Scheduler
     from cluster.intake.backpressure import MIB
+    from cluster.policy.retention import Retention
     from cluster.routing.build import build_routing
     from cluster.routing.dispatcher import Dispatcher
     from cluster.tenancy.domains.publishing import CurrentPublishing
     from cluster.tenancy.domains.verifying import Verifier
     from cluster.tenancy.rates import RateLimits
 
-    journal = await context.open_journal(2)
+    journal = await context.open_journal(3)  # one of them rewrites partitions for hours, where they are large
     routing = build_routing(context, journal)
     dispatcher = Dispatcher(journal, links.call, routing.router, routing.active_policy)
     verifier = Verifier(
@@ -187,6 +189,7 @@ async def scheduler(context: Context, links: Links) -> "Scheduler":
     limits = RateLimits(bounces=set_.max_bounce_rate, complaints=set_.max_complaint_rate)
     rating = TenantRating(journal, limits, pause=set_.pause_over_rates)
     lease_s = context.settings.delivery.lease_s
+    kept = context.settings.retention
     return Scheduler(
         journal,
         dispatcher,
@@ -201,6 +204,7 @@ async def scheduler(context: Context, links: Links) -> "Scheduler":
             None if context.settings.postgres.dsn else context.data_path,
             kept_free_bytes=context.settings.http.min_free_disk_mb * MIB,
         ),
+        retaining=Retaining(journal, Retention(bodies_days=kept.bodies_days, messages_days=kept.messages_days)),
     )
 
 

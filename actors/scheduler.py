@@ -17,6 +17,7 @@ from actors.importing import ListImporter
 from actors.measuring import StorageWatch
 from actors.purging import Purge
 from actors.rating import TenantRating
+from actors.retaining import Retaining
 from actors.stranded import Stranded
 from actors.upkeep import Upkeep
 from cluster import metrics
@@ -73,11 +74,12 @@ class Scheduler:
         tls_reporting: "TlsReporting | None" = None,
         purges: Sequence[Purge] = (),
         storage: StorageWatch | None = None,
+        retaining: Retaining | None = None,
     ) -> None:
         """``lease_s``: how long an owner may hold what it is offered without claiming it. ``verifier`` looks at sender
         domains; None looks at none. ``rating`` counts the rates of tenants; None counts none. ``tls_reporting`` is None
-        where no TLS reports are sent. ``purges`` remove what is past its end. ``storage`` measures the
-        disk; None measures nothing."""
+        where no TLS reports are sent. ``purges`` remove what is past its end. ``storage`` measures the disk; None
+        measures nothing. ``retaining`` keeps the partitions of days; None leaves them as they are."""
         self._journal = journal
         self._dispatcher = dispatcher
         self._call = call
@@ -93,6 +95,7 @@ class Scheduler:
         self._purges = purges
         self._storage = storage
         self._upkeep = Upkeep(journal)
+        self._retaining = retaining
         self._problem: str | None = None
         self._full: dict[Lane, float] = {}
 
@@ -112,6 +115,8 @@ class Scheduler:
             self._tasks.spawn("rates of tenants", self._rating.run())
         if self._tls_reporting is not None:
             self._tasks.spawn("TLS reports", self._tls_reporting.run())
+        if self._retaining is not None:
+            self._tasks.spawn("partitions", self._retaining.run())
         for purge in self._purges:
             self._tasks.spawn(f"purge of {purge.what}", purge.run())
         if self._storage is not None:

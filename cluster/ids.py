@@ -20,6 +20,8 @@ _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", re.ASCII)
 _DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Crockford's base 32; a digit has 5 bits."""
 _PAIRS = [high + low for high in _DIGITS for low in _DIGITS]
+_PYTHON_DIGITS = str.maketrans(_DIGITS, "0123456789abcdefghijklmnopqrstuv")
+"""From Crockford's digits to those that ``int`` reads."""
 _COUNTED = 1 << 20
 """Number of values of the last four digits."""
 
@@ -48,10 +50,26 @@ def first_id(prefix: Prefix, at: datetime) -> str:
 
 def made_at(identifier: str) -> datetime:
     """When an identifier was made, to the millisecond."""
-    ms = 0
-    for digit in identifier[-26:-16]:
-        ms = ms << 5 | _DIGITS.index(digit)
+    ms = moment_ms(identifier)
+    assert ms is not None, identifier
     return datetime.fromtimestamp(ms / 1000, UTC)
+
+
+def moment(ms: int) -> str:
+    """What identifiers that are made at this time, in milliseconds since the epoch, begin with after their prefix."""
+    return _digits(ms, 10)
+
+
+def moment_ms(identifier: str) -> int | None:
+    """When an identifier was made, in milliseconds since the epoch; None for a text that is no identifier."""
+    ulid = identifier[-26:]
+    return int(ulid[:10].translate(_PYTHON_DIGITS), 32) if _ULID.fullmatch(ulid) else None
+
+
+def new_request_ids(messages: int) -> tuple[str, list[str]]:
+    """Identifiers of a request and of its messages, all of the same moment."""
+    first, *ids = new_ids("msg_", messages + 1)
+    return f"req_{first.removeprefix('msg_')}", ids
 
 
 def same_moment(identifier: str) -> tuple[str, str]:

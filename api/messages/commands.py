@@ -46,6 +46,7 @@ STILL_SUPPRESSED = "Not sent again: suppressed by "
 TRANSACTION_UNDER_WAY = "An SMTP transaction may be under way; retry ignored"
 BATCH_CANCELLED = "The message's batch was cancelled; retry ignored"
 NOT_RETRIED = "Only messages that are stuck, failed or bounced are retried; retry ignored"
+CONTENT_EXPIRED = "The message's content is not kept any more (retention.bodies_days); retry ignored"
 NOT_FAILED = "Already finished; fail ignored"
 
 
@@ -164,6 +165,8 @@ class MessageCommands:
 
 
 def _why_not_retried(change: CommandResult) -> str:
+    if change.content_expired:
+        return CONTENT_EXPIRED
     if change.batch_cancelled:
         return BATCH_CANCELLED
     return TRANSACTION_UNDER_WAY if change.under_way else NOT_RETRIED

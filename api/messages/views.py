@@ -78,6 +78,9 @@ class MessageDetail(Struct, frozen=True, kw_only=True):
     next_retry_at: datetime | None
     html_content: str | None
     plain_content: str | None
+    content_expired: bool
+    """Whether the bodies have gone (retention.bodies_days): html_content, plain_content, custom_args and custom_headers
+    are then empty, and to_emails has all recipients."""
     content_withheld: bool
     """Whether the two above, custom_args and custom_headers are null because the key has no scope for them."""
     created_at: datetime
@@ -135,6 +138,7 @@ def detail(
         next_retry_at=_utc(row.next_retry_at),
         html_content=shown["html_content"].text,
         plain_content=shown["plain_content"].text,
+        content_expired=row.content_expired,
         content_withheld=withheld,
         queued_at=row.created_at.astimezone(UTC),
         send_at=_utc(row.send_at),

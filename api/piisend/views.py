@@ -99,6 +99,8 @@ class EmailDetail(Struct, frozen=True, kw_only=True):
     """In order; null when the events cannot be read now. The other fields are current."""
     attempts_incomplete: bool
     """Whether attempts may be missing."""
+    content_expired: bool
+    """Whether html, text and attachments are not kept any more (retention.bodies_days); to has all recipients then."""
 
 
 def accepted(
@@ -160,6 +162,7 @@ def detailed(row: MessageRow, shown: MessageDetail, now: datetime) -> EmailDetai
         resent_from=own.resent_from or None,
         attempts=attempts_of(shown.events) if shown.events is not None else None,
         attempts_incomplete=shown.events_incomplete,
+        content_expired=row.content_expired,
     )
 
 

@@ -52,9 +52,19 @@ def former(row: MessageRow) -> Former:
     return Former(row, decode_content(row.content), decode_personalization(row.personalization))
 
 
-def resent(first: Former, *, pool: str, key_id: str, sandbox: bool, now: datetime, lifetime: timedelta) -> NewRequest:
+def resent(
+    first: Former,
+    *,
+    files: dict[bytes, bytes],
+    pool: str,
+    key_id: str,
+    sandbox: bool,
+    now: datetime,
+    lifetime: timedelta,
+) -> NewRequest:
     """A request that sends the message again, now. It belongs to no batch, and has a Message-ID of its own: receivers
-    may drop a second message with the same one. Its attachments are stored already."""
+    may drop a second message with the same one. ``files`` are its attachments: they are stored anew, as those of the
+    first message go earlier."""
     content = replace(
         first.content,
         headers=_without_message_id(first.content.headers),
@@ -73,7 +83,7 @@ def resent(first: Former, *, pool: str, key_id: str, sandbox: bool, now: datetim
         tenant_id=first.row.tenant_id,
         now=now,
         lifetime=lifetime,
-        files={},
+        files=files,
         pool=pool,
         sandbox=sandbox,
         subjects=[first.row.subject],

@@ -196,6 +196,8 @@ class Sending:
         the errors of ``commit``.
         """
         tenant = await self.sender(key)
+        if row.content_expired:
+            raise Conflict("The content of the message is not kept any more", help=help_texts.NEW_EMAIL)
         first = await asyncio.to_thread(former, row)  # its texts may have megabytes
         sandbox = key.sandbox or row.status is Status.SANDBOX
         if not sandbox:
@@ -203,15 +205,16 @@ class Sending:
             if unverified is not None:
                 raise _not_verified(unverified, None)
         pool = await self._journal.messages.pool_of(row.request_id)
-        await self._require_parts(first, pool)
-        again = partial(resent, first, pool=pool, key_id=key.id, sandbox=sandbox)
+        files = await self._parts(first, pool)
+        again = partial(resent, first, files=files, pool=pool, key_id=key.id, sandbox=sandbox)
         request = await asyncio.to_thread(again, now=self._clock(), lifetime=self._lifetime)
         if named is not None:
             request = replace(request, idempotency=named)
         return Sent(await self._committed(request), "")
 
-    async def _require_parts(self, first: Former, pool: str) -> None:
-        """Raises Conflict when something that the message names does not exist any more."""
+    async def _parts(self, first: Former, pool: str) -> dict[bytes, bytes]:
+        """The message's attachments, by their SHA-256. Raises Conflict when something that the message names does not
+        exist any more."""
         tenant_id = first.row.tenant_id
         if pool and not self._has_pool(pool):
             raise Conflict(f"The pool of the message does not exist any more: {pool}", help=help_texts.POOL)
@@ -219,8 +222,10 @@ class Sending:
         if group_id is not None and not await self._journal.suppressions.groups_among(tenant_id, {group_id}):
             raise Conflict("The unsubscribe group of the message does not exist any more", help=help_texts.GROUPS)
         hashes = {one.sha256 for one in first.content.attachments}
-        if hashes and hashes != await self._journal.messages.kept_attachments(tenant_id, hashes):
+        files = await self._journal.messages.attachments(tenant_id, hashes) if hashes else {}
+        if len(files) != len(hashes):
             raise Conflict("The attachments of the message are not kept any more", help=help_texts.NEW_EMAIL)
+        return files
 
     async def _committed(self, request: NewRequest) -> NewRequest:
         """The request as it was charged and committed."""

@@ -8,7 +8,7 @@ thousand messages, so the loop over them is hot.
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from cluster.ids import new_id, new_ids
+from cluster.ids import new_request_ids
 from cluster.journal.records import Content, NewMessage, NewRequest, PreparedPersonalization, Recipient, encode
 from cluster.message.header_fields import one_line
 from cluster.message.substitution import substitute
@@ -46,9 +46,11 @@ def prepared_request(
     attachment to its bytes. The messages of a ``sandbox`` request are not delivered. ``subjects`` are those of the
     messages where a template gives them. ``group_id`` is their unsubscribe group. ``key_id`` is the API
     key that sent the request."""
-    new = _messages(content, personalizations, send_ats, now + lifetime, lifetime, sandbox, subjects)
+    # Of one moment, so that a request and its messages are of one day.
+    id, message_ids = new_request_ids(len(send_ats))
+    new = _messages(content, message_ids, personalizations, send_ats, now + lifetime, lifetime, sandbox, subjects)
     return NewRequest(
-        id=new_id("req_"),
+        id=id,
         tenant_id=tenant_id,
         content=encode(content),
         categories=content.categories,
@@ -67,6 +69,7 @@ def prepared_request(
 
 def _messages(
     content: Content,
+    ids: Sequence[str],
     personalizations: Iterable[PreparedPersonalization],
     send_ats: Sequence[datetime | None],
     soonest_end: datetime,
@@ -76,7 +79,6 @@ def _messages(
 ) -> list[NewMessage]:
     """``soonest_end`` is the expiry of a message that is sent now. ``personalizations`` is consumed one at a time, so
     that a thousand of them are never in memory together."""
-    ids = new_ids("msg_", len(send_ats))
     new: list[NewMessage] = []
     for id, personalization, send_at in zip(ids, personalizations, send_ats, strict=True):
         emails = tuple([address.email for address in (*personalization.to, *personalization.cc, *personalization.bcc)])

@@ -12,6 +12,7 @@ from psycopg import AsyncConnection
 
 from cluster.journal.batches import commanded, hold
 from cluster.journal.database import JournalPart, Row, execute, rows
+from cluster.journal.day_tables import day_of, span
 from cluster.journal.ending import CANCELLED, Ended, append_dropped, tally
 from cluster.journal.records import Cancellation, CommandResult, Recipient, ScheduledStatus
 from cluster.policy.lifecycle import UNFINISHED, Status, Transition, after, can, fold
@@ -57,8 +58,9 @@ class Commands(JournalPart):
 
         ``recipients`` are all of the message's, in order: for a finished message the journal has them only in its
         encoded personalization. A retry undoes no other command: a future send time is kept, and deliveries of a
-        paused batch are held. It is refused in a cancelled batch, while an SMTP transaction may be under way, and in
-        any other status. The strikes of its request are deleted: it is tried as if it were new.
+        paused batch are held. It is refused in a cancelled batch, while an SMTP transaction may be under way, once the
+        message's bodies are going, and in any other status. The strikes of its request are deleted: it is tried as if
+        it were new.
 
         A finished message stays as it is while all recipients who do not have it are suppressed: each gets a
         ``dropped`` event with the list's name. ``group_id`` is the unsubscribe group of the message, ``bypass`` what it
@@ -66,7 +68,7 @@ class Commands(JournalPart):
         """
         async with self._database.transaction() as connection:
             key = {"tenant_id": tenant_id, "message_id": message_id}
-            message = await rows(connection, "lock_message", **key)
+            message = await rows(connection, "lock_message", **key, **span([message_id]))
             if not message:
                 return None
             batch_id, categories, accepted_at = message[0]
@@ -79,6 +81,10 @@ class Commands(JournalPart):
                     return CommandResult(done=False, status=status, batch_cancelled=True)
                 queued = await rows(connection, "requeue", lifetime_s=lifetime_s, **key)
             else:
+                ((bodies_before,),) = await rows(connection, "share_retention")
+                if day_of(message_id) < bodies_before:
+                    ((state,),) = await rows(connection, "status_of", **key)
+                    return CommandResult(done=False, status=Status(state), content_expired=True)
                 at = datetime.now(UTC)
                 terms = {"group_id": group_id, "bypass": bypass}
                 if command != "cancel" and (still := await _suppressed(connection, key, recipients, terms)):
@@ -106,7 +112,7 @@ class Commands(JournalPart):
         """
         async with self._database.transaction() as connection:
             key = {"tenant_id": tenant_id, "message_id": message_id}
-            message = await rows(connection, "lock_message", **key)
+            message = await rows(connection, "lock_message", **key, **span([message_id]))
             if not message:
                 return None
             states = await rows(connection, "lock_states", **key)

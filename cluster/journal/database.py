@@ -1,14 +1,13 @@
-"""The connection to Postgres: a pool, the statements by name, the migrations, and the two errors of a statement.
+"""The connection to Postgres: a pool, the statements by name, and the two errors of a statement.
 
 Callers see ``Unavailable`` (the same call may succeed later) and ``Rejected`` (Postgres will never accept this data).
-Any other error is a defect and is not converted.
+``DayMissing`` is for the intake alone, which makes the day. Any other error is a defect and is not converted.
 """
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from importlib import resources
 from typing import Any
 
 import psycopg
@@ -16,7 +15,6 @@ from psycopg import AsyncConnection, errors
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from cluster.journal.arrays import ADAPTERS
-from cluster.journal.respelling import respell_domains
 from cluster.journal.statements import QUERIES
 from cluster.metrics import Gauge
 
@@ -31,13 +29,8 @@ PLANNING = {"plan_cache_mode": "force_generic_plan"} | dict.fromkeys(
 planned while the queue is small reads the whole queue, and keeps this plan while the queue grows, until autovacuum
 runs. Small claims, which are usual under low load, would be planned again each time."""
 
-STEPS = {"0006_spelling_of_domains": respell_domains}
-"""Migrations in Python, by name; they run after the scripts."""
-
 LONGEST_SEARCH_S = 20.0
 """The timeout of a statement that searches a tenant's messages."""
-
-MIGRATION_LOCK = 0x706F7374  # any constant will do: "post"
 
 
 class Unavailable(Exception):
@@ -54,6 +47,14 @@ class TookTooLong(Unavailable):
 
 class Rejected(Exception):
     """Postgres does not accept this data; a retry would fail too."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class DayMissing(Exception):
+    """A row is of a day that has no partition yet (cluster/journal/partitions.py)."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -95,7 +96,7 @@ class Database:
 
     async def open(self) -> None:
         """Connect. Raises Unavailable."""
-        async with _failures_named():
+        async with failures_named():
             await self._pool.open(wait=True, timeout=self._max_wait_s)
 
     async def close(self) -> None:
@@ -103,7 +104,7 @@ class Database:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection[Row]]:
-        async with _failures_named(), self._pool.connection() as connection:
+        async with failures_named(), self._pool.connection() as connection:
             yield connection
 
     @asynccontextmanager
@@ -166,9 +167,15 @@ async def execute(connection: AsyncConnection[Row], name: str, /, **parameters: 
 
 
 @asynccontextmanager
-async def _failures_named() -> AsyncIterator[None]:
+async def failures_named() -> AsyncIterator[None]:
+    """Convert the errors of Postgres to those of the journal."""
     try:
         yield
+    except errors.CheckViolation as error:
+        # No constraint has this name: the row is within no partition.
+        if error.diag.constraint_name is None:
+            raise DayMissing(str(error)) from error
+        raise Rejected(str(error)) from error
     except (errors.DataError, errors.IntegrityError, errors.ProgramLimitExceeded) as error:
         raise Rejected(str(error)) from error
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
@@ -177,40 +184,12 @@ async def _failures_named() -> AsyncIterator[None]:
         raise Unavailable(str(error)) from error
 
 
-async def migrate(dsn: str) -> list[str]:
-    """Bring the schema up to date; returns the names of the migrations that ran. Several processes may call this at
-    once. Raises Unavailable when Postgres cannot be reached."""
-    folder = resources.files("cluster.journal").joinpath("migrations")
-    scripts = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
-    ran = []
-    async with _failures_named(), await AsyncConnection.connect(dsn) as connection:
-        await connection.execute("SELECT pg_advisory_xact_lock(%s)", [MIGRATION_LOCK])
-        await connection.execute(
-            "CREATE TABLE IF NOT EXISTS migrations (name text PRIMARY KEY, at timestamptz DEFAULT now())"
-        )
-        cursor = await connection.execute("SELECT name FROM migrations")
-        done = {name for (name,) in await cursor.fetchall()}
-        for script in scripts:
-            if script.name not in done:
-                await connection.execute(script.read_text(encoding="utf-8").encode())
-                await connection.execute("INSERT INTO migrations (name) VALUES (%s)", [script.name])
-                ran.append(script.name)
-        for step_name, step in STEPS.items():
-            if step_name not in done:
-                await step(connection)
-                await connection.execute("INSERT INTO migrations (name) VALUES (%s)", [step_name])
-                ran.append(step_name)
-    for name in ran:
-        log.info("migrated schema=journal script=%s", name)
-    return ran
-
-
 async def wait_until_reachable(dsn: str, timeout_s: float) -> None:
     """Return as soon as Postgres answers; raises Unavailable when it does not within ``timeout_s``."""
     deadline = asyncio.get_running_loop().time() + timeout_s
     while True:
         try:
-            async with _failures_named(), await AsyncConnection.connect(dsn, connect_timeout=5):
+            async with failures_named(), await AsyncConnection.connect(dsn, connect_timeout=5):
                 return
         except Unavailable:
             if asyncio.get_running_loop().time() > deadline:

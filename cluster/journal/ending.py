@@ -10,6 +10,7 @@ from psycopg import AsyncConnection
 from cluster.events import Dropped, Event
 from cluster.ids import new_id
 from cluster.journal.database import Row, execute, rows
+from cluster.journal.day_tables import span
 from cluster.journal.event_log import append
 from cluster.journal.records import Outcome, keys
 from cluster.policy.lifecycle import Status
@@ -78,7 +79,8 @@ async def finish(connection: AsyncConnection[Row], outcomes: Sequence[Outcome], 
     if shared := [o for o in outcomes if not o.sole_recipient]:
         # Locked, so that two actors which end the last two recipients of a message see each other's change.
         message_ids = [outcome.message_id for outcome in shared]
-        await rows(connection, "lock_messages", tenant_ids=[o.tenant_id for o in shared], message_ids=message_ids)
+        tenant_ids = [o.tenant_id for o in shared]
+        await rows(connection, "lock_messages", tenant_ids=tenant_ids, message_ids=message_ids, **span(message_ids))
         finished = await rows(connection, "finish_one_of_many", **keys(shared), **ends(shared))
         ended.update((message_id, recipient_no) for message_id, recipient_no in finished)
         folded = await rows(

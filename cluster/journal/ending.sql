@@ -3,6 +3,7 @@
 -- name: lock_message
 -- Locks one message: serialises a command with the fold and with other commands.
 SELECT m.batch_id, r.categories, m.created_at FROM messages m JOIN requests r ON r.id = m.request_id
+    AND r.id BETWEEN 'req_' || %(since)s::text AND 'req_' || %(upto)s::text
 WHERE m.tenant_id = %(tenant_id)s AND m.id = %(message_id)s FOR NO KEY UPDATE OF m
 
 -- name: lock_states
@@ -15,6 +16,7 @@ ORDER BY recipient_no FOR UPDATE
 -- Locks messages with several recipients: serialises their fold.
 SELECT FROM unnest(%(tenant_ids)s::text[], %(message_ids)s::text[]) AS k (tenant_id, id)
 JOIN messages m ON m.tenant_id = ANY (ARRAY[k.tenant_id]) AND m.id = ANY (ARRAY[k.id])
+    AND m.id BETWEEN 'msg_' || %(since)s::text AND 'msg_' || %(upto)s::text
 ORDER BY m.tenant_id, m.id FOR NO KEY UPDATE OF m
 
 -- name: finish_sole_recipient

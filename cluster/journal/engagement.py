@@ -7,6 +7,7 @@ from psycopg import AsyncConnection
 
 from cluster.events import MOST_TOGETHER, Clicked, Event, Opened, encode_batch
 from cluster.journal.database import JournalPart, Row, execute, rows
+from cluster.journal.day_tables import span
 from cluster.tracking.tokens import Recipient
 
 
@@ -43,6 +44,7 @@ class Engagement(JournalPart):
             tenant_numbers=[one.tenant_number for one in recipients],
             message_ids=[one.message_id for one in recipients],
             recipient_nos=[one.recipient_no for one in recipients],
+            **span(one.message_id for one in recipients),
         )
         messages: list[EngagedMessage | None] = [None] * len(recipients)
         for no, tenant_id, batch_id, categories, delivered_at, is_unfinished in found:

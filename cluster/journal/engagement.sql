@@ -14,8 +14,11 @@ FROM unnest(%(tenant_numbers)s::bigint[], %(message_ids)s::text[], %(recipient_n
     WITH ORDINALITY AS k (tenant_number, message_id, recipient_no, no)
 JOIN tenants t ON t.number = ANY (ARRAY[k.tenant_number]) AND t.deleted_at IS NULL
 LEFT JOIN messages m ON m.tenant_id = ANY (ARRAY[t.id]) AND m.id = ANY (ARRAY[k.message_id])
+    AND m.id BETWEEN 'msg_' || %(since)s::text AND 'msg_' || %(upto)s::text
 LEFT JOIN requests r ON r.id = ANY (ARRAY[m.request_id])
+    AND r.id BETWEEN 'req_' || %(since)s::text AND 'req_' || %(upto)s::text
 LEFT JOIN outcomes o ON o.tenant_id = ANY (ARRAY[m.tenant_id]) AND o.message_id = ANY (ARRAY[m.id])
+    AND o.message_id BETWEEN 'msg_' || %(since)s::text AND 'msg_' || %(upto)s::text
 WHERE NOT EXISTS (SELECT FROM erased_messages e WHERE e.message_id = ANY (ARRAY[k.message_id]))
 ORDER BY k.no
 

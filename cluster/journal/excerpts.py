@@ -65,8 +65,8 @@ def decode_references(data: bytes) -> References:
 
 
 def decode_report_terms(data: bytes) -> ReportTerms:
-    """What a stored ``PreparedPersonalization`` says of reports."""
-    return _report_terms.decode(data)
+    """What a stored ``PreparedPersonalization`` says of reports; nothing, once it has gone."""
+    return _report_terms.decode(data) if data else ReportTerms()
 
 
 def decode_suppression_terms(data: bytes) -> tuple[int | None, int | None]:

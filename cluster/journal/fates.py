@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from cluster.journal.database import JournalPart
 from cluster.journal.excerpts import decode_suppression_terms
+from cluster.journal.expired import stand_in
 from cluster.policy.lifecycle import Status
 
 
@@ -63,7 +64,12 @@ class Fates(JournalPart):
         if row is None:
             return None
         tenant_id, batch_id, created_at, send_at, personalization, status, finished_at, error_message, paused = row[:9]
-        group_id, bypass = decode_suppression_terms(row[9])
+        content, from_email, to_emails, subject, group_id = row[9:]
+        if not content or not personalization:
+            content, personalization = stand_in(
+                from_email=from_email, to_emails=to_emails, subject=subject, group_id=group_id
+            )
+        group_id, bypass = decode_suppression_terms(content)
         return Fate(
             tenant_id=tenant_id,
             batch_id=batch_id,

@@ -3,7 +3,8 @@
 -- name: fate
 -- A message of any tenant and its outcome. The index begins with the tenant, so this makes one lookup per tenant.
 SELECT t.id, m.batch_id, m.created_at, m.send_at, m.personal, o.status::text, o.finished_at, o.error_message,
-    EXISTS (SELECT FROM scheduled_sends s WHERE s.batch_id = m.batch_id AND s.status = 'pause'), r.content
+    EXISTS (SELECT FROM scheduled_sends s WHERE s.batch_id = m.batch_id AND s.status = 'pause'), r.content,
+    m.from_email, m.to_emails, m.subject, r.group_id
 FROM tenants t
 CROSS JOIN LATERAL (SELECT * FROM messages WHERE tenant_id = t.id AND id = %(message_id)s LIMIT 1) AS m
 JOIN requests r ON r.id = m.request_id

@@ -1,5 +1,6 @@
 """The journal's part for intake: committing accepted requests. A 202 follows the return of ``accept``."""
 
+import logging
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,13 +10,17 @@ from psycopg import AsyncConnection
 from cluster.events import MOST_TOGETHER, ProcessedTogether, encode_together
 from cluster.ids import new_ids
 from cluster.journal.batches import hold, scheduled_of
-from cluster.journal.database import Database, JournalPart, Row, execute
+from cluster.journal.database import Database, DayMissing, JournalPart, Row, execute
+from cluster.journal.day_tables import day_of
 from cluster.journal.ending import CANCELLED, Ended, TallyChange, append_dropped, tally
 from cluster.journal.idempotency_keys import claim
+from cluster.journal.partitions import make_days
 from cluster.journal.records import NewMessage, NewRequest
 from cluster.journal.tenant_load import count_usage
 from cluster.policy.lifecycle import Status
 from cluster.suppression.address import unusual
+
+log = logging.getLogger(__name__)
 
 
 class Acceptance(JournalPart):
@@ -35,6 +40,14 @@ class Acceptance(JournalPart):
         Raises Rejected when one of the requests has data that Postgres does not accept (none is committed), and
         Unavailable when it cannot commit.
         """
+        try:
+            return await self._accept(requests)
+        except DayMissing as missing:
+            made = await make_days(self._database, [day_of(request.id) for request in requests])
+            log.warning("partitions were not made ahead made=%s reason=%r", made, missing.reason)
+            return await self._accept(requests)
+
+    async def _accept(self, requests: Sequence[NewRequest]) -> Collection[str]:
         if all(map(_stands_alone, requests)):
             await self._database.execute("accept", **_columns(requests, self._offer_grace))
             return ()
@@ -51,6 +64,7 @@ class Acceptance(JournalPart):
                     await execute(
                         connection,
                         "keep_attachment",
+                        day=day_of(request.id),
                         tenant_id=request.tenant_id,
                         sha256=sha256,
                         content=content,

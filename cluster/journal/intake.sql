@@ -1,7 +1,7 @@
 -- Accepted requests.
 
 -- name: keep_attachment
-INSERT INTO attachments (tenant_id, sha256, content) VALUES (%(tenant_id)s, %(sha256)s, %(content)s)
+INSERT INTO attachments (day, tenant_id, sha256, content) VALUES (%(day)s, %(tenant_id)s, %(sha256)s, %(content)s)
 ON CONFLICT DO NOTHING
 
 -- name: accept

@@ -9,7 +9,7 @@ from cluster.journal.batches import Batches
 from cluster.journal.branded_links import BrandedLinks
 from cluster.journal.commands import Commands
 from cluster.journal.compaction import Compaction
-from cluster.journal.database import Database, Rejected, TookTooLong, Unavailable, migrate, wait_until_reachable
+from cluster.journal.database import Database, Rejected, TookTooLong, Unavailable, wait_until_reachable
 from cluster.journal.ends import Ends
 from cluster.journal.engagement import Engagement
 from cluster.journal.erasure import Erasure
@@ -23,12 +23,15 @@ from cluster.journal.mail_in import MailIn
 from cluster.journal.membership import Membership
 from cluster.journal.mention_erasure import MentionErasure
 from cluster.journal.messages import Messages
+from cluster.journal.migrating import migrate
 from cluster.journal.operator_tokens import OperatorTokens
+from cluster.journal.partitions import Partitions
 from cluster.journal.policies import PolicyVersions
 from cluster.journal.queue import Queue
 from cluster.journal.queue_control import QueueControl
 from cluster.journal.recipient_erasure import RecipientErasure
 from cluster.journal.restoring import Restoring
+from cluster.journal.rewriting import Rewriting
 from cluster.journal.scheduled_sends import ScheduledSends
 from cluster.journal.scheduling import Scheduling
 from cluster.journal.sealed import SealedValues
@@ -88,6 +91,8 @@ class Journal:
         self.scheduled_sends = ScheduledSends(database, self.batches)
         self.queue = Queue(database)
         self.scheduling = Scheduling(database)
+        self.partitions = Partitions(database)
+        self.rewriting = Rewriting(database)
         self.restoring = Restoring(database)
         self.membership = Membership(database)
         self.strikes = Strikes(database)

@@ -14,6 +14,7 @@ from psycopg import AsyncConnection
 from cluster.events import Bounced, Deferred, Event, SpamReported
 from cluster.ids import new_id
 from cluster.journal.database import JournalPart, Row, execute, rows
+from cluster.journal.day_tables import span
 from cluster.journal.ending import tally
 from cluster.journal.event_log import append
 from cluster.journal.excerpts import decode_report_terms
@@ -137,7 +138,9 @@ class MailIn(JournalPart):
 
     async def message(self, tenant_number: int, message_id: str) -> ReportedMessage | None:
         """The message; None when it or its tenant is gone."""
-        row = await self._database.row("reported_message", tenant_number=tenant_number, message_id=message_id)
+        row = await self._database.row(
+            "reported_message", tenant_number=tenant_number, message_id=message_id, **span([message_id])
+        )
         if row is None:
             return None
         tenant_id, set_, batch_id, categories, recipients, created_at, subject, group_id, personal = row
@@ -165,7 +168,7 @@ class MailIn(JournalPart):
             if message is not None:
                 # An erasure of the message waits for this transaction, and then erases what it keeps.
                 key = {"tenant_id": message.tenant_id, "message_id": message.id}
-                if not await rows(connection, "lock_message", **key):
+                if not await rows(connection, "lock_message", **key, **span([message.id])):
                     raise MessageGone(message.id)
             kept = await rows(
                 connection,
@@ -384,4 +387,7 @@ async def open_windows(
     sent = {outcome.message_id: outcome.tenant_id for outcome in outcomes if outcome.status is Status.SENT}
     if sent:
         due_at = at + timedelta(seconds=window_s)
-        await execute(connection, "open_windows", tenant_ids=list(sent.values()), message_ids=list(sent), due_at=due_at)
+        tenant_ids, message_ids = list(sent.values()), list(sent)
+        await execute(
+            connection, "open_windows", tenant_ids=tenant_ids, message_ids=message_ids, due_at=due_at, **span(sent)
+        )

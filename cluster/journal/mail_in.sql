@@ -17,6 +17,7 @@ SELECT t.id, t.settings::text, m.batch_id, r.categories, m.to_emails, m.created_
 FROM tenants t
 JOIN messages m ON m.tenant_id = t.id AND m.id = %(message_id)s
 JOIN requests r ON r.id = m.request_id
+    AND r.id BETWEEN 'req_' || %(since)s::text AND 'req_' || %(upto)s::text
 WHERE t.number = %(tenant_number)s AND t.deleted_at IS NULL
 
 -- name: return_one_of_many
@@ -56,6 +57,7 @@ INSERT INTO report_windows AS w (message_id, tenant_id, batch_id, due_at)
 SELECT m.id, m.tenant_id, m.batch_id, %(due_at)s
 FROM unnest(%(tenant_ids)s::text[], %(message_ids)s::text[]) AS k (tenant_id, message_id)
 JOIN messages m ON m.tenant_id = ANY (ARRAY[k.tenant_id]) AND m.id = ANY (ARRAY[k.message_id])
+    AND m.id BETWEEN 'msg_' || %(since)s::text AND 'msg_' || %(upto)s::text
 ORDER BY m.id
 ON CONFLICT (message_id) DO UPDATE SET due_at = greatest(w.due_at, excluded.due_at)
 

@@ -119,8 +119,9 @@ def _request(row: Row) -> dict[str, Any]:
 def _message_without(row: Row, mentions: Mentions) -> dict[str, Any]:
     """What a message has of its own, as it is stored, without the addresses."""
     _, data, told, subject, from_email, error_message = row
-    personal = decode_personalization(data)
-    if (new := personalization_without(personal, mentions)) != personal:
+    # What has gone names nobody.
+    personal = decode_personalization(data) if data else None
+    if personal is not None and (new := personalization_without(personal, mentions)) != personal:
         data, told = encode(new), told and encode_told(new.custom_args, new.headers)
     return {
         "personal": data,
@@ -134,7 +135,7 @@ def _message_without(row: Row, mentions: Mentions) -> dict[str, Any]:
 def _request_without(row: Row, mentions: Mentions) -> dict[str, Any]:
     """The same of what the messages of a request share."""
     _, data, told = row
-    content = decode_content(data)
-    if (new := content_without(content, mentions)) != content:
+    content = decode_content(data) if data else None
+    if content is not None and (new := content_without(content, mentions)) != content:
         data, told = encode(new), told and encode_told(new.custom_args, new.headers)
     return {"content": data, "told": told}

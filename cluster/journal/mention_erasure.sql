@@ -36,12 +36,13 @@ WITH done AS (
     UPDATE outcomes SET error_message = %(error_message)s WHERE tenant_id = %(tenant_id)s AND message_id = %(id)s
         AND error_message IS DISTINCT FROM %(error_message)s
 )
-UPDATE messages SET personal = %(personal)s, told = %(told)s, subject = %(subject)s, from_email = %(from_email)s
+-- What has gone since it was read does not come back.
+UPDATE messages SET personal = CASE WHEN personal = '' THEN personal ELSE %(personal)s END, told = %(told)s, subject = %(subject)s, from_email = %(from_email)s
 WHERE tenant_id = %(tenant_id)s AND id = %(id)s
 
 -- name: rewrite_request
 WITH done AS (DELETE FROM erase_mentions WHERE job_id = %(job_id)s AND id = %(id)s)
-UPDATE requests SET content = %(content)s, told = %(told)s WHERE id = %(id)s
+UPDATE requests SET content = CASE WHEN content = '' THEN content ELSE %(content)s END, told = %(told)s WHERE id = %(id)s
 
 -- name: forget_mention
 DELETE FROM erase_mentions WHERE job_id = %(job_id)s AND id = %(id)s

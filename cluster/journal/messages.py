@@ -5,7 +5,9 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from cluster.journal.database import JournalPart, Row, fetch, rows
+from cluster.journal.day_tables import span
 from cluster.journal.excerpts import without_bodies, without_data
+from cluster.journal.expired import stand_in
 from cluster.journal.message_filter import MessageFilter
 from cluster.journal.records import MessagePage, MessageRow
 from cluster.journal.statements import QUERIES
@@ -16,7 +18,11 @@ COUNT_BOUND = 10_000
 WHOLE_BYTES = 64 * 1024
 """In a list, a message whose personalization and content are larger than this is read separately, and only what a list
 shows is kept of it: a page of the largest messages would take two gigabytes."""
-ONE_MESSAGE = QUERIES["messages"].replace("{where}", "m.tenant_id = %(tenant_id)s AND m.id = %(message_id)s")
+ONE_MESSAGE = QUERIES["messages"].replace(
+    "{where}",
+    "m.tenant_id = %(tenant_id)s AND m.id = %(message_id)s"
+    " AND r.id BETWEEN 'req_' || %(since)s::text AND 'req_' || %(upto)s::text",
+)
 CONDITIONS = {
     "to_email": "EXISTS (SELECT FROM unnest(m.to_emails) AS t (email)"
     ' WHERE lower(t.email COLLATE "C") = ANY (%(to_email)s::text[]))',
@@ -39,6 +45,7 @@ class Messages(JournalPart):
     async def find(self, tenant_id: str, message_id: str) -> MessageRow | None:
         """A message of this tenant; None when there is none."""
         key = {"tenant_id": tenant_id, "message_id": message_id, "limit": 1, "offset": 0, "whole": 2**31 - 1}
+        key |= span([message_id])
         async with self._database.connection() as connection:
             found = await fetch(connection, ONE_MESSAGE, key)
         return _message(found[0]) if found else None
@@ -69,8 +76,10 @@ class Messages(JournalPart):
                 connection, page, {**parameters, "limit": limit, "offset": offset, "whole": WHOLE_BYTES}
             )
             for index, row in enumerate(found):
-                if row[7] is None:
-                    texts = await rows(connection, "texts", tenant_id=filter.tenant_id, message_id=row[0])
+                if row[7] is None and not row[14]:
+                    texts = await rows(
+                        connection, "texts", tenant_id=filter.tenant_id, message_id=row[0], **span([row[0]])
+                    )
                     found[index] = (*row[:7], *await asyncio.to_thread(_shortened, *texts[0]), *row[9:])
             ((total,),) = await fetch(connection, count, {**parameters, "bound": COUNT_BOUND + 1})
         return MessagePage(
@@ -81,19 +90,15 @@ class Messages(JournalPart):
 
     async def contents(self, request_ids: Sequence[str]) -> dict[str, bytes]:
         """The encoded shared content of requests, by request id."""
-        return dict(await self._database.rows("contents", request_ids=list(request_ids)))
+        found = await self._database.rows("contents", request_ids=list(request_ids), **span(request_ids))
+        return dict(found)
 
     async def pool_of(self, request_id: str) -> str:
         """The pool of sources that a request's messages are sent from; "" is the default pool."""
         found = await self._database.rows("pool_of_request", request_id=request_id)
         return str(found[0][0]) if found else ""
 
-    async def kept_attachments(self, tenant_id: str, hashes: Collection[bytes]) -> set[bytes]:
-        """Those of these attachments of a tenant that are stored."""
-        found = await self._database.rows("kept_attachments", tenant_id=tenant_id, hashes=list(hashes))
-        return {bytes(row[0]) for row in found}
-
-    async def attachments(self, tenant_id: str, hashes: Sequence[bytes]) -> dict[bytes, bytes]:
+    async def attachments(self, tenant_id: str, hashes: Collection[bytes]) -> dict[bytes, bytes]:
         """The bytes of a tenant's attachments, by their SHA-256."""
         return dict(await self._database.rows("attachments", tenant_id=tenant_id, hashes=list(hashes)))
 
@@ -133,6 +138,16 @@ def _shortened(content: bytes, personalization: bytes) -> tuple[bytes, bytes]:
 
 
 def _message(row: Row) -> MessageRow:
+    content, personalization, is_expired = row[7], row[8], row[14]
+    if is_expired:
+        from_email, to_emails, categories, template_id = row[15:]
+        content, personalization = stand_in(
+            from_email=from_email,
+            to_emails=to_emails,
+            subject=row[6],
+            categories=categories,
+            template_id=template_id,
+        )
     return MessageRow(
         id=row[0],
         tenant_id=row[1],
@@ -141,11 +156,12 @@ def _message(row: Row) -> MessageRow:
         created_at=row[4],
         send_at=row[5],
         subject=row[6],
-        content=row[7],
-        personalization=row[8],
+        content=content,
+        personalization=personalization,
         status=Status(row[9]),
         retry_count=row[10],
         next_retry_at=row[11],
         finished_at=row[12],
         error_message=row[13],
+        content_expired=is_expired,
     )

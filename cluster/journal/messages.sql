@@ -2,13 +2,17 @@
 
 -- name: messages
 -- One message or a list of them, newest first. messages.py builds {where} from fixed conditions. Content and personal
--- are NULL when they have more than %(whole)s octets together.
+-- are NULL when they have more than %(whole)s octets together. The last columns are for messages whose bodies have gone.
 SELECT m.id, m.tenant_id, m.request_id, m.batch_id, m.created_at, m.send_at, m.subject,
     CASE WHEN octet_length(r.content) + octet_length(m.personal) <= %(whole)s THEN r.content END,
     CASE WHEN octet_length(r.content) + octet_length(m.personal) <= %(whole)s THEN m.personal END,
     coalesce(o.status, q.status)::text, coalesce(o.retry_count, greatest(q.attempts - 1, 0)),
     CASE WHEN q.attempts > 0 AND q.status = 'queued' THEN q.due_at END, o.finished_at,
-    coalesce(o.error_message, q.error_message)
+    coalesce(o.error_message, q.error_message), octet_length(r.content) = 0 OR octet_length(m.personal) = 0,
+    CASE WHEN octet_length(r.content) = 0 OR octet_length(m.personal) = 0 THEN m.from_email END,
+    CASE WHEN octet_length(r.content) = 0 OR octet_length(m.personal) = 0 THEN m.to_emails END,
+    CASE WHEN octet_length(r.content) = 0 OR octet_length(m.personal) = 0 THEN r.categories END,
+    CASE WHEN octet_length(r.content) = 0 OR octet_length(m.personal) = 0 THEN r.template_id END
 FROM messages m
 JOIN requests r ON r.id = m.request_id
 LEFT JOIN outcomes o ON o.tenant_id = m.tenant_id AND o.message_id = m.id
@@ -26,6 +30,7 @@ WHERE tenant_id = ANY (ARRAY(SELECT id FROM tenants)) AND id = %(message_id)s LI
 
 -- name: texts
 SELECT r.content, m.personal FROM messages m JOIN requests r ON r.id = m.request_id
+    AND r.id BETWEEN 'req_' || %(since)s::text AND 'req_' || %(upto)s::text
 WHERE m.tenant_id = %(tenant_id)s AND m.id = %(message_id)s
 
 -- name: count_messages
@@ -37,14 +42,11 @@ SELECT count(*) FROM (
     WHERE {where} LIMIT %(bound)s) AS found
 
 -- name: contents
-SELECT id, content FROM requests WHERE id = ANY (%(request_ids)s::text[])
+SELECT r.id, r.content FROM requests r WHERE r.id = ANY (%(request_ids)s::text[])
+    AND r.id BETWEEN 'req_' || %(since)s::text AND 'req_' || %(upto)s::text
 
 -- name: pool_of_request
 SELECT pool FROM requests WHERE id = %(request_id)s
-
--- name: kept_attachments
-SELECT DISTINCT sha256 FROM attachments
-WHERE tenant_id = ANY (ARRAY[%(tenant_id)s, '']) AND sha256 = ANY (%(hashes)s::bytea[])
 
 -- name: attachments
 -- Files of before migration 0011 have no tenant.

@@ -13,6 +13,7 @@ from psycopg import AsyncConnection
 
 from cluster.events import Delivered, Event, encode_batch
 from cluster.journal.database import JournalPart, Row, execute, rows
+from cluster.journal.day_tables import span
 from cluster.journal.ending import Finished, ends, finish, tally
 from cluster.journal.event_log import append
 from cluster.journal.mail_in import open_windows
@@ -58,6 +59,7 @@ class Queue(JournalPart):
             pools=[waiting.pool for waiting in wanted],
             routes=[waiting.route for waiting in wanted],
             **keys(wanted),
+            **span(waiting.message_id for waiting in wanted),
         )
         return [_claimed(*row) for row in claimed]
 

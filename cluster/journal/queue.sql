@@ -20,12 +20,14 @@ WITH mine AS (
 UPDATE deliveries AS d
 SET status = 'sending', attempts = attempts + 1, owner = %(owner)s, lane = NULL,
     due_at = now() + make_interval(secs => %(lease_s)s)
-FROM mine JOIN messages m ON m.tenant_id = ANY (ARRAY[mine.tenant_id]) AND m.id = mine.message_id
+FROM mine JOIN messages m ON m.tenant_id = ANY (ARRAY[mine.tenant_id]) AND m.id = ANY (ARRAY[mine.message_id])
+    AND m.id BETWEEN 'msg_' || %(since)s::text AND 'msg_' || %(upto)s::text
 WHERE d.message_id = ANY (ARRAY[mine.message_id]) AND d.recipient_no = ANY (ARRAY[mine.recipient_no])
 RETURNING d.message_id, d.recipient_no, d.recipient, d.domain, d.tenant_id, m.request_id, d.batch_id, d.attempts,
     d.alone, m.created_at, coalesce(m.send_at, m.created_at),
     greatest(coalesce(m.send_at, m.created_at), d.released_at), d.expires_at, m.personal,
-    (SELECT s.name || (SELECT r.categories FROM requests r WHERE r.id = m.request_id)
+    (SELECT s.name || (SELECT r.categories FROM requests r WHERE r.id = m.request_id
+        AND r.id BETWEEN 'req_' || %(since)s::text AND 'req_' || %(upto)s::text)
      FROM suppression_of(d.tenant_id, coalesce(d.address, address_of(d.recipient, d.domain)), d.group_id, d.bypass) s)
 
 -- name: commit_sole_recipients

@@ -3,7 +3,7 @@
 Two operators may give the same command at once: statements that change deliveries skip locked rows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from cluster.ids import first_id
 from cluster.journal.database import JournalPart, Row, rows
+from cluster.journal.day_tables import span
 from cluster.journal.ending import Ended, append_dropped, finish, tally
 from cluster.journal.records import DueDelivery, Outcome, keys
 from cluster.policy.lifecycle import Status, Transition, after
@@ -131,8 +132,9 @@ class QueueControl(JournalPart):
                     "lock_messages",
                     tenant_ids=[q.tenant_id for q in several],
                     message_ids=[q.message_id for q in several],
+                    **span(q.message_id for q in several),
                 )
-            locked = await rows(connection, "lock_unclaimed", **keys(queued))
+            locked = await rows(connection, "lock_unclaimed", **keys(queued), **_span(queued))
             if not locked:
                 return 0
             at = datetime.now(UTC)
@@ -147,13 +149,13 @@ class QueueControl(JournalPart):
 
     async def waits(self, queued: Sequence[UnfinishedDelivery]) -> list[tuple[UnfinishedDelivery, Wait]]:
         """What each of these waits for; finished deliveries are left out."""
-        found = await self._database.rows("waits", **keys(queued))
+        found = await self._database.rows("waits", **keys(queued), **_span(queued))
         kinds = {(message_id, recipient_no): Wait(kind) for message_id, recipient_no, kind in found}
         return [(one, kinds[key]) for one in queued if (key := (one.message_id, one.recipient_no)) in kinds]
 
     async def make_due(self, queued: Sequence[UnfinishedDelivery]) -> int:
         """Make deferred deliveries due now; returns how many. Locked rows are skipped."""
-        return await self._database.execute("make_due", **keys(queued))
+        return await self._database.execute("make_due", **keys(queued), **_span(queued))
 
     async def reroute(
         self, queued: Sequence[UnfinishedDelivery], pool: str | None, route: str | None
@@ -161,8 +163,14 @@ class QueueControl(JournalPart):
         """Move the deliveries that are not being sent to a pool, to a route ("": the routing decides) or both; None
         leaves it unchanged. Returns the moved deliveries in their new state. Those that have this pool and route
         already are not among them, and locked rows are skipped."""
-        found = await self._database.rows("reroute", pool=pool, route=route, soon_s=SOON_S, **keys(queued))
+        found = await self._database.rows(
+            "reroute", pool=pool, route=route, soon_s=SOON_S, **keys(queued), **_span(queued)
+        )
         return [DueDelivery(*row) for row in found]
+
+
+def _span(queued: Iterable[UnfinishedDelivery]) -> dict[str, str]:
+    return span(one.message_id for one in queued)
 
 
 def _place(mark: QueueMark) -> tuple[str, int]:

@@ -40,7 +40,9 @@ SELECT d.message_id, d.recipient_no, d.tenant_id, d.recipient, d.batch_id, d.alo
 FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[]) AS k (message_id, recipient_no)
 JOIN deliveries d ON d.message_id = ANY (ARRAY[k.message_id]) AND d.recipient_no = ANY (ARRAY[k.recipient_no])
 JOIN messages m ON m.tenant_id = ANY (ARRAY[d.tenant_id]) AND m.id = ANY (ARRAY[d.message_id])
+    AND m.id BETWEEN 'msg_' || %(since)s::text AND 'msg_' || %(upto)s::text
 JOIN requests r ON r.id = m.request_id
+    AND r.id BETWEEN 'req_' || %(since)s::text AND 'req_' || %(upto)s::text
 WHERE d.status IN ('queued', 'processing')
 FOR UPDATE OF d SKIP LOCKED
 
@@ -56,6 +58,7 @@ SELECT d.message_id, d.recipient_no, CASE
 FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[]) AS k (message_id, recipient_no)
 JOIN deliveries d ON d.message_id = ANY (ARRAY[k.message_id]) AND d.recipient_no = ANY (ARRAY[k.recipient_no])
 JOIN messages m ON m.tenant_id = ANY (ARRAY[d.tenant_id]) AND m.id = ANY (ARRAY[d.message_id])
+    AND m.id BETWEEN 'msg_' || %(since)s::text AND 'msg_' || %(upto)s::text
 WHERE d.status IN ('queued', 'processing', 'rendered', 'sending')
 
 -- name: make_due
@@ -65,6 +68,7 @@ WITH mine AS (
     FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[]) AS k (message_id, recipient_no)
     JOIN deliveries d ON d.message_id = ANY (ARRAY[k.message_id]) AND d.recipient_no = ANY (ARRAY[k.recipient_no])
     JOIN messages m ON m.tenant_id = ANY (ARRAY[d.tenant_id]) AND m.id = ANY (ARRAY[d.message_id])
+        AND m.id BETWEEN 'msg_' || %(since)s::text AND 'msg_' || %(upto)s::text
     WHERE d.status = 'queued' AND d.lane IS NULL AND d.attempts > 0 AND d.due_at > now()
         AND (m.send_at IS NULL OR m.send_at <= now())
         AND d.paused_due_at IS NULL
@@ -83,6 +87,7 @@ WITH mine AS (
     FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[]) AS k (message_id, recipient_no)
     JOIN deliveries d ON d.message_id = ANY (ARRAY[k.message_id]) AND d.recipient_no = ANY (ARRAY[k.recipient_no])
     JOIN messages m ON m.tenant_id = ANY (ARRAY[d.tenant_id]) AND m.id = ANY (ARRAY[d.message_id])
+        AND m.id BETWEEN 'msg_' || %(since)s::text AND 'msg_' || %(upto)s::text
     WHERE d.status IN ('queued', 'processing')
         AND (d.pool <> coalesce(%(pool)s, d.pool) OR d.route <> coalesce(%(route)s, d.route))
     FOR UPDATE OF d SKIP LOCKED

@@ -289,6 +289,8 @@ class MessageRow(Struct, frozen=True, kw_only=True):
     next_retry_at: datetime | None
     finished_at: datetime | None
     error_message: str | None
+    content_expired: bool = False
+    """Its bodies have gone: ``content`` and ``personalization`` stand for them (cluster/journal/expired.py)."""
 
 
 class MessagePage(Struct, frozen=True, kw_only=True):
@@ -325,6 +327,8 @@ class CommandResult(Struct, frozen=True, kw_only=True):
     """It had no effect because an SMTP transaction may be under way."""
     batch_cancelled: bool = False
     """It had no effect because the message's batch is cancelled."""
+    content_expired: bool = False
+    """It had no effect because the message's bodies have gone, or are going."""
     suppressed_by: tuple[str, ...] = ()
     """It only wrote ``dropped`` events, because these lists suppress all recipients who do not have the message."""
 

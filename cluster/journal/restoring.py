@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from msgspec import Struct
 
 from cluster.journal.database import JournalPart
+from cluster.journal.day_tables import span
 from cluster.journal.ending import finish, tally
 from cluster.journal.records import Outcome
 
@@ -54,6 +55,7 @@ class Restoring(JournalPart):
             "known_messages",
             tenant_ids=[tenant_id for tenant_id, _ in messages],
             message_ids=[message_id for _, message_id in messages],
+            **span(message_id for _, message_id in messages),
         )
         return {message_id for (message_id,) in found}
 

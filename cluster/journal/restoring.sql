@@ -21,6 +21,7 @@ WHERE status IN ('queued', 'processing', 'rendered', 'sending')
 SELECT m.id
 FROM unnest(%(tenant_ids)s::text[], %(message_ids)s::text[]) AS k (tenant_id, id)
 JOIN messages m ON m.tenant_id = ANY (ARRAY[k.tenant_id]) AND m.id = ANY (ARRAY[k.id])
+    AND m.id BETWEEN 'msg_' || %(since)s::text AND 'msg_' || %(upto)s::text
 
 -- name: transaction_epoch
 SELECT (pg_snapshot_xmax(pg_current_snapshot())::text::bigint >> 32)::int

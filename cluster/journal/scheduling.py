@@ -15,6 +15,7 @@ from psycopg import AsyncConnection
 from cluster.events import Bounced, Dropped, Event
 from cluster.ids import new_id
 from cluster.journal.database import JournalPart, Row, execute, rows
+from cluster.journal.day_tables import span
 from cluster.journal.ending import finish, tally
 from cluster.journal.event_log import append
 from cluster.journal.excerpts import decode_report_terms
@@ -210,6 +211,7 @@ async def _notices(connection: AsyncConnection[Row], tried: Sequence[Due]) -> se
         "personalizations",
         tenant_ids=[due.tenant_id for due in tried],
         message_ids=[due.message_id for due in tried],
+        **span(due.message_id for due in tried),
     )
     return {id for id, personal in found if decode_report_terms(personal).is_notice}
 

@@ -121,3 +121,4 @@ FROM next WHERE d.message_id = ANY (ARRAY[next.message_id]) AND d.recipient_no =
 SELECT DISTINCT m.id, m.personal
 FROM unnest(%(tenant_ids)s::text[], %(message_ids)s::text[]) AS k (tenant_id, message_id)
 JOIN messages m ON m.tenant_id = ANY (ARRAY[k.tenant_id]) AND m.id = ANY (ARRAY[k.message_id])
+    AND m.id BETWEEN 'msg_' || %(since)s::text AND 'msg_' || %(upto)s::text

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from cluster.ids import same_moment
 from cluster.journal.database import JournalPart, execute, rows
+from cluster.journal.day_tables import span
 from cluster.journal.ending import Ended, append_dropped, finish, tally
 from cluster.journal.records import Outcome
 from cluster.policy.lifecycle import Status, Transition, after
@@ -67,7 +68,7 @@ class Strikes(JournalPart):
         async with self._database.transaction() as connection:
             key = {"tenant_id": tenant_id, "message_id": message_id}
             # As in every command: lock the message first, then its deliveries.
-            ((_, categories, _),) = await rows(connection, "lock_message", **key)
+            ((_, categories, _),) = await rows(connection, "lock_message", **key, **span([message_id]))
             locked = await rows(connection, "lock_set_aside", life=life, **key)
             if not locked:
                 return 0

@@ -8,6 +8,7 @@ from psycopg import AsyncConnection
 
 from cluster.events import Event, WebhookDisabled
 from cluster.journal.database import JournalPart, Row, execute, rows
+from cluster.journal.day_tables import span
 from cluster.webhooks.told import custom_args_of, smtp_id_of
 
 MOST_INSERTED_BYTES = 8 * 1024 * 1024
@@ -42,6 +43,7 @@ class WebhookOwing(JournalPart):
             "owed_messages",
             tenant_ids=[tenant_id for tenant_id, _ in keys],
             message_ids=[message_id for _, message_id in keys],
+            **span(message_id for _, message_id in keys),
         )
         return {
             id: OwedMessage(smtp_id_of(shared, own, id, from_email), custom_args_of(shared, own), group_id, key_id)

@@ -5,7 +5,9 @@
 SELECT m.id, m.from_email, coalesce(r.key_id, ''), coalesce(r.group_id, 0), r.told, m.told
 FROM unnest(%(tenant_ids)s::text[], %(message_ids)s::text[]) AS k (tenant_id, message_id)
 JOIN messages m ON m.tenant_id = ANY (ARRAY[k.tenant_id]) AND m.id = ANY (ARRAY[k.message_id])
+    AND m.id BETWEEN 'msg_' || %(since)s::text AND 'msg_' || %(upto)s::text
 JOIN requests r ON r.id = ANY (ARRAY[m.request_id])
+    AND r.id BETWEEN 'req_' || %(since)s::text AND 'req_' || %(upto)s::text
 
 -- name: owe
 -- Endpoints that were removed meanwhile are left out; the lock keeps the others until the commit.

@@ -81,7 +81,12 @@ def goes_at(partition: Partition, retention: Retention) -> tuple[datetime, datet
 def missing_days(today: date, partitions: Sequence[Partition]) -> list[date]:
     """The days, from today on, whose partitions are to be made."""
     days = (today + timedelta(days=n) for n in range(AHEAD_DAYS + 1))
-    return [day for day in days if not any(_has(partition, day) for partition in partitions)]
+    return [day for day in days if not has_day(partitions, day)]
+
+
+def has_day(partitions: Sequence[Partition], day: date) -> bool:
+    """Whether one of the partitions takes the rows of a day."""
+    return any(day < partition.until and (partition.is_oldest or partition.first <= day) for partition in partitions)
 
 
 def next_rewrite(partitions: Sequence[Partition], cutoffs: Cutoffs, worth_share: float = WORTH_SHARE) -> Rewrite | None:
@@ -112,10 +117,6 @@ def _rewrite(sources: tuple[Partition, ...], cutoffs: Cutoffs) -> Rewrite:
         is_oldest=any(source.is_oldest for source in sources) or until <= cutoffs.records,
         cutoffs=cutoffs,
     )
-
-
-def _has(partition: Partition, day: date) -> bool:
-    return day < partition.until and (partition.is_oldest or partition.first <= day)
 
 
 def _is_worth(partition: Partition, cutoffs: Cutoffs, share: float) -> bool:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from cluster import ids
-from cluster.ids import first_id, is_id, made_at, new_id, new_ids, same_moment
+from cluster.ids import first_id, is_id, made_at, moment_ms, new_id, new_ids, new_request_ids, same_moment
 
 DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -72,3 +72,20 @@ def test_what_is_made_together_is_of_one_moment() -> None:
     first, last = same_moment(made[30_000])
     assert first < made[0] < made[-1] < last
     assert len(first) == len(last) == len(made[0])
+
+
+def test_a_request_and_its_messages_are_of_one_moment() -> None:
+    request, messages = new_request_ids(3)
+    assert is_id("req_", request) and len(messages) == 3
+    first, last = same_moment(request)
+    assert all(first[4:] < id[4:] < last[4:] for id in (request, *messages))
+    assert messages == sorted(messages) and all(is_id("msg_", id) for id in messages)
+
+
+def test_the_time_in_an_id() -> None:
+    at = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
+    assert moment_ms(first_id("msg_", at)) == int(at.timestamp() * 1000)
+    assert ids.moment(int(at.timestamp() * 1000)) == first_id("msg_", at)[4:14]
+    assert moment_ms(first_id("d-", at)) == int(at.timestamp() * 1000)
+    for text in ("", "m1", "msg_", f"msg_8{'Z' * 25}", f"msg_{'u' * 26}"):
+        assert moment_ms(text) is None

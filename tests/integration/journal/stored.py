@@ -31,7 +31,10 @@ class StoredJournal:
 
     async def tables_with(self, text: str) -> set[str]:
         """The tables that have this text in any column, in any case, as text or as octets."""
-        tables = await self.sql("SELECT table_name::text FROM information_schema.tables WHERE table_schema = 'public'")
+        tables = await self.sql(
+            "SELECT relname::text FROM pg_class WHERE relkind IN ('r', 'p') AND NOT relispartition"
+            " AND relnamespace = 'public'::regnamespace"
+        )
         found = set()
         for (table,) in tables:
             [(count,)] = await self.sql(

@@ -11,9 +11,10 @@ from cluster.message.dsn import Dsn
 from tests.integration.journal.builders import a_message, a_request, a_tenant
 from tests.integration.journal.stored import StoredJournal
 
-OWN = """SELECT table_name::text FROM information_schema.columns
-WHERE column_name = 'tenant_id' AND table_schema = 'public'"""
-"""The tables of what belongs to a tenant."""
+OWN = """SELECT relname::text FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
+WHERE attname = 'tenant_id' AND relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace AND NOT relispartition
+    AND relpersistence = 'p'"""
+"""The tables of what belongs to a tenant. Unlogged ones live for a moment."""
 
 
 class Killed(Exception):
@@ -59,7 +60,7 @@ class World(StoredJournal):
             INSERT INTO template_versions
                 (id, template_id, tenant_id, name, generate_plain_content, texts, is_active)
             VALUES ('v_{name}', 'd-{name}', '{tenant_id}', 'v', true, 't', true);
-            INSERT INTO image_opens VALUES ('{tenant_id}', 'msg_x', 0, 'img_x');
+            INSERT INTO image_opens VALUES ('{tenant_id}', '{messages[0].id}', 0, 'img_x');
             INSERT INTO image_files (tenant_id, sha256, content) VALUES ('{tenant_id}', 'i', 'x');
             INSERT INTO images (id, tenant_id, filename, original_filename, content_type, size, width, height, file,
                 thumbnail, thumbnail_type)
@@ -77,7 +78,7 @@ class World(StoredJournal):
             VALUES ('ers_{name}', '{tenant_id}', '{{a}}', now());
             INSERT INTO erased_messages (message_id, tenant_id) VALUES ('msg_{name}', '{tenant_id}');
             INSERT INTO suppression_keys VALUES ('{tenant_id}', 'k');
-            INSERT INTO complaints VALUES ('{tenant_id}', 'msg_x', 0, now());
+            INSERT INTO complaints VALUES ('{tenant_id}', '{messages[0].id}', 0, now());
             INSERT INTO report_windows VALUES ('{messages[0].id}', '{tenant_id}', NULL, now());
             INSERT INTO idempotency_keys (tenant_id, sandbox, key, body_sha256, message_ids)
             VALUES ('{tenant_id}', false, 'k', 'x', '{{}}');

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from cluster.journal import batches, scheduled_sends
+from cluster.journal.day_tables import span
 from cluster.journal.ending import CANCELLED
 from cluster.journal.journal import Journal
 from cluster.journal.records import DueDelivery, NewMessage, ScheduledSend
@@ -253,6 +254,7 @@ async def test_the_claim_of_unbatched_mail_looks_at_no_pause(journal: Journal, j
         "routes": [""] * 50,
         "owner": 1,
         "lease_s": 1,
+        **span(m.id for m in messages),
     }
     async with await psycopg.AsyncConnection.connect(journal_dsn) as connection:
         query = "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) " + QUERIES["claim"]

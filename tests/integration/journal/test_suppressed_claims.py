@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 from msgspec.structs import replace
 
+from cluster.journal.day_tables import span
 from cluster.journal.journal import Journal
 from cluster.journal.records import CommandResult, Recipient
 from cluster.journal.statements import QUERIES
@@ -181,6 +182,7 @@ async def test_the_claim_finds_suppressions_in_their_key_alone(journal: Journal,
         "routes": "ARRAY['']",
         "owner": "1",
         "lease_s": "60",
+        **{name: f"'{value}'" for name, value in span([message.id]).items()},
     }.items():
         statement = statement.replace(f"%({name})s", value)
     async with await psycopg.AsyncConnection.connect(journal_dsn, autocommit=True) as connection:

@@ -126,7 +126,7 @@ class JournalDouble:
         self.kept: set[bytes] = set()
         """The attachments that are stored, by their SHA-256."""
         self.messages = SimpleNamespace(
-            find=self._message, page=self._messages, pool_of=self._pool_of, kept_attachments=self._kept_attachments
+            find=self._message, page=self._messages, pool_of=self._pool_of, attachments=self._attachments
         )
         self.commands = SimpleNamespace(cancel=self._cancel, retry=self._retry, fail=self._fail)
         self.scheduled_sends = SimpleNamespace(
@@ -282,9 +282,9 @@ class JournalDouble:
         self._read()
         return self.pools.get(request_id, "")
 
-    async def _kept_attachments(self, tenant_id: str, hashes: Collection[bytes]) -> set[bytes]:
+    async def _attachments(self, tenant_id: str, hashes: Collection[bytes]) -> dict[bytes, bytes]:
         self._read()
-        return self.kept & set(hashes)
+        return dict.fromkeys(self.kept & set(hashes), b"a file")
 
     async def _cancel(self, tenant_id: str, message_id: str) -> Cancellation | None:
         self.commanded.append((tenant_id, message_id))

@@ -79,7 +79,7 @@ def test_sent_again_it_gets_a_date_and_a_message_id_of_its_own() -> None:
     data = crlf(f"{HEAD}Sender: desk@other.example.com\n\nx\n")
     first = former(row(data))
     assert first.sender_domains == {"example.com", "other.example.com"}
-    request = resent(first, pool="", key_id="", sandbox=False, now=NOW, lifetime=timedelta(days=1))
+    request = resent(first, files={}, pool="", key_id="", sandbox=False, now=NOW, lifetime=timedelta(days=1))
     again = decode_content(request.content).original
     assert b"Date:" not in again and b"Message-ID:" not in again
     assert len(again) == len(data) - len(crlf("Date: Sun, 01 Mar 2026 10:00:00 +0100\nMessage-ID: <abc@example.com>\n"))

@@ -1,0 +1,255 @@
+"""Replaces partitions by what must stay of them: the one way in which bodies and records go.
+
+What stays is copied to a new table in steps, while everything goes on; a trigger notes what others change meanwhile,
+and it is copied again. Then one short transaction exchanges the new table for the partitions, which are dropped. It
+gets its locks within ``LOCK_MS``, or tries again later. A process that is killed leaves nothing but a table that is not
+in use: the next one begins anew.
+
+What makes this safe: a finished message becomes unfinished only by a retry, and none is retried whose body is going
+(``share_retention``). What is unfinished when the gathering begins stays, even when it ends meanwhile.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+
+from msgspec import Struct
+from psycopg import AsyncConnection, errors
+
+from cluster.journal.database import Database, JournalPart, Row, execute, rows
+from cluster.journal.day_tables import ATTACHMENTS, DAY_TABLES, MESSAGES, OUTCOMES
+from cluster.journal.partitions import attach, bounds_check, by_table, run
+from cluster.journal.rewrite_statements import Copy
+from cluster.journal.staying import each_block, gather_ended, gather_files, gather_messages
+from cluster.policy.retention import WORTH_SHARE, Cutoffs, Partition, next_rewrite
+
+log = logging.getLogger(__name__)
+
+REWRITE_LOCK = 0x72657772
+"""The advisory lock of whoever rewrites: "rewr"."""
+LOCK_MS = 50
+"""How long a transaction waits for a lock on a partition or a table: others that come after it wait as long."""
+AGAIN_S = 2.0
+BLOCKS = 500
+"""Of a partition that are copied in a transaction: 4 MiB, and the large values of their rows."""
+PAGE = 5000
+"""Keys that are copied in a transaction."""
+CHANGES = 1000
+"""Changed rows that are copied again in a transaction."""
+
+
+class Rewritten(Struct, frozen=True, kw_only=True):
+    """A rewrite that is done."""
+
+    sources: tuple[Partition, ...]
+    partition: Partition
+    freed_bytes: int
+
+
+class Rewriting(JournalPart):
+    """Rewrites partitions. ``lock_ms`` and ``again_s`` are for tests."""
+
+    def __init__(self, database: Database, *, lock_ms: int = LOCK_MS, again_s: float = AGAIN_S) -> None:
+        super().__init__(database)
+        self._lock_ms = lock_ms
+        self._again_s = again_s
+
+    async def clear(self, cutoffs: Cutoffs, worth_share: float = WORTH_SHARE) -> list[Rewritten] | None:
+        """Rewrite what is to be rewritten as of ``cutoffs`` (``next_rewrite``); returns what was. None: another process
+        does so now. Raises Unavailable."""
+        done: list[Rewritten] = []
+        async with self._database.connection() as connection:
+            if not await _value(connection, f"SELECT pg_try_advisory_lock({REWRITE_LOCK})"):
+                return None
+            try:
+                while copies := await _copies(connection, cutoffs, worth_share):
+                    done += await self._round(connection, copies, cutoffs)
+            finally:
+                if not connection.closed:
+                    await run(connection, f"SELECT pg_advisory_unlock({REWRITE_LOCK})")
+        return done
+
+    async def _round(self, connection: AsyncConnection[Row], copies: list[Copy], cutoffs: Cutoffs) -> list[Rewritten]:
+        """One rewrite of each table that needs one."""
+        await self._briefly(connection, _emptied)
+        await execute(connection, "begin_clearing", bodies=cutoffs.bodies, records=cutoffs.records)
+        for copy in copies:
+            await self._prepare(connection, copy)
+        # Every source is watched by now: what comes later is noted as changed.
+        until = max(copy.rewrite.until for copy in copies)
+        await gather_messages(connection, MESSAGES.first_value(until))
+        if any(_lose_records(copy, cutoffs) for copy in copies):
+            await gather_ended(connection, (await partitions_of(connection))[OUTCOMES.name], cutoffs)
+        if any(copy.table is ATTACHMENTS for copy in copies):
+            await gather_files(connection)
+        done = []
+        for copy in copies:
+            await _copy(connection, copy)
+            done.append(await self._exchange(connection, copy))
+            log.info(
+                "partitions rewritten table=%s first=%s until=%s bodies_before=%s records_before=%s freed_bytes=%d",
+                copy.table.name,
+                copy.rewrite.first,
+                copy.rewrite.until,
+                copy.cutoffs.bodies,
+                copy.cutoffs.records,
+                done[-1].freed_bytes,
+            )
+        await self._briefly(connection, _emptied)
+        return done
+
+    async def _prepare(self, connection: AsyncConnection[Row], copy: Copy) -> None:
+        first = None if copy.rewrite.is_oldest else copy.rewrite.first
+        async with connection.transaction():
+            await run(connection, f"DROP TABLE IF EXISTS {copy.target}")
+            await run(connection, f"CREATE TABLE {copy.target} (LIKE {copy.table.name} INCLUDING ALL)")
+            check = bounds_check(copy.table, first, copy.rewrite.until)
+            await run(connection, f"ALTER TABLE {copy.target} ADD CONSTRAINT within_days CHECK ({check})")
+        for source in copy.rewrite.sources:
+            await self._briefly(connection, partial(_run, copy.watch(source)))
+
+    async def _exchange(self, connection: AsyncConnection[Row], copy: Copy) -> Rewritten:
+        """Let the new table take the place of its sources."""
+        while await _copy_changes(connection, copy) == CHANGES:
+            pass
+        sizes = [await _size(connection, source.name) for source in copy.rewrite.sources]
+        freed_bytes = sum(sizes) - await _size(connection, copy.target)
+        await self._briefly(connection, partial(_exchanged, copy))
+        partition = Partition(
+            name=copy.name,
+            first=copy.rewrite.first,
+            until=copy.rewrite.until,
+            is_oldest=copy.rewrite.is_oldest,
+            cleared=copy.cutoffs,
+        )
+        return Rewritten(sources=copy.rewrite.sources, partition=partition, freed_bytes=freed_bytes)
+
+    async def _briefly(
+        self, connection: AsyncConnection[Row], act: Callable[[AsyncConnection[Row]], Awaitable[None]]
+    ) -> None:
+        """Run it in a transaction that waits for each lock for a moment, again and again until it has them all."""
+        while True:
+            try:
+                async with connection.transaction():
+                    await run(connection, f"SET LOCAL lock_timeout = '{self._lock_ms}ms'")
+                    await act(connection)
+            except (errors.LockNotAvailable, errors.DeadlockDetected):
+                await asyncio.sleep(self._again_s)
+            else:
+                return
+
+
+def _lose_records(copy: Copy, cutoffs: Cutoffs) -> bool:
+    first = min(source.first for source in copy.rewrite.sources)
+    return copy.table is not ATTACHMENTS and first < cutoffs.records
+
+
+async def partitions_of(connection: AsyncConnection[Row]) -> dict[str, list[Partition]]:
+    return by_table(await rows(connection, "day_partitions"))
+
+
+async def _copies(connection: AsyncConnection[Row], cutoffs: Cutoffs, worth_share: float) -> list[Copy]:
+    """The next rewrite of each table, in the order of ``DAY_TABLES``."""
+    found = await partitions_of(connection)
+    copies = []
+    for table in DAY_TABLES:
+        rewrite = next_rewrite(found[table.name], table.cutoffs(cutoffs), worth_share)
+        if rewrite is not None:
+            cursor = await connection.execute(
+                "SELECT attname::text FROM pg_attribute"
+                " WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
+                [table.name],
+            )
+            copies.append(Copy(table, rewrite, [name for (name,) in await cursor.fetchall()]))
+    return copies
+
+
+async def _emptied(connection: AsyncConnection[Row]) -> None:
+    await run(connection, "TRUNCATE staying_messages, staying_files, changed_rows")
+
+
+async def _copy(connection: AsyncConnection[Row], copy: Copy) -> None:
+    for source in copy.rewrite.sources:
+        if not copy.is_by_keys:
+            await each_block(connection, source, copy.blocks(source), BLOCKS, {})
+            continue
+        async for page in _pages(connection, copy):
+            await connection.execute(copy.keys(source).encode(), page, prepare=False)
+
+
+async def _pages(connection: AsyncConnection[Row], copy: Copy) -> AsyncIterator[dict[str, object]]:
+    """The parameters of each page of the keys of what stays."""
+    names = ["after_tenant", "after_hash"] if copy.table is ATTACHMENTS else ["after"]
+    at: dict[str, object] = dict.fromkeys(names, "") | ({"after_hash": b""} if copy.table is ATTACHMENTS else {})
+    while True:
+        page = {**at, "limit": PAGE}
+        cursor = await connection.execute(copy.page_end().encode(), page, prepare=False)
+        last = await cursor.fetchone()
+        if last is None:
+            return
+        yield page
+        at = dict(zip(names, last, strict=True))
+
+
+async def _copy_changes(connection: AsyncConnection[Row], copy: Copy) -> int:
+    """Copy again what others have changed; returns how many changes."""
+    async with connection.transaction():
+        changes = await rows(connection, "changed_rows", table_name=copy.table.name, limit=CHANGES)
+        if changes:
+            facts = {
+                "tenant_ids": [tenant_id for _, tenant_id, _, _ in changes],
+                "keys": [key for _, _, key, _ in changes],
+                "new": [is_new for _, _, _, is_new in changes],
+            }
+            await connection.execute(copy.forget_changed().encode(), facts, prepare=False)
+            for source in copy.rewrite.sources:
+                await connection.execute(copy.copy_changed(source).encode(), facts, prepare=False)
+            await execute(connection, "forget_changed_rows", ids=[id for id, _, _, _ in changes])
+    return len(changes)
+
+
+async def _exchanged(copy: Copy, connection: AsyncConnection[Row]) -> None:
+    table, rewrite = copy.table, copy.rewrite
+    # Waits for whoever has changed a row of the table and has not committed yet.
+    await run(connection, f"LOCK TABLE ONLY {table.name} IN ACCESS EXCLUSIVE MODE")
+    while await _copy_changes(connection, copy):
+        pass
+    for source in rewrite.sources:
+        await run(connection, f"ALTER TABLE {table.name} DETACH PARTITION {source.name}")
+        await run(connection, f"DROP TABLE {source.name}")
+        await execute(connection, "drop_partition_entry", name=source.name)
+    cursor = await connection.execute(
+        "SELECT relname::text FROM pg_index JOIN pg_class c ON c.oid = indexrelid WHERE indrelid = %s::regclass",
+        [copy.target],
+    )
+    for (index,) in await cursor.fetchall():
+        await run(connection, f"ALTER INDEX {index} RENAME TO {copy.name}{index.removeprefix(copy.target)}")
+    await run(connection, f"ALTER TABLE {copy.target} RENAME TO {copy.name}")
+    await attach(connection, table, copy.name, None if rewrite.is_oldest else rewrite.first, rewrite.until)
+    await run(connection, f"ALTER TABLE {copy.name} DROP CONSTRAINT within_days")
+    await execute(
+        connection,
+        "add_partition",
+        name=copy.name,
+        table_name=table.name,
+        first=rewrite.first,
+        until=rewrite.until,
+        is_oldest=rewrite.is_oldest,
+        bodies_before=copy.cutoffs.bodies,
+        records_before=copy.cutoffs.records,
+    )
+
+
+async def _run(statement: str, connection: AsyncConnection[Row]) -> None:
+    await run(connection, statement)
+
+
+async def _size(connection: AsyncConnection[Row], name: str) -> int:
+    return int(str(await _value(connection, f"SELECT pg_total_relation_size('{name}'::regclass)")))
+
+
+async def _value(connection: AsyncConnection[Row], query: str) -> object:
+    cursor = await connection.execute(query.encode(), prepare=False)
+    row = await cursor.fetchone()
+    return row and row[0]

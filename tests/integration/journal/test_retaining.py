@@ -1,0 +1,111 @@
+"""Thirty days and more in a minute: the clock is an argument. A steady rate of mail, retention of three and seven days:
+the disk stays flat, and mail that is scheduled for later than everything is kept whole."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import psycopg
+from msgspec.structs import replace
+
+from actors.retaining import Retaining
+from cluster.ids import moment
+from cluster.journal.journal import Journal
+from cluster.policy.retention import Retention
+from tests.integration.journal.builders import a_message, a_tenant, waiting
+from tests.integration.journal.stored import sql
+from tests.integration.journal.test_rewriting import World
+
+START = datetime.now(UTC).replace(hour=12) + timedelta(days=1)
+KEPT = Retention(bodies_days=3, messages_days=7)
+DAYS = 35
+PER_DAY = 300
+"""Messages, with bodies of 4 KB."""
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+async def a_day_of_mail(world: World, day: date) -> None:
+    """Mail of one day, which is delivered."""
+    time = moment(int(datetime(day.year, day.month, day.day, 12, tzinfo=UTC).timestamp() * 1000))
+    parameters = {"time": time, "tenant": world.tenant_id, "day": day, "count": PER_DAY}
+    statements = (
+        """INSERT INTO requests (id, tenant_id, created_at, categories, content)
+        SELECT 'req_' || %(time)s || lpad(n::text, 16, '0'), %(tenant)s, %(day)s, '{}',
+            (SELECT string_agg(decode(md5((n * i)::text), 'hex'), '') FROM generate_series(1, 256) AS i)
+        FROM generate_series(1, %(count)s) AS n""",
+        """INSERT INTO messages (tenant_id, id, request_id, created_at, from_email, to_emails, subject, personal)
+        SELECT %(tenant)s, 'msg_' || %(time)s || lpad(n::text, 16, '0'), 'req_' || %(time)s || lpad(n::text, 16, '0'),
+            %(day)s, 'hello@mail.example.com', '{ada@example.com}', 'Welcome', decode(repeat('ab', 200), 'hex')
+        FROM generate_series(1, %(count)s) AS n""",
+        """INSERT INTO outcomes (tenant_id, message_id, status, finished_at, retry_count)
+        SELECT %(tenant)s, 'msg_' || %(time)s || lpad(n::text, 16, '0'), 'delivered', %(day)s, 0
+        FROM generate_series(1, %(count)s) AS n""",
+        """INSERT INTO attachments (day, tenant_id, sha256, content)
+        SELECT %(day)s, %(tenant)s, decode(md5(%(day)s::text || n), 'hex'), decode(repeat('cd', 2000), 'hex')
+        FROM generate_series(1, %(count)s / 10) AS n""",
+    )
+    async with await psycopg.AsyncConnection.connect(world.dsn) as connection:
+        await connection.execute("SET session_replication_role = replica")  # no statement of the journal's writes it
+        for statement in statements:
+            await connection.execute(statement.encode(), parameters)
+
+
+async def test_thirty_days_and_more(journal: Journal, journal_dsn: str) -> None:
+    clock = Clock()
+    retaining = Retaining(journal, KEPT, clock)
+    await retaining.round()
+    world = World(journal, journal_dsn, await a_tenant(journal))
+    [scheduled] = await world.accept(day=START.date(), send_at=START + timedelta(days=25))
+    sizes: list[int] = []
+    counts: list[int] = []
+    for n in range(DAYS):
+        day = START.date() + timedelta(days=n)
+        await retaining.round()
+        await a_day_of_mail(world, day)
+        if n == 25:  # its outcome is a fact of its own day
+            assert await world.is_whole(scheduled)
+            due = waiting(world.tenant_id, replace(a_message(), id=scheduled))
+            [claimed] = await journal.queue.claim(due, owner=1, lease_s=60)
+            assert claimed.personalization and claimed.message_id == scheduled
+            await world.end([scheduled], at=clock.now)
+        clock.now += timedelta(days=1)
+        await retaining.round()
+        [(size,)] = await world.sql(
+            "SELECT sum(pg_total_relation_size(oid))::bigint FROM pg_class WHERE relispartition AND relkind = 'r'"
+        )
+        sizes.append(int(size))
+        [(count,)] = await world.sql("SELECT count(*) FROM messages")
+        counts.append(count)
+        partitions = await journal.partitions.all()
+        assert all(len(of_table) <= 1 + KEPT.messages_days + 1 + 4 for of_table in partitions.values())
+    flat = sizes[9:]
+    assert max(flat) <= 1.1 * min(flat), sizes
+    # Those of the days that are kept, and the one that was scheduled.
+    assert set(counts[9:31]) == {KEPT.messages_days * PER_DAY + 1}
+    row = await journal.messages.find(world.tenant_id, scheduled)
+    assert (row is None) == (25 + KEPT.messages_days + 1 < DAYS)
+    assert retaining.made == DAYS + 1  # the journal was made with the first three days
+    assert retaining.freed > DAYS * PER_DAY * 4000
+
+
+async def test_what_an_operator_prunes(journal: Journal, journal_dsn: str) -> None:
+    clock = Clock()
+    retaining = Retaining(journal, KEPT, clock)
+    await retaining.round()
+    world = World(journal, journal_dsn, await a_tenant(journal))
+    [done], [unfinished], [young] = (
+        await world.accept(day=START.date()),
+        await world.accept(day=START.date(), file=b"2" * 32),
+        await world.accept(day=START.date() + timedelta(days=1)),
+    )
+    await world.end([done, young], at=START)
+    freed = await retaining.prune(START.date() + timedelta(days=1))
+    assert freed is not None
+    found = {id for (id,) in await sql(journal_dsn, "SELECT id FROM messages")}
+    assert found == {unfinished, young}
+    assert await world.is_whole(unfinished, b"2" * 32) and await world.is_whole(young)

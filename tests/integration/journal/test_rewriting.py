@@ -1,0 +1,306 @@
+"""Bodies go, and records go, but nothing that is unfinished, whatever others do meanwhile."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from msgspec.structs import replace
+
+from cluster.journal import rewriting
+from cluster.journal.database import Database
+from cluster.journal.day_tables import DAY_TABLES
+from cluster.journal.journal import Journal
+from cluster.journal.records import Attachment, Recipient, decode_content, encode
+from cluster.journal.rewriting import Rewriting
+from cluster.policy.lifecycle import Status
+from cluster.policy.retention import Cutoffs, Retention, cutoffs
+from tests.integration.journal.builders import a_message, a_request, a_tenant, an_outcome, some_messages, waiting
+from tests.integration.journal.stored import sql
+from tests.integration.journal.test_partitions import on_day
+
+NOW = datetime.now(UTC)
+DAY = NOW.date() + timedelta(days=1)
+KEPT = Retention(bodies_days=7, messages_days=30)
+FILE = b"1" * 32
+
+
+def after(days: int) -> Cutoffs:
+    """What goes so many days after the end of ``DAY``."""
+    return cutoffs(datetime(DAY.year, DAY.month, DAY.day, 1, tzinfo=UTC) + timedelta(days=days + 1), KEPT)
+
+
+class World:
+    """A tenant whose messages are of one day. All of its mail has a file."""
+
+    def __init__(self, journal: Journal, dsn: str, tenant_id: str) -> None:
+        self.journal, self.dsn, self.tenant_id = journal, dsn, tenant_id
+
+    async def accept(self, count: int = 1, *, file: bytes = FILE, day: date = DAY, **more: Any) -> list[str]:
+        request = a_request(self.tenant_id, *[replace(one, **more) for one in some_messages(count)])
+        attachment = Attachment(filename="a.txt", sha256=file, size=6)
+        content = encode(replace(decode_content(request.content), attachments=(attachment,)))
+        request = on_day(replace(request, content=content, attachments={file: b"a file"}), day)
+        await self.journal.intake.accept([request])
+        return [message.id for message in request.messages]
+
+    async def end(
+        self, ids: Sequence[str], status: Status = Status.DELIVERED, *, at: datetime | None = None, window_s: float = 0
+    ) -> None:
+        for id in ids:
+            [w] = waiting(self.tenant_id, replace(a_message(), id=id))
+            await self.journal.queue.commit([an_outcome(w, status)], owner=1, window_s=window_s)
+        if at is not None:
+            await self.sql("UPDATE outcomes SET finished_at = %s WHERE message_id = ANY (%s)", at, list(ids))
+
+    async def is_whole(self, id: str, file: bytes = FILE) -> bool:
+        """Whether the message has all that is needed to send it."""
+        row = await self.journal.messages.find(self.tenant_id, id)
+        assert row is not None and row.personalization and row.content
+        files = await self.journal.messages.attachments(self.tenant_id, [file])
+        return not row.content_expired and files == {file: b"a file"}
+
+    async def sql(self, statement: str, *parameters: Any) -> Any:
+        return await sql(self.dsn, statement, *parameters)
+
+
+@pytest.fixture
+async def world(journal: Journal, journal_dsn: str) -> World:
+    await journal.partitions.make_ahead(NOW + timedelta(days=1))
+    return World(journal, journal_dsn, await a_tenant(journal))
+
+
+@pytest.fixture
+async def clearing(journal_dsn: str) -> AsyncIterator[Rewriting]:
+    """Another process's, which does not wait for long."""
+    database = Database(journal_dsn, application="clearing")
+    await database.open()
+    yield Rewriting(database, again_s=0.05)
+    await database.close()
+
+
+async def test_bodies_go_but_those_of_unfinished_messages(world: World, clearing: Rewriting) -> None:
+    done, [unfinished], reported = await world.accept(3), await world.accept(file=b"2" * 32), await world.accept(2)
+    await world.end(done)
+    await world.end(reported[:1], Status.SENT, window_s=10**6)
+    await world.end(reported[1:], Status.SENT)
+    await clearing.clear(after(6))
+    assert await world.is_whole(done[0])
+    rewritten = await clearing.clear(after(7))
+    assert rewritten is not None
+    assert {r.partition.name for r in rewritten} == {
+        f"messages_{DAY:%Y%m%d}",
+        f"requests_{DAY:%Y%m%d}",
+        f"attachments_before_{DAY + timedelta(days=1):%Y%m%d}",
+    }
+    assert await clearing.clear(after(7)) == []
+    for id in (*done, reported[1]):
+        row = await world.journal.messages.find(world.tenant_id, id)
+        assert row is not None and row.content_expired
+        assert (row.subject, row.status) == ("Welcome", Status.DELIVERED if id in done else Status.SENT)
+        assert decode_content(row.content).from_.email == "hello@mail.example.com"
+        assert decode_content(row.content).categories == ("greetings",)
+        assert [r.email for r in _recipients(row.personalization)] != []
+    assert await world.is_whole(unfinished, b"2" * 32)
+    assert await world.is_whole(reported[0])  # its request's file stays
+    [claimed] = await world.journal.queue.claim(
+        waiting(world.tenant_id, replace(a_message(), id=unfinished)), owner=1, lease_s=60
+    )
+    assert claimed.personalization
+    names = await world.sql("SELECT relname::text FROM pg_class WHERE relname ~ '^new_' OR relname ~ '^dropped'")
+    assert names == []
+    assert await world.sql("SELECT FROM pg_trigger WHERE tgname = 'note_changes'") == []
+    assert await world.sql("SELECT FROM changed_rows") == []
+
+
+def _recipients(personalization: bytes) -> tuple[Recipient, ...]:
+    from api.messages.commands import recipients
+
+    return recipients(personalization)
+
+
+async def test_records_go_but_those_of_what_is_unfinished_or_ended_lately(world: World, clearing: Rewriting) -> None:
+    ended_at = datetime(DAY.year, DAY.month, DAY.day, 12, tzinfo=UTC)
+    done, [unfinished], lately = await world.accept(2), await world.accept(file=b"2" * 32), await world.accept(2)
+    await world.end(done, at=ended_at)
+    await world.end(lately, at=ended_at + timedelta(days=20))
+    for id in (*done, *lately, unfinished):
+        await world.sql("INSERT INTO complaints VALUES (%s, %s, 0, now())", world.tenant_id, id)
+        await world.sql("INSERT INTO image_opens VALUES (%s, %s, 0, 'img_1')", world.tenant_id, id)
+    for days in (7, 29, 30):
+        await clearing.clear(after(days))
+        assert (await world.journal.messages.find(world.tenant_id, done[0]) is None) == (days == 30)
+    for table in ("messages", "outcomes", "complaints", "image_opens"):
+        column = "id" if table == "messages" else "message_id"
+        found = {id for (id,) in await world.sql(f"SELECT {column} FROM {table}")}
+        assert found == {*lately, unfinished} - ({unfinished} if table == "outcomes" else set()), table
+    assert await world.sql("SELECT count(*) FROM requests") == [(2,)]
+    assert await world.is_whole(unfinished, b"2" * 32)
+    await world.end([unfinished], at=ended_at)
+    for partitions in (await world.journal.partitions.all()).values():
+        assert [p.is_oldest for p in partitions].count(True) == 1 and partitions[0].until > DAY
+    # A day later something else goes, and with it what has ended. The others stay as long as what came when they ended.
+    await clearing.clear(after(31))
+    assert {id for (id,) in await world.sql("SELECT id FROM messages")} == set(lately)
+    await clearing.clear(after(51))
+    assert await world.sql("SELECT count(*) FROM messages") == [(0,)]
+
+
+class Interrupted(Exception):
+    """The process ends here."""
+
+
+def after_copying(monkeypatch: pytest.MonkeyPatch, table: str, act: Callable[[], Awaitable[Any]]) -> None:
+    """Do something, once, when the rows of ``DAY`` of a table are copied, and its partitions not yet exchanged."""
+    copy_rows = rewriting._copy
+    done: list[str] = []
+
+    async def copied(connection: Any, copy: Any) -> None:
+        await copy_rows(connection, copy)
+        if copy.table.name == table and copy.rewrite.until > DAY and not done:
+            done.append(table)
+            await act()
+
+    monkeypatch.setattr(rewriting, "_copy", copied)
+
+
+@pytest.mark.parametrize("table", [table.name for table in DAY_TABLES])
+@pytest.mark.parametrize("days", [7, 30])
+async def test_what_others_do_meanwhile_is_not_lost(
+    world: World, clearing: Rewriting, monkeypatch: pytest.MonkeyPatch, table: str, days: int
+) -> None:
+    ids = await world.accept(6)
+    erased, ending, changed, failed, complained, done = ids
+    await world.end([changed, complained, done], Status.SENT, window_s=10**6)
+    await world.end([failed], Status.FAILED)
+    late: list[str] = []
+    retried: list[Any] = []
+
+    async def meanwhile() -> None:
+        await world.end([ending])
+        await world.sql("DELETE FROM messages WHERE id = %s", erased)
+        await world.sql("UPDATE outcomes SET retry_count = 7 WHERE message_id = %s", changed)
+        await world.sql("INSERT INTO complaints VALUES (%s, %s, 0, now())", world.tenant_id, complained)
+        await world.sql("INSERT INTO image_opens VALUES (%s, %s, 0, 'img_1')", world.tenant_id, complained)
+        retried.append(
+            await world.journal.commands.retry(world.tenant_id, failed, [Recipient("u@example.com", "example.com")], 60)
+        )
+        late.extend(await world.accept(2, file=b"3" * 32))
+
+    after_copying(monkeypatch, table, meanwhile)
+    rewritten = await clearing.clear(after(days))
+    assert (rewritten and late) or (days == 7 and table not in ("messages", "requests", "attachments"))
+    if not late:
+        return
+    find = world.journal.messages.find
+    assert await find(world.tenant_id, erased) is None or table not in ("messages",)
+    row = await find(world.tenant_id, ending)
+    assert row is not None and row.status is Status.DELIVERED
+    row = await find(world.tenant_id, changed)
+    assert row is not None and row.retry_count == 7
+    assert await world.sql("SELECT message_id FROM complaints") == [(complained,)]
+    assert await world.sql("SELECT message_id FROM image_opens") == [(complained,)]
+    [result] = retried
+    assert result is None or (result.done, result.content_expired) == (False, True)  # None: its records went before
+    for id in late:
+        assert await world.is_whole(id, b"3" * 32)
+    assert await world.sql("SELECT id FROM messages WHERE id = %s", erased) == []
+
+
+async def test_a_retry_comes_before_or_after(world: World, clearing: Rewriting) -> None:
+    """Who retries a message keeps its body; once it is going, a retry is refused."""
+    [first], [second] = await world.accept(), await world.accept(file=b"2" * 32)
+    await world.end([first, second], Status.FAILED)
+    to = [Recipient("u@example.com", "example.com")]
+    async with await psycopg.AsyncConnection.connect(world.dsn) as held:
+        # A retry that has not committed yet: the clearing waits for it.
+        await held.execute("SELECT FROM retention FOR SHARE")
+        clearing_now = asyncio.create_task(clearing.clear(after(7)))
+        await asyncio.sleep(0.2)
+        assert not clearing_now.done()
+        result = await world.journal.commands.retry(world.tenant_id, first, to, 60)
+        assert result is not None and result.done
+        await held.commit()
+        await clearing_now
+    assert await world.is_whole(first)
+    result = await world.journal.commands.retry(world.tenant_id, second, to, 60)
+    assert result is not None and (result.done, result.content_expired) == (False, True)
+    result = await world.journal.commands.retry(world.tenant_id, first, to, 60)
+    assert result is not None and not result.content_expired  # it is unfinished
+
+
+async def test_no_lock_holds_mail_up(world: World, clearing: Rewriting) -> None:
+    """A long read keeps the exchange from its locks; nobody waits behind it for longer than a moment."""
+    done = await world.accept(3)
+    await world.end(done)
+    async with await psycopg.AsyncConnection.connect(world.dsn) as reading:
+        await reading.execute("SELECT count(*) FROM messages")
+        clearing_now = asyncio.create_task(clearing.clear(after(7)))
+        slowest_s = 0.0
+        clock = asyncio.get_running_loop().time
+        until = clock() + 1.5
+        while clock() < until:
+            began = clock()
+            await world.accept(day=DAY + timedelta(days=1))
+            slowest_s = max(slowest_s, clock() - began)
+        assert not clearing_now.done()
+        assert await world.is_whole(done[0])
+        await reading.rollback()
+        assert await clearing_now
+    assert slowest_s < 1.0
+    row = await world.journal.messages.find(world.tenant_id, done[0])
+    assert row is not None and row.content_expired
+
+
+@pytest.mark.parametrize("table", [table.name for table in DAY_TABLES])
+async def test_a_clearing_that_was_killed_begins_anew(
+    world: World, clearing: Rewriting, monkeypatch: pytest.MonkeyPatch, table: str
+) -> None:
+    done, [unfinished] = await world.accept(3), await world.accept(file=b"2" * 32)
+    await world.end(done, at=datetime(DAY.year, DAY.month, DAY.day, tzinfo=UTC))
+
+    async def killed() -> None:
+        raise Interrupted
+
+    after_copying(monkeypatch, table, killed)
+    with pytest.raises(Interrupted):
+        await clearing.clear(after(30))
+    monkeypatch.undo()
+    assert await world.is_whole(unfinished, b"2" * 32)
+    assert await clearing.clear(after(30))
+    assert await world.is_whole(unfinished, b"2" * 32)
+    assert {id for (id,) in await world.sql("SELECT id FROM messages")} == {unfinished}
+    assert await world.sql("SELECT relname::text FROM pg_class WHERE relname ~ '^new_'") == []
+
+
+async def test_one_process_at_a_time(world: World, clearing: Rewriting, monkeypatch: pytest.MonkeyPatch) -> None:
+    await world.end(await world.accept())
+    others: list[Any] = []
+
+    async def other() -> None:
+        others.append(await world.journal.rewriting.clear(after(7)))
+
+    after_copying(monkeypatch, "messages", other)
+    assert await clearing.clear(after(7))
+    assert others == [None]
+
+
+async def test_a_partition_of_many_days_is_rewritten_in_its_place(world: World, clearing: Rewriting) -> None:
+    """What an installation had before it was divided: some of it goes, some of it loses its bodies, some stays."""
+    until = NOW.date()
+    old, older, young = (until - timedelta(days=n) for n in (10, 40, 2))
+    gone, bare, kept = [await world.accept(3, day=day) for day in (older, old, young)]
+    [scheduled] = await world.accept(day=older, file=b"2" * 32)
+    for ids, day in ((gone, older), (bare, old), (kept, young)):
+        await world.end(ids, at=datetime(day.year, day.month, day.day, tzinfo=UTC))
+    await world.sql("UPDATE day_partitions SET first = %s WHERE is_oldest", until - timedelta(days=90))
+    assert await clearing.clear(cutoffs(NOW, KEPT))
+    found = {id for (id,) in await world.sql("SELECT id FROM messages")}
+    assert found == {*bare, *kept, scheduled}
+    for id in (*bare, *kept):
+        row = await world.journal.messages.find(world.tenant_id, id)
+        assert row is not None and row.content_expired == (id in bare)
+    assert await world.is_whole(scheduled, b"2" * 32)
+    assert await clearing.clear(cutoffs(NOW, KEPT)) == []
