@@ -195,7 +195,7 @@ async def test_an_installation_moves_in_place(former: str) -> None:
 
 
 async def test_an_empty_journal_needs_no_wide_partition(former: str) -> None:
-    assert await migrate(former) == [NAME]
+    assert (await migrate(former))[0] == NAME
     journal = Journal(former, application="test")
     await journal.open()
     try:

@@ -97,6 +97,7 @@ async def test_one_message(world: World) -> None:
         "next_retry_at": None,
         "html_content": "<p>Ada</p>",
         "plain_content": "Dear Ada",
+        "content_expired": False,
         "content_withheld": False,
         "created_at": "2026-04-23T10:00:00Z",
         "queued_at": "2026-04-23T10:00:00Z",

@@ -179,6 +179,7 @@ async def test_one_email(emails: Emails) -> None:
         "resent_from": None,
         "attempts": [],
         "attempts_incomplete": False,
+        "content_expired": False,
     }
 
 
