@@ -34,9 +34,9 @@ SETTLED_S = 3.0
 
 FILL = """
 INSERT INTO requests (id, tenant_id, created_at, categories, content)
-SELECT 'req_backlog', id, now(), '{}', %(content)s FROM tenants;
+SELECT 'req_' || lpad('', 26, '0'), id, now(), '{}', %(content)s FROM tenants;
 INSERT INTO messages (tenant_id, id, request_id, created_at, from_email, to_emails, subject, personal)
-SELECT t.id, 'msg_' || lpad(i::text, 26, '0'), 'req_backlog', now(), 'hello@mail.example.com',
+SELECT t.id, 'msg_' || lpad(i::text, 26, '0'), 'req_' || lpad('', 26, '0'), now(), 'hello@mail.example.com',
     '{ada@example.com}', 'Backlog', %(personal)s FROM tenants t, generate_series(1, %(messages)s) AS i;
 INSERT INTO deliveries (message_id, recipient_no, tenant_id, domain, recipient, due_at, expires_at, alone)
 SELECT 'msg_' || lpad(i::text, 26, '0'), 0, t.id, 'example.com', 'ada@example.com',

@@ -30,6 +30,8 @@ from cluster.settings import Settings
 CONFIGURATION = f"""\
 # Written by postray at every start.
 max_connections = 200
+# A statement locks each partition of its tables; so many locks of a connection cost next to nothing.
+max_locks_per_transaction = 256
 shared_buffers = '256MB'
 max_wal_size = '4GB'
 checkpoint_timeout = '15min'

@@ -116,6 +116,8 @@ class Rewriting(JournalPart):
         sizes = [await _size(connection, source.name) for source in copy.rewrite.sources]
         freed_bytes = sum(sizes) - await _size(connection, copy.target)
         await self._briefly(connection, partial(_exchanged, copy))
+        # Copies of rows that were erased meanwhile leave the pages now, and not when autovacuum comes by.
+        await run(connection, f"VACUUM (ANALYZE) {copy.name}")
         partition = Partition(
             name=copy.name,
             first=copy.rewrite.first,
