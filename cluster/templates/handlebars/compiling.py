@@ -1,11 +1,13 @@
 """Compiles a template's tree: its programs and blocks. Pure; safe in threads. ``expressions`` says how the code is cut
 into pieces."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from jinja2 import nodes
 from msgspec import Struct
 
+from cluster.joining import getter
 from cluster.templates.handlebars.bounds import Cost
 from cluster.templates.handlebars.environment import Root
 from cluster.templates.handlebars.expressions import (
@@ -20,13 +22,15 @@ from cluster.templates.handlebars.expressions import (
     fault,
     variable,
 )
-from cluster.templates.handlebars.running import Pieces
+from cluster.templates.handlebars.properties import Properties, PropertyTag, Row, Rows, row_of
+from cluster.templates.handlebars.running import Pieces, html_of, text_of
 from cluster.templates.handlebars.scopes import Runs, Scope
 from cluster.templates.handlebars.tree import Block, Call, Mustache, Program, Text
 
 ROOT_VARIABLES = ("c0", "d0", "f0")
 """The variables of the outermost scope."""
 NO_COST: Cost = (0, 0)
+NO_PROPERTIES = Properties(())
 
 
 class Code(Struct, frozen=True):
@@ -39,12 +43,17 @@ class Code(Struct, frozen=True):
 
 
 class Compiled(Struct, frozen=True):
-    """The functions of a text. Each of ``roots`` gives the strings of some holes, one after the other."""
+    """A text, and what fills its holes."""
 
     literals: tuple[str, ...]
     cost: Cost
     """Of the text itself, besides its blocks."""
+    properties: Properties = NO_PROPERTIES
+    rows: tuple[Rows, ...] = ()
     roots: tuple[Root, ...] = ()
+    """Functions for all other holes: each gives the strings of some, one after the other."""
+    in_order: Callable[[Sequence[str]], tuple[str, ...]] = tuple
+    """The strings of all holes, from those of the properties, the rows and the roots."""
     pieces: Pieces = ()
     constants: tuple[Any, ...] = ()
     names: frozenset[tuple[str, ...]] = frozenset()
@@ -64,20 +73,32 @@ class _Compiler:
 
     def text(self, program: Program) -> Compiled:
         literals = [""]
-        holes: list[Code] = []
+        tags: dict[int, PropertyTag] = {}
+        rows: dict[int, Rows] = {}
+        others: dict[int, Code] = {}
         scope = Scope()
         for statement in program.body:
             if isinstance(statement, Text):
                 literals[-1] += statement.value
                 continue
-            holes.append(self._hole(statement, scope))
+            hole = len(literals) - 1
+            if (tag := self._property(statement, scope)) is not None:
+                tags[hole] = tag
+            elif (block := self._rows(statement, scope)) is not None:
+                rows[hole] = block
+            else:
+                others[hole] = self._hole(statement, scope)
             literals.append("")
         values = self._values
         names = (*ROOT_VARIABLES, *values.constants)
-        roots = tuple([values.function(names, group.body, group.weight) for group in _grouped(holes)])
+        groups = _grouped(list(others.values()))
+        made = [*tags, *rows, *others]
         return Compiled(
             literals=tuple(literals),
-            roots=roots,
+            properties=Properties(list(tags.values())),
+            rows=tuple(rows.values()),
+            roots=tuple([values.function(names, group.body, group.weight) for group in groups]),
+            in_order=getter([made.index(hole) for hole in range(len(made))]),
             pieces=tuple(values.pieces),
             constants=tuple(values.constants.values()),
             cost=_cost(program),
@@ -177,6 +198,39 @@ class _Compiler:
             max(then.depth, other.depth) + 1,
             test.uses | then.uses | other.uses,
         )
+
+    def _property(self, statement: Mustache | Block, scope: Scope) -> PropertyTag | None:
+        """A tag that prints a property of the context; None for any other."""
+        if isinstance(statement, Block) or self._values.helper(statement.call, scope, as_block=False) is not None:
+            return None
+        if (name := self._values.property_of(statement.call.name, scope)) is None:
+            return None
+        self._values.weight += 1
+        is_escaped = self._is_html and statement.is_escaped
+        return PropertyTag(name, html_of if is_escaped else text_of, is_escaped)
+
+    def _rows(self, statement: Mustache | Block, scope: Scope) -> Rows | None:
+        """A block at the top that is one; None for any other statement."""
+        if not isinstance(statement, Block) or statement.program is None or statement.inverse is not None:
+            return None
+        helper = self._values.helper(statement.call, scope, as_block=True)
+        if helper not in ("each", "if") or statement.call.hash or _block_params(statement):
+            return None
+        name = self._values.property_of(statement.call.params[0], scope)
+        is_loop = helper == "each"
+        inner = scope.inner((), Runs.LOOP, is_root=False) if is_loop else scope.of_helper()
+        if name is None or (row := self._row(statement.program, inner)) is None:
+            return None
+        return Rows(name, is_loop, _cost(statement.program), row)
+
+    def _row(self, program: Program, scope: Scope) -> Row | None:
+        pieces: list[str | PropertyTag] = []
+        for statement in program.body:
+            piece = statement.value if isinstance(statement, Text) else self._property(statement, scope)
+            if piece is None:
+                return None
+            pieces.append(piece)
+        return row_of(pieces)
 
     def _shown(self, mustache: Mustache, scope: Scope) -> Value:
         """A value as text."""

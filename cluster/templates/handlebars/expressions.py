@@ -131,6 +131,13 @@ class Expressions:
             return self.apply("walk_data", base, constant(parts)), ()
         return base, parts
 
+    def property_of(self, path: Expression, scope: Scope) -> str | None:
+        """The name of the property of the context that a path means; None for any other expression."""
+        if not isinstance(path, Path):
+            return None
+        base, names = self.resolved(path, scope)
+        return names[0] if len(names) == 1 and base == variable(scope.context) else None
+
     def is_root(self, path: Expression, scope: Scope) -> bool:
         """Whether a path begins at the root of the data."""
         if not isinstance(path, Path):

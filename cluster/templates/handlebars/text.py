@@ -38,6 +38,7 @@ class CompiledText:
             + BYTES_OF_A_NODE * compiled.weight
             + BYTES_OF_A_NAME * len(compiled.names)
             + sum([getsizeof(literal) for literal in compiled.literals])
+            + sum([rows.row.held_bytes for rows in compiled.rows])
         )
         """Its memory, about."""
 
@@ -46,12 +47,11 @@ class CompiledText:
         TooMuch."""
         compiled = self._compiled
         budget.take(compiled.cost)
-        if not compiled.roots:
-            return ()
-        run = Run(budget, compiled.pieces, data, (data, None), None, *compiled.constants)
-        if len(compiled.roots) == 1:
-            return tuple(compiled.roots[0](run))
-        return tuple(chain.from_iterable([root(run) for root in compiled.roots]))
+        values = [*compiled.properties.fill(data, budget), *[rows.fill(data, budget) for rows in compiled.rows]]
+        if compiled.roots:
+            run = Run(budget, compiled.pieces, data, (data, None), None, *compiled.constants)
+            values += chain.from_iterable([root(run) for root in compiled.roots])
+        return compiled.in_order(values)
 
     @property
     def is_blank(self) -> bool:

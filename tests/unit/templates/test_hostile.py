@@ -282,8 +282,8 @@ def test_one_level_more_is_a_fault() -> None:
 
 LOOPS = "".join([f"{x}{y}{i}" * 300 for x in (5, 6) for i, y in enumerate((5, 6))])
 LARGE = {
-    "flat": ("{{n}}a" * 600, "1a" * 600),
-    "branch": ("{{#if n}}" + "{{n}}a" * 600 + "{{/if}}", "1a" * 600),
+    "flat": ("{{or n n}}a" * 600, "1a" * 600),
+    "branch": ("{{#if n}}" + "{{or n n}}a" * 600 + "{{/if}}", "1a" * 600),
     "blocks": ("{{#each l}}" + "{{#if ../n}}{{this}}{{/if}}" * 200 + "{{/each}}", "5" * 200 + "6" * 200),
     "loops": ("{{#each l as |x|}}{{#each ../l}}" + "{{x}}{{this}}{{@index}}" * 300 + "{{/each}}{{/each}}", LOOPS),
     "calls": ("{{or " + f"(and {'(or n n) ' * 99} false) " * 8 + "n}}", "1"),
