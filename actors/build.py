@@ -190,6 +190,7 @@ async def scheduler(context: Context, links: Links) -> "Scheduler":
     rating = TenantRating(journal, limits, pause=set_.pause_over_rates)
     lease_s = context.settings.delivery.lease_s
     kept = context.settings.retention
+    retention = Retention(bodies_days=kept.bodies_days, messages_days=kept.messages_days)
     return Scheduler(
         journal,
         dispatcher,
@@ -203,8 +204,9 @@ async def scheduler(context: Context, links: Links) -> "Scheduler":
             journal,
             None if context.settings.postgres.dsn else context.data_path,
             kept_free_bytes=context.settings.http.min_free_disk_mb * MIB,
+            retention=retention,
         ),
-        retaining=Retaining(journal, Retention(bodies_days=kept.bodies_days, messages_days=kept.messages_days)),
+        retaining=Retaining(journal, retention),
     )
 
 

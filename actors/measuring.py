@@ -15,7 +15,8 @@ from pathlib import Path
 from cluster.installation.sizes import part_sizes
 from cluster.journal.journal import Journal, Unavailable
 from cluster.metrics import Gauge
-from cluster.policy.storage import LOOK_BACK, Outlook, Sample, forecast, warning
+from cluster.policy.retention import Retention
+from cluster.policy.storage import LOOK_BACK, Outlook, Sample, forecast, going, stored_days, warning
 
 log = logging.getLogger(__name__)
 
@@ -45,11 +46,13 @@ class StorageWatch:
         data_dir: Path | None,
         *,
         kept_free_bytes: int,
+        retention: Retention,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._journal = journal
         self._data_dir = data_dir
         self._kept_free_bytes = kept_free_bytes
+        self._retention = retention
         self._clock = clock
         self._outlook: Outlook | None = None
         self._warned_at: datetime | None = None
@@ -73,7 +76,9 @@ class StorageWatch:
         if last is None or now - last >= SAMPLE_EVERY:
             await storage.add_sample(current)
         samples = await storage.samples(now, LOOK_BACK)
-        expected = forecast(samples, (), current, self._kept_free_bytes)
+        partitions = self._journal.partitions
+        days = stored_days(await partitions.all(), await partitions.sizes(), self._retention)
+        expected = forecast(samples, going(days), current, self._kept_free_bytes)
         self.warning = warning(expected, now)
         self._outlook = Outlook(
             current=current,
@@ -81,6 +86,7 @@ class StorageWatch:
             disk_bytes=total,
             kept_free_bytes=self._kept_free_bytes,
             forecast=expected,
+            days=[day for day in days if day.first <= now.date()],
             warning=self.warning,
         )
         if self.warning is None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from actors.erasing import RecipientEraser, TenantEraser
 from actors.importing import ListImporter
 from actors.measuring import StorageWatch
+from actors.pruning import Pruning
 from actors.purging import Purge
 from actors.rating import TenantRating
 from actors.retaining import Retaining
@@ -28,7 +29,7 @@ from cluster.journal.scheduling import Lane, PagedIn
 from cluster.metrics import Counter, Gauge, Reading
 from cluster.peers import Call, PeerGone
 from cluster.policy.routes.destinations import parse
-from cluster.policy.storage import Outlook
+from cluster.policy.storage import Outlook, Pruned
 from cluster.policy.tls.shown_reports import ShownReports
 from cluster.routing.dispatcher import Dispatcher
 from cluster.tasks import Tasks
@@ -96,6 +97,7 @@ class Scheduler:
         self._storage = storage
         self._upkeep = Upkeep(journal)
         self._retaining = retaining
+        self._pruning = None if retaining is None else Pruning(retaining.prune, self._tasks)
         self._problem: str | None = None
         self._full: dict[Lane, float] = {}
 
@@ -144,6 +146,11 @@ class Scheduler:
         """What is stored, measured now. Raises Unavailable."""
         assert self._storage is not None
         return await self._storage.look()
+
+    async def prune(self, name: str, before: date) -> Pruned:
+        """``Pruning.step``."""
+        assert self._pruning is not None
+        return self._pruning.step(name, before)
 
     async def verify_domain(self, id: int) -> None:
         """Look a sender domain's records up now and store what follows. Raises Unavailable."""

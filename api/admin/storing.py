@@ -1,24 +1,36 @@
-"""GET /api/admin/storage: what takes how much of the disk, when it goes, and what the disk will be."""
+"""/api/admin/storage: what takes how much of the disk, when it goes, what the disk will be, and deleting earlier.
+
+``postray storage prune`` calls POST until it is done.
+"""
 
 import asyncio
-from typing import Any
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from typing import Annotated, Any
 
-from litestar import get
+import msgspec
+from litestar import get, post
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import JSONBody, QueryParameter
 from msgspec import Struct
 
 from analytics.client import ClickHouseUnavailable
 from analytics.storage import StoredPartition
+from api.http.body import TypedBody
 from api.http.errors import answers
+from api.http.examples import Example
+from api.http.refusals import Fault, Invalid
 from cluster.intake.backpressure import Overloaded
 from cluster.journal.journal import Journal, TookTooLong
 from cluster.journal.storage import StoredTable
 from cluster.peers import Call, PeerGone
-from cluster.policy.storage import Outlook
+from cluster.policy.retention import Retention
+from cluster.policy.storage import Outlook, Pruned, StoredDay, prunable, stored_days
 from cluster.settings import RetentionSettings
 
 ANSWER_S = 45.0
 MOST_TENANTS = 100
+MOST_COUNTED = 10_000
 RETENTION = RetentionSettings()
 
 
@@ -49,10 +61,43 @@ class StorageView(Struct, frozen=True, kw_only=True):
     """Why ``tenants`` is empty; else empty."""
 
 
-class StorageCalls:
-    """The route of this module."""
+class PrunePlan(Struct, frozen=True, kw_only=True):
+    """What would go."""
 
-    def __init__(self, journal: Journal, call: Call, retention: RetentionSettings) -> None:
+    before: date
+    days: list[StoredDay]
+    """The partitions that would be rewritten. Of one that ends later, the days before go."""
+    bytes: int
+    """Of all of them: what stays of them is not known before."""
+    unfinished: int
+    """Messages of these days that are unfinished, and stay with all that they need; at most ``most_counted`` are
+    counted."""
+    most_counted: int = MOST_COUNTED
+
+
+class WantedPrune(Struct, frozen=True, kw_only=True):
+    """What to delete: a new name begins it."""
+
+    name: Annotated[str, msgspec.Meta(pattern="^[a-z0-9-]{1,40}$")]
+    before: date
+    """Bodies and records of all days (UTC) before this one."""
+
+
+class WantedPruneBody(TypedBody[WantedPrune]):
+    decoder = msgspec.json.Decoder(WantedPrune)
+
+
+class StorageCalls:
+    """The routes of this module."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        call: Call,
+        retention: RetentionSettings,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._clock = clock
         self._journal = journal
         self._call = call
         self._retention = retention
@@ -63,7 +108,22 @@ class StorageCalls:
             responses=answers(401, 503),
             summary="What takes how much of the disk, when it goes, and what the disk will be",
         )
-        return [show(self.show)]
+        plan = get(
+            "/storage/prune",
+            responses=answers(400, 401, 503),
+            summary="What would go if bodies and records of the days before a day were deleted now",
+            example=Example(query={"before": "2026-11-01"}),
+        )
+        prune = post(
+            "/storage/prune",
+            status_code=200,
+            dto=WantedPruneBody,
+            return_dto=None,
+            responses=answers(400, 401, 408, 413, 415, 422, 503),
+            summary="Delete bodies and records of the days before a day now, or say how far it is",
+            example=Example(body={"name": "prune-1", "before": "2026-11-01"}),
+        )
+        return [show(self.show), plan(self.plan), prune(self.prune)]
 
     async def show(self) -> StorageView:
         outlook: Outlook = await self._ask("scheduler", "storage")
@@ -90,9 +150,35 @@ class StorageCalls:
             tenants_problem=tenants_problem,
         )
 
-    async def _ask(self, actor: str, method: str) -> Any:
+    async def plan(
+        self, before: Annotated[date, QueryParameter(description="The first day (UTC) of which nothing goes")]
+    ) -> PrunePlan:
+        self._check(before)
+        partitions = await self._journal.partitions.all()
+        sizes = await self._journal.partitions.sizes()
+        names = prunable(partitions, before)
+        gone = {table: [one for one in some if one.name in names] for table, some in partitions.items()}
+        kept = Retention(bodies_days=self._retention.bodies_days, messages_days=self._retention.messages_days)
+        days = stored_days(gone, sizes, kept)
+        return PrunePlan(
+            before=before,
+            days=days,
+            bytes=sum(day.bytes for day in days),
+            unfinished=await self._journal.storage.unfinished_before(before, MOST_COUNTED),
+        )
+
+    async def prune(self, data: JSONBody[WantedPrune]) -> Pruned:
+        self._check(data.before)
+        pruned: Pruned = await self._ask("scheduler", "prune", data.name, data.before)
+        return pruned
+
+    def _check(self, before: date) -> None:
+        if before > self._clock().date():
+            raise Invalid([Fault("Must not be after today (UTC): mail of today is still being accepted", "before")])
+
+    async def _ask(self, actor: str, method: str, *arguments: Any) -> Any:
         try:
             async with asyncio.timeout(ANSWER_S):
-                return await self._call(actor, method)
+                return await self._call(actor, method, *arguments)
         except (PeerGone, TimeoutError) as error:
             raise Overloaded(f"The {actor} does not answer now; try again later") from error

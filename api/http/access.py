@@ -328,6 +328,8 @@ ROUTES: Mapping[str, Access] = {
     "POST /api/admin/tls-reports": _OPERATOR,
     "POST /api/admin/clickhouse-backup": _OPERATOR,
     "GET /api/admin/storage": _OPERATOR,
+    "GET /api/admin/storage/prune": _OPERATOR,
+    "POST /api/admin/storage/prune": _OPERATOR,
     "GET /api/admin/suspensions": _OPERATOR,
     "POST /api/admin/suspensions": _OPERATOR,
     "DELETE /api/admin/suspensions": _OPERATOR,

@@ -1,10 +1,11 @@
 """The journal's part for what takes how much of its disk: tables, the write-ahead log, shares of tenants, and the
 hourly samples that a forecast is made of."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from msgspec import Struct
 
+from cluster.ids import first_id
 from cluster.journal.database import JournalPart, fetch, rows
 from cluster.policy.storage import Sample
 
@@ -68,6 +69,13 @@ class Storage(JournalPart):
                 for tenant_id, bytes in found:
                     totals[tenant_id] = totals.get(tenant_id, 0) + round(bytes * 100.0 / percent)
         return totals
+
+    async def unfinished_before(self, day: date, most: int) -> int:
+        """How many messages of the days before this one are unfinished; counted to ``most``."""
+        before = first_id("msg_", datetime(day.year, day.month, day.day, tzinfo=UTC))
+        row = await self._database.row("unfinished_before", before=before, most=most)
+        assert row is not None
+        return int(row[0])
 
     async def add_sample(self, sample: Sample) -> None:
         await self._database.execute(

@@ -30,3 +30,7 @@ SELECT max(at) FROM storage_samples WHERE at <= %(now)s
 -- name: pages
 SELECT coalesce(sum(c.relpages), 0)::bigint FROM pg_class c LEFT JOIN pg_inherits i ON i.inhrelid = c.oid
 WHERE c.relkind = 'r' AND (c.oid = %(table)s::regclass OR i.inhparent = %(table)s::regclass)
+
+-- name: unfinished_before
+SELECT count(*) FROM (
+    SELECT DISTINCT message_id FROM deliveries WHERE message_id < %(before)s ORDER BY message_id LIMIT %(most)s) AS found

@@ -4,11 +4,14 @@ Samples may be few, or of a clock that was wrong: what lies in the future does n
 there is no forecast. What other programs write to the disk counts as growth too.
 """
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
 from itertools import pairwise
+from typing import Literal
 
 from msgspec import Struct
+
+from cluster.policy.retention import Partition, Retention, goes_at
 
 LOOK_BACK = timedelta(days=1)
 """The present rate is that of this time: mail has its hours."""
@@ -18,6 +21,8 @@ STEP = timedelta(hours=1)
 HORIZON = timedelta(days=8)
 """A disk that is not full by then is not said to be."""
 WARNED_AHEAD = timedelta(days=1)
+BODY_SHARES = {"messages": 0.4, "requests": 0.9, "attachments": 1.0}
+"""Of the bytes of a table, about: what goes with the bodies."""
 
 
 class Sample(Struct, frozen=True, kw_only=True):
@@ -54,6 +59,29 @@ class Forecast(Struct, frozen=True, kw_only=True):
     """When no more is free than is kept free; None: not within ``HORIZON``, or it cannot be told."""
 
 
+class StoredDay(Struct, frozen=True, kw_only=True):
+    """What a partition of a table of the journal takes: one day, or the oldest ones."""
+
+    table: str
+    first: date
+    until: date
+    """The first day after it."""
+    bytes: int
+    bodies_go_at: datetime | None
+    """None: they are gone, or it has none apart from its records."""
+    records_go_at: datetime
+
+
+class Pruned(Struct, frozen=True, kw_only=True):
+    """How far it is that bodies and records are deleted before their time."""
+
+    state: Literal["running", "done", "failed"]
+    freed_bytes: int = 0
+    """Once it is done."""
+    reason: str = ""
+    """Why it failed."""
+
+
 class Outlook(Struct, frozen=True, kw_only=True):
     """What is stored now, and what will be."""
 
@@ -62,6 +90,8 @@ class Outlook(Struct, frozen=True, kw_only=True):
     """Bytes of each file and folder of the data directory; none where the journal is on another machine."""
     disk_bytes: int | None
     kept_free_bytes: int
+    days: list[StoredDay]
+    """The partitions of the journal's tables that are divided by day, the oldest first."""
     forecast: Forecast
     warning: str | None
 
@@ -115,6 +145,51 @@ def warning(found: Forecast, now: datetime) -> str | None:
 
 
 WHAT_TO_DO = (
-    "`postray storage` shows what takes it and when it goes; lower retention.bodies_days and retention.messages_days "
-    "make room"
+    "`postray storage` shows what takes it and when it goes, `postray storage prune` makes room; so do lower "
+    "retention.bodies_days and retention.messages_days"
 )
+
+
+def stored_days(
+    partitions: Mapping[str, Sequence[Partition]], sizes: Mapping[str, int], retention: Retention
+) -> list[StoredDay]:
+    """What each partition takes, and when it goes. ``partitions`` by table, ``sizes`` by the partition's name."""
+    days = []
+    for table, some in partitions.items():
+        for one in some:
+            bodies_at, records_at = goes_at(one, retention)
+            is_cleared = one.cleared is not None and one.cleared.bodies >= one.until
+            has_bodies = table in BODY_SHARES and table != "attachments"
+            days.append(
+                StoredDay(
+                    table=table,
+                    first=one.first,
+                    until=one.until,
+                    bytes=sizes.get(one.name, 0),
+                    bodies_go_at=bodies_at if has_bodies and not is_cleared else None,
+                    records_go_at=bodies_at if table == "attachments" else records_at,
+                )
+            )
+    return sorted(days, key=lambda day: (day.until, day.table))
+
+
+def going(days: Sequence[StoredDay]) -> list[Going]:
+    """What goes by itself, and when: an estimate, as what is unfinished stays."""
+    found = []
+    for day in days:
+        bodies = round(day.bytes * BODY_SHARES[day.table]) if day.bodies_go_at is not None else 0
+        if day.bodies_go_at is not None:
+            found.append(Going(at=day.bodies_go_at, bytes=bodies))
+        found.append(Going(at=day.records_go_at, bytes=day.bytes - bodies))
+    return found
+
+
+def prunable(partitions: Mapping[str, Sequence[Partition]], before: date) -> set[str]:
+    """The names of the partitions of which something goes when all days before this one go."""
+    names = set[str]()
+    for some in partitions.values():
+        for one in some:
+            gone_before = one.first if one.cleared is None else max(one.first, one.cleared.records)
+            if gone_before < min(one.until, before):
+                names.add(one.name)
+    return names

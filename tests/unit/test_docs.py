@@ -110,7 +110,7 @@ def _understood(command: click.Command, words: Sequence[str]) -> None:
     """Check that a command, its options and their values are valid. Raises click.UsageError."""
     rest = list(words)
     name = "postray"
-    while isinstance(command, click.Group):
+    while isinstance(command, click.Group) and not (command.invoke_without_command and not rest):
         name = rest.pop(0)
         assert name in command.commands, f"unknown command {name}"
         command = command.commands[name]

@@ -1,5 +1,6 @@
 """What is stored is measured, sampled once an hour, and foretold, on a real journal and a real folder."""
 
+import asyncio
 import logging
 import os
 import shutil
@@ -11,14 +12,20 @@ from pathlib import Path
 import pytest
 
 from actors.measuring import StorageWatch
+from actors.pruning import Pruning
+from actors.retaining import Retaining
 from cluster.installation.sizes import part_sizes
 from cluster.journal.journal import Journal
-from tests.integration.journal.builders import a_request, a_tenant, some_messages
+from cluster.policy.retention import Retention
+from cluster.policy.storage import prunable
+from cluster.tasks import Tasks
+from tests.integration.journal.builders import a_request, a_tenant, sent, some_messages
 from tests.integration.journal.stored import sql
 
 START = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 MIB = 1024**2
+KEPT = Retention(bodies_days=7, messages_days=30)
 Disk = namedtuple("Disk", "total used free")
 
 
@@ -29,7 +36,7 @@ class World:
         self.now = START
         self.free = 100 * MIB
         self.folder = folder
-        self.watch = StorageWatch(journal, folder, kept_free_bytes=10 * MIB, clock=lambda: self.now)
+        self.watch = StorageWatch(journal, folder, kept_free_bytes=10 * MIB, retention=KEPT, clock=lambda: self.now)
 
     def is_warned(self) -> bool:
         return self.watch.warning is not None
@@ -109,7 +116,7 @@ async def test_a_disk_that_is_full_at_once_is_told_without_samples(world: World)
 
 
 async def test_of_a_journal_elsewhere_the_size_is_known(journal: Journal) -> None:
-    outlook = await StorageWatch(journal, None, kept_free_bytes=10).look()
+    outlook = await StorageWatch(journal, None, kept_free_bytes=10, retention=KEPT).look()
     assert outlook.current.stored_bytes == pytest.approx(await journal.storage.bytes(), rel=0.1)
     assert (outlook.current.free_bytes, outlook.disk_bytes, outlook.parts) == (None, None, {})
 
@@ -141,3 +148,42 @@ async def test_tables_and_shares_of_tenants(journal: Journal, journal_dsn: str) 
     assert shares[large] / shares[small] == pytest.approx(3, rel=0.1)
     total = tables["messages"].bytes + tables["requests"].bytes
     assert total / 3 < sum(shares.values()) < total * 3
+
+
+async def test_each_day_is_told_with_its_end(journal: Journal) -> None:
+    outlook = await StorageWatch(journal, None, kept_free_bytes=10, retention=KEPT).look()
+    today = datetime.now(UTC).date()
+    assert {day.table for day in outlook.days} == {
+        "messages", "requests", "outcomes", "attachments", "image_opens", "complaints"
+    }  # fmt: skip
+    assert max(day.first for day in outlook.days) <= today
+    assert all(day.bytes > 0 for day in outlook.days)
+
+
+async def test_the_unfinished_of_days_are_counted(journal: Journal) -> None:
+    tenant = await a_tenant(journal)
+    await journal.intake.accept([a_request(tenant, *some_messages(5))])
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).date()
+    assert await journal.storage.unfinished_before(tomorrow, 10) == 5
+    assert await journal.storage.unfinished_before(tomorrow, 3) == 3
+    assert await journal.storage.unfinished_before(tomorrow - timedelta(days=1), 10) == 0
+
+
+async def test_a_prune_takes_what_its_plan_says_and_leaves_what_is_unfinished(
+    journal: Journal, journal_dsn: str
+) -> None:
+    tenant = await a_tenant(journal)
+    await sent(journal, tenant, delivered=3)
+    (waits,) = some_messages(1)
+    await journal.intake.accept([a_request(tenant, waits)])
+    before = (datetime.now(UTC) + timedelta(days=1)).date()
+    plan = prunable(await journal.partitions.all(), before)
+    assert {f"messages_{datetime.now(UTC):%Y%m%d}", f"attachments_{datetime.now(UTC):%Y%m%d}"} <= plan
+    pruning = Pruning(Retaining(journal, KEPT).prune, Tasks())
+    async with asyncio.timeout(60):
+        while (state := pruning.step("one", before)).state == "running":
+            await asyncio.sleep(0.01)
+    assert state.state == "done", state.reason
+    assert await sql(journal_dsn, "SELECT id, personal <> '' FROM messages") == [(waits.id, True)]
+    assert prunable(await journal.partitions.all(), before) == set()
+    assert await journal.storage.unfinished_before(before, 10) == 1

@@ -28,6 +28,8 @@ from cluster.journal.records import DueDelivery, NewRequest
 from cluster.keys import operator_token
 from cluster.policies import check_policies, put_in_force
 from cluster.policy.limits.retry import tried_until
+from cluster.policy.retention import Retention
+from cluster.policy.storage import Pruned
 from cluster.policy.tls.shown_reports import ShownDestination, ShownReport, ShownReports
 from cluster.routing.site_state import LastReply, SiteState, TraceLine
 from cluster.routing.views import (
@@ -53,6 +55,7 @@ from tests.webhooks import Actors, webhook_parts
 
 ACTOR = "delivery-0-0"
 DELIVERY = DeliverySettings()
+KEPT = Retention(bodies_days=7, messages_days=30)
 
 
 class Postray:
@@ -70,6 +73,9 @@ class Postray:
         self.stored: list[StoredPartition] | Exception = []
         """What the recorder answers about ClickHouse."""
         self.kept_free_bytes = 0
+        self.pruned: list[Pruned] = []
+        """What the scheduler answers, one after the other."""
+        self.prunes: list[tuple[Any, ...]] = []
         self.moved: list[bytes] = []
         self.tried: list[tuple[str, str]] = []
         self.webhooks = Actors()
@@ -120,12 +126,17 @@ class Postray:
             admin=admin,
         )
 
-    async def _stored(self, name: str) -> Any:
+    async def _stored(self, name: str, method: str, *arguments: Any) -> Any:
         if name == "recorder":
             if isinstance(self.stored, Exception):
                 raise self.stored
             return self.stored
-        return await StorageWatch(self.journal, self.data_dir, kept_free_bytes=self.kept_free_bytes).look()
+        if method == "prune":
+            self.prunes.append(arguments)
+            return self.pruned.pop(0)
+        return await StorageWatch(
+            self.journal, self.data_dir, kept_free_bytes=self.kept_free_bytes, retention=KEPT
+        ).look()
 
     async def _look(self, id: int) -> None:
         if self.look is not None:
@@ -153,8 +164,8 @@ class Postray:
         return result.output
 
     async def _call(self, name: str, method: str, *arguments: Any) -> Any:
-        if method in ("storage", "stored"):
-            return await self._stored(name)
+        if method in ("storage", "stored", "prune"):
+            return await self._stored(name, method, *arguments)
         if name == "scheduler":
             self.reports_asked.append((method, *arguments))
             return self.reports and self.reports.get(method)

@@ -1,10 +1,11 @@
 """``postray storage``: for people and for programs."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from analytics.client import ClickHouseUnavailable
 from analytics.storage import StoredPartition
+from cluster.policy.storage import Pruned
 from tests.integration.journal.builders import a_request, a_tenant, some_messages
 from tests.integration.operating.conftest import Postray
 
@@ -35,3 +36,32 @@ async def test_a_full_disk_and_a_clickhouse_that_is_away_are_told(postray: Postr
     said = await postray.said("storage")
     assert "ClickHouse: connection refused" in said
     assert "at the present rate the disk is full in 0 h" in said
+
+
+async def test_pruning_says_first_what_goes_and_goes_on_until_it_is_done(postray: Postray) -> None:
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    tenant = await a_tenant(postray.journal)
+    await postray.journal.intake.accept([a_request(tenant, *some_messages(2))])
+    said = await postray.said("storage", "prune", "--before", today, "--dry-run")
+    assert "0 unfinished messages of these days stay" in said or "nothing is left of the days before" in said
+    plan = json.loads((await postray.run("storage", "prune", "--before", today, "--dry-run", "--json")).stdout)
+    assert plan["before"] == today and plan["unfinished"] == 0
+    assert postray.prunes == []
+    postray.pruned = [Pruned(state="running"), Pruned(state="done", freed_bytes=12_000_000)]
+    assert "12 MB are free now" in await postray.said("storage", "prune", "--before", today, "--yes")
+    (first, second) = postray.prunes
+    assert first == second and first[1] == datetime.now(UTC).date()
+
+
+async def test_pruning_is_refused_for_a_day_to_come_and_where_nobody_agrees(postray: Postray) -> None:
+    tomorrow = f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%d}"
+    for more in (("--dry-run",), ("--yes",)):
+        refused = await postray.run("storage", "prune", "--before", tomorrow, *more)
+        assert refused.exit_code == 1 and "Must not be after today" in refused.output
+    assert (await postray.run("storage", "prune", "--before", "yesterday")).exit_code == 2
+    declined = await postray.run("storage", "prune", "--before", "2026-01-01")
+    assert declined.exit_code == 1
+    assert postray.prunes == []
+    postray.pruned = [Pruned(state="failed", reason="another prune is under way")]
+    failed = await postray.run("storage", "prune", "--before", "2026-01-01", "--yes")
+    assert failed.exit_code == 1 and "another prune is under way" in failed.output

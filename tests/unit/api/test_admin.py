@@ -27,6 +27,8 @@ ROUTES = [
     ("GET", "/api/admin/tenants/acme/export/messages"),
     ("POST", "/api/admin/clickhouse-backup"),
     ("GET", "/api/admin/storage"),
+    ("GET", "/api/admin/storage/prune?before=2026-03-01"),
+    ("POST", "/api/admin/storage/prune"),
     ("GET", "/api/admin/suspensions"),
     ("POST", "/api/admin/suspensions"),
     ("DELETE", "/api/admin/suspensions"),

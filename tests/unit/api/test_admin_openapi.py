@@ -50,6 +50,8 @@ async def test_every_route_is_documented_with_its_answers(operating: Operating) 
         ("get", "/api/admin/tenants/{tenant}/recipients/erasejob/{id}"): {"200", "400", "401", "404", "500", "503"},
         ("post", "/api/admin/clickhouse-backup"): {"200", *with_body},
         ("get", "/api/admin/storage"): {"200", "400", "401", "500", "503"},
+        ("get", "/api/admin/storage/prune"): {"200", "400", "401", "500", "503"},
+        ("post", "/api/admin/storage/prune"): {"200", *with_body},
         ("get", "/api/admin/suspensions"): {"200", "400", "401", "500", "503"},
         ("post", "/api/admin/suspensions"): {"201", *with_body},
         ("delete", "/api/admin/suspensions"): {"200", "400", "401", "500", "503"},

@@ -6,7 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.policy.storage import HORIZON, Forecast, Going, Sample, forecast, warning
+from cluster.policy.retention import Cutoffs, Partition, Retention
+from cluster.policy.storage import (
+    HORIZON,
+    Forecast,
+    Going,
+    Sample,
+    forecast,
+    going,
+    prunable,
+    stored_days,
+    warning,
+)
 
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
 GB = 10**9
@@ -130,3 +141,61 @@ def test_nothing_is_negative_or_beyond_the_horizon(samples: list[Sample], going:
             assert (expected.free_bytes is None) == (free is None)
             assert expected.free_bytes is None or expected.free_bytes >= 0
     assert found.full_at is None or NOW <= found.full_at <= NOW + HORIZON
+
+
+# Days
+
+
+KEPT = Retention(bodies_days=7, messages_days=30)
+TODAY = NOW.date()
+
+
+def partition(table: str, days_ago: int, *, cleared: Cutoffs | None = None, days: int = 1) -> Partition:
+    first = TODAY - timedelta(days=days_ago)
+    return Partition(
+        name=f"{table}_{days_ago}",
+        first=first,
+        until=first + timedelta(days=days),
+        is_oldest=days > 1,
+        cleared=cleared,
+    )
+
+
+def cleared(bodies_ago: int, records_ago: int) -> Cutoffs:
+    return Cutoffs(bodies=TODAY - timedelta(days=bodies_ago), records=TODAY - timedelta(days=records_ago))
+
+
+def midnight(days: int) -> datetime:
+    return datetime(2026, 11, 29, tzinfo=UTC) + timedelta(days=days)
+
+
+def test_bodies_go_first_attachments_with_them_records_later() -> None:
+    partitions = {name: [partition(name, 2)] for name in ("messages", "outcomes", "attachments")}
+    sizes = {f"{name}_2": 1000 for name in partitions}
+    days = {day.table: day for day in stored_days(partitions, sizes, KEPT)}
+    assert (days["messages"].bodies_go_at, days["messages"].records_go_at) == (midnight(6), midnight(29))
+    assert (days["outcomes"].bodies_go_at, days["outcomes"].records_go_at) == (None, midnight(29))
+    assert (days["attachments"].bodies_go_at, days["attachments"].records_go_at) == (None, midnight(6))
+    goes = {(one.at, one.bytes) for one in going(list(days.values()))}
+    assert goes == {(midnight(6), 400), (midnight(29), 600), (midnight(29), 1000), (midnight(6), 1000)}
+
+
+def test_what_has_gone_does_not_go_again() -> None:
+    partitions = {"messages": [partition("messages", 10, cleared=cleared(8, 30))]}
+    (day,) = stored_days(partitions, {"messages_10": 500}, KEPT)
+    assert day.bodies_go_at is None
+    assert going([day]) == [Going(at=midnight(21), bytes=500)]
+
+
+def test_what_is_pruned_is_of_days_before() -> None:
+    partitions = {
+        "messages": [
+            partition("messages", 40, days=20, cleared=cleared(25, 25)),
+            partition("messages", 2),
+            partition("messages", 1, cleared=cleared(0, 0)),
+            partition("messages", 0),
+        ]
+    }
+    assert prunable(partitions, TODAY) == {"messages_40", "messages_2"}
+    assert prunable(partitions, TODAY - timedelta(days=2)) == {"messages_40"}
+    assert prunable(partitions, TODAY - timedelta(days=25)) == set()
