@@ -5,6 +5,8 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
+from msgspec.structs import replace
+
 from cluster.journal.ends import End, ends_with
 from cluster.journal.journal import Journal, Unavailable
 from cluster.settings import Settings
@@ -13,6 +15,8 @@ log = logging.getLogger(__name__)
 
 PAGE = 1000
 EVERY_S = 60.0
+FILES = 100
+"""That are deleted in a statement: they may be large."""
 STEP_S = 0.1
 """Pause between two full pages."""
 WINDOWS_EVERY_S = 10.0
@@ -81,6 +85,26 @@ class UnusedBatches:
         return page if self._after else 0
 
 
+class BodiesOfTenants:
+    """Clears bodies of tenants that keep them for a shorter time; a call is a step."""
+
+    def __init__(self, journal: Journal, bodies_days: int, clock: Clock) -> None:
+        """``bodies_days``: of the settings. No tenant keeps bodies longer."""
+        self._bodies = journal.tenant_bodies
+        self._bodies_days = bodies_days
+        self._clock = clock
+
+    async def remove(self, page: int) -> int:
+        """Returns ``page`` when there may be more. Raises Unavailable."""
+        now, tenants = self._clock(), await self._bodies.tenants()
+        steps = [await self._bodies.clear_waiting(now, page)] if tenants else [0]
+        for keeps in tenants:
+            if keeps.bodies_days < self._bodies_days:
+                count, upto = await self._bodies.clear_next(keeps, now, page)
+                steps += [count, await self._bodies.clear_files(replace(keeps, looked_upto=upto), FILES)]
+        return page if max(steps) >= FILES else 0
+
+
 def purges(journal: Journal, settings: Settings, clock: Clock = lambda: datetime.now(UTC)) -> Sequence[Purge]:
     """Rows that are past their end, batches without messages, texts that no template has, bounces that are too old for
     their tenants, imports of lists that never ended or that can no longer be asked about, windows for reports that are
@@ -95,6 +119,7 @@ def purges(journal: Journal, settings: Settings, clock: Clock = lambda: datetime
             lambda page: journal.ends.remove_texts(messages_days, clock(), page),
             every_s=ENDS_EVERY_S,
         ),
+        Purge("bodies of tenants", BodiesOfTenants(journal, settings.retention.bodies_days, clock).remove),
         Purge("bounces", journal.suppressions.purge_bounces),
         Purge("imports of lists", journal.suppression_imports.purge),
         Purge("windows for reports", journal.mail_in.confirm, every_s=WINDOWS_EVERY_S),

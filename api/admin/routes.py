@@ -107,7 +107,7 @@ class Admin:
             TlsReportCalls(call),
             WebhookOverview(webhooks, names),
         )
-        self._of_tenants = TenantSettingsCalls(journal, directory, default_limits)
+        self._of_tenants = TenantSettingsCalls(journal, directory, default_limits, retention.bodies_days)
 
     def routes(self, of_keys: Guard) -> list[RouteGroup]:
         """``of_keys`` is the guard of the routes for keys: some of the routes are for them as well."""

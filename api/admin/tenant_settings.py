@@ -71,6 +71,9 @@ class AllSettings(Tracking, frozen=True, kw_only=True):
     """The lowest version of TLS, where one of both is set: 1.2 or 1.3; a lower one counts as 1.2."""
     time_zone: str
     """The zone of the days of statistics: a name of the IANA database, such as Europe/Berlin."""
+    bodies_days: int | None
+    """Days after which the bodies of finished messages go, with their attachments: not more than the settings of the
+    installation say, which null stands for; 0: as soon as they are finished."""
     submission_idempotency: bool
     """A message that is submitted over SMTP again, with its Message-ID and its recipients, within 24 h is not sent
     again."""
@@ -123,8 +126,11 @@ class LimitsBody(TypedBody[LimitsChange]):
 class TenantSettingsCalls:
     """The routes of this module."""
 
-    def __init__(self, journal: Journal, directory: TenantDirectory, default_limits: RequestLimits) -> None:
-        """``default_limits``: those of the settings."""
+    def __init__(
+        self, journal: Journal, directory: TenantDirectory, default_limits: RequestLimits, bodies_days: int
+    ) -> None:
+        """``default_limits`` and ``bodies_days``: those of the settings."""
+        self._bodies_days = bodies_days
         self._tenants = journal.tenants
         self._directory = directory
         self._default_limits = default_limits
@@ -191,6 +197,9 @@ class TenantSettingsCalls:
         def changed(settings: TenantSettings) -> TenantSettings:
             faults: list[Fault] = []
             values = {name: _checked(name, value, getattr(settings, name), faults) for name, value in given.items()}
+            days = values.get("bodies_days")
+            if days is not None and not 0 <= days <= self._bodies_days:
+                faults.append(Fault(f"A number of days from 0 to {self._bodies_days}; null means this", "bodies_days"))
             if faults:
                 raise Invalid(faults)
             return replace(settings, **values)

@@ -130,7 +130,7 @@ class Instance:
         return self._call("PATCH", path, {}, body)
 
     def put(self, path: str, **body: Json) -> Json:
-        return self._call("PUT", path, {}, {name: value for name, value in body.items() if value is not None})
+        return self._call("PUT", path, {}, body)
 
     def upload(self, path: str, file: BinaryIO, kind: str) -> Json:
         """Send a file as the body; ``kind`` is its media type."""

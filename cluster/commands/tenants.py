@@ -203,6 +203,30 @@ def rates(config: str | None, tenant: str, pause: str | None, as_json: bool) -> 
     _print_rates(found)
 
 
+@tenants.command()
+@click.argument("tenant", type=NAME)
+@click.option(
+    "--bodies-days",
+    type=LimitType(),
+    help="Days after which the bodies of finished messages go; 0: at once, settings: as retention.bodies_days says.",
+)
+@json_option
+@click.pass_obj
+def retention(config: str | None, tenant: str, bodies_days: float | str | None, as_json: bool) -> None:
+    """How long bodies of messages of TENANT are kept; it may be less than the settings say, never more."""
+    instance = Instance.of(config)
+    path = f"tenants/{path_part(find_tenant(instance, tenant)['id'])}/settings"
+    found = instance.get(path)
+    if bodies_days is not None:
+        found = instance.put(path, bodies_days=None if bodies_days == SETTINGS else bodies_days)
+    if as_json:
+        print_json({"bodies_days": found["bodies_days"]})
+        return
+    days = found["bodies_days"]
+    kept = "as long as the settings say" if days is None else "until they are finished" if days == 0 else f"{days} days"
+    console.print(f"bodies of messages are kept {kept}", markup=False)
+
+
 def _switch(config: str | None, tenant: str, action: str, *, as_json: bool) -> None:
     instance = Instance.of(config)
     answer = instance.post(f"tenants/{path_part(find_tenant(instance, tenant)['id'])}/{action}")

@@ -82,7 +82,8 @@ class Commands(JournalPart):
                 queued = await rows(connection, "requeue", lifetime_s=lifetime_s, **key)
             else:
                 ((bodies_before,),) = await rows(connection, "share_retention")
-                if day_of(message_id) < bodies_before:
+                [(is_cleared,)] = await rows(connection, "is_cleared", **key, **span([message_id]))
+                if is_cleared or day_of(message_id) < bodies_before:
                     ((state,),) = await rows(connection, "status_of", **key)
                     return CommandResult(done=False, status=Status(state), content_expired=True)
                 at = datetime.now(UTC)

@@ -88,6 +88,8 @@ BOUNDED_BY = {
     "template_texts": "unused_since: as long as messages are kept, and mail that may name them is unfinished",
     "template_versions": _CONFIGURATION,
     "templates": _CONFIGURATION,
+    "tenant_bodies": "a row for each tenant with bodies_days of its own",
+    "tenant_bodies_waiting": "unfinished messages of such tenants",
     "tenant_ends": "a row for each tenant and process",
     "tenant_rates": "a row for each tenant",
     "tenants": _CONFIGURATION,

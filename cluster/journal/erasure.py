@@ -39,6 +39,8 @@ STEPS = (
     "erase_rates",
     "erase_suspensions",
     "erase_site_actions",
+    "erase_bodies_looked_at",
+    "erase_bodies_waiting",
     "erase_name",
 )
 """In this order: scheduled sends refer to batches, and the name is the last."""

@@ -148,6 +148,13 @@ DELETE FROM suspensions WHERE ctid = ANY (ARRAY (
 DELETE FROM site_actions WHERE id = ANY (ARRAY (
     SELECT id FROM site_actions WHERE tenant_id = %(id)s LIMIT %(limit)s))
 
+-- name: erase_bodies_looked_at
+DELETE FROM tenant_bodies WHERE tenant_id = %(id)s
+
+-- name: erase_bodies_waiting
+DELETE FROM tenant_bodies_waiting WHERE (tenant_id, message_id) IN (
+    SELECT tenant_id, message_id FROM tenant_bodies_waiting WHERE tenant_id = %(id)s LIMIT %(limit)s)
+
 -- name: erase_name
 -- Comes last, so that changed_tx is after every event of the tenant.
 UPDATE tenants SET name = '', settings = '{}', limits = '{}', own_limits = '{}' WHERE id = %(id)s AND name <> ''

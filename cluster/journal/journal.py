@@ -44,6 +44,7 @@ from cluster.journal.suppression_imports import SuppressionImports
 from cluster.journal.suppressions import Suppressions
 from cluster.journal.suspensions import Suspensions
 from cluster.journal.templates import Templates
+from cluster.journal.tenant_bodies import TenantBodies
 from cluster.journal.tenant_load import TenantLoad
 from cluster.journal.tenant_rates import TenantRates
 from cluster.journal.tenants import Tenants
@@ -105,6 +106,7 @@ class Journal:
         self.upkeep = TableUpkeep(database)
         self.recipient_erasure = RecipientErasure(database)
         self.mention_erasure = MentionErasure(database)
+        self.tenant_bodies = TenantBodies(database)
         self.tenant_load = TenantLoad(database)
         self.tenant_rates = TenantRates(database)
         self.api_keys = ApiKeys(database)

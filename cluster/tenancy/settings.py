@@ -115,6 +115,8 @@ class TenantSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     image_embed_mode: ImageMode = "proxy"
     time_zone: str = "UTC"
     """The zone of the days of statistics."""
+    bodies_days: int | None = None
+    """Days after which the bodies of finished messages go; None: as retention.bodies_days says."""
     submission_idempotency: bool = False
     """The Message-ID of a submitted message is its idempotency key."""
 

@@ -83,6 +83,8 @@ class World(StoredJournal):
             INSERT INTO idempotency_keys (tenant_id, sandbox, key, body_sha256, message_ids)
             VALUES ('{tenant_id}', false, 'k', 'x', '{{}}');
             INSERT INTO tenant_usage (tenant_id, day, shard, messages) VALUES ('{tenant_id}', now(), 's', 1);
+            INSERT INTO tenant_bodies (tenant_id) VALUES ('{tenant_id}');
+            INSERT INTO tenant_bodies_waiting VALUES ('{tenant_id}', '{messages[0].id}', now());
             INSERT INTO tenant_ends VALUES ('{tenant_id}', 's', 1, 0, 1, 0);
             INSERT INTO tenant_rates VALUES ('{tenant_id}', 1, 0, false, 1, 0, false);
             INSERT INTO suspensions (site, tenant_id, until, reason, made_by)

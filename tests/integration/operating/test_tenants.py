@@ -75,3 +75,17 @@ async def test_the_rates_of_a_tenant_and_its_pause(postray: Postray) -> None:
     assert await postray.said("tenants", "resume", "acme") == "acme is not suspended"
     resumed = await postray.json("tenants", "rates", "acme")
     assert (resumed["bounce_rate"], resumed["suspended_for"], resumed["pause_over_rates"]) == (None, "", True)
+
+
+async def test_how_long_bodies_of_a_tenant_are_kept(postray: Postray) -> None:
+    await postray.json("tenants", "add", "acme")
+    assert await postray.said("tenants", "retention", "acme") == (
+        "bodies of messages are kept as long as the settings say"
+    )
+    for days, words in (("2", "2 days"), ("0", "until they are finished"), ("settings", "as long as the settings say")):
+        said = await postray.said("tenants", "retention", "acme", "--bodies-days", days)
+        assert said == f"bodies of messages are kept {words}"
+    assert await postray.json("tenants", "retention", "acme", "--bodies-days", "0") == {"bodies_days": 0}
+    for wrong in ("8", "-1", "1.5"):
+        assert "bodies_days" in await postray.refused("tenants", "retention", "acme", "--bodies-days", wrong)
+    assert (await postray.json("tenants", "show", "acme"))["settings"]["bodies_days"] == 0

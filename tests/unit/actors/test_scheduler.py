@@ -2,9 +2,12 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from types import SimpleNamespace
 from typing import Any, cast
 
+from actors.measuring import StorageWatch
 from actors.scheduler import LANES_AT_MOST_S, LANES_S, Scheduler, lanes_pause_s
+from cluster.context import keeps_from_work
 from cluster.journal.journal import Journal
 from cluster.journal.records import DeliveryActor, DueDelivery
 from cluster.journal.scheduling import Decide, Lane, PagedIn
@@ -205,3 +208,17 @@ def test_a_slow_listing_never_leaves_lanes_alone_for_long() -> None:
     assert lanes_pause_s(0.001) == LANES_S
     assert lanes_pause_s(0.1) == 5.0
     assert lanes_pause_s(30.0) == LANES_AT_MOST_S
+
+
+async def test_a_disk_that_will_be_full_is_named_and_keeps_nobody_from_work() -> None:
+    backlog = Backlog([])
+    world = World(backlog)
+    storage = SimpleNamespace(warning=None)
+    scheduler = Scheduler(
+        cast(Journal, backlog), world.dispatcher, world._call, 60.0, storage=cast(StorageWatch, storage)
+    )
+    assert await scheduler.problem() is None
+    storage.warning = "at the present rate the disk is full in 20 h"
+    problem = await scheduler.problem()
+    assert problem == "degraded: at the present rate the disk is full in 20 h"
+    assert not keeps_from_work(problem)
