@@ -34,6 +34,9 @@ DELIVERY_CONNECTIONS = 5
 WEBHOOK_CONNECTIONS = 4
 """Connections to Postgres: the event log, leases, settling, and one for what is asked of the process."""
 
+LAST_WORDS_S = 6.0
+"""What an actor may take to stop, beyond the wait for replies of hosts."""
+
 MAIL_IN_CONNECTIONS = 2
 """Connections to Postgres."""
 
@@ -244,10 +247,21 @@ def _http_client(settings: "Settings", reachable: "Networks", timeout_s: float) 
 
 
 async def supervisor(context: Context, links: Links) -> "Supervisor":
+    from actors.keeping import Keeping
     from actors.supervisor import Supervisor
+    from cluster.topology import kinds
 
-    watched = [name for name in context.actors if name != context.name]
-    return Supervisor(await context.open_journal(1), links.call, watched, links.kill)
+    settings = context.settings
+    keeping = Keeping(
+        kinds(settings),
+        context.home,
+        min_nodes=settings.cluster.min_nodes,
+        stop_s=settings.delivery.stop_wait_s + LAST_WORDS_S,
+        look=links.look,
+        start=links.start,
+        end=links.end,
+    )
+    return Supervisor(await context.open_journal(1), links.call, keeping, links.kill)
 
 
 async def mail_in(context: Context, links: Links) -> "MailInServer":

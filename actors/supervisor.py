@@ -1,18 +1,21 @@
-"""The supervisor: checks the health of every actor, takes work back from lost delivery actors, and knows whether
-postray is ready.
+"""The supervisor: keeps every actor at its place (keeping.py), checks its health, takes work back from lost delivery
+actors, and knows whether postray is ready.
 
 Ray restarts a process that died, and the new process starts its work by itself. An actor that is alive and does not
-answer is killed, so that Ray restarts it.
+answer is killed, so that Ray restarts it. When a node dies, Ray starts the supervisor on another one, and the
+supervisor starts the others.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from msgspec import Struct
 
+from actors.keeping import Keeping
 from cluster import metrics
+from cluster.context import DEGRADED
 from cluster.journal.journal import Journal, Unavailable
 from cluster.metrics import Counter, Gauge, Reading
 from cluster.peers import Call, PeerGone
@@ -29,6 +32,9 @@ SILENT_S = 45.0
 METRICS_S = 5.0
 """Timeout for the metrics of an actor, which are in its memory."""
 NOT_ASKED = "not asked yet"
+STARTING = f"{DEGRADED}starting"
+STARTING_S = 30.0
+"""For so long an actor that was added while postray ran may take to start."""
 NAME = "supervisor"
 
 
@@ -45,12 +51,12 @@ class NoAnswer(Exception):
 
 
 class Supervisor:
-    """``actors``: the names of the actors it watches. ``kill`` ends one of them, for Ray to restart it."""
+    """It watches all actors that have a place by ``keeping``. ``kill`` ends one of them, for Ray to restart it."""
 
     problems = Gauge(
         "postray_supervisor_problems",
         "Parts with a problem, those among them that work all the same.",
-        lambda supervisor: sum(problem is not None for problem in supervisor._problems.values()),
+        lambda supervisor: sum(problem is not None for problem in supervisor._all_problems().values()),
     )
     killed = Counter("postray_supervisor_killed_total", "Actors killed because they did not answer.")
     taken_back = Counter("postray_supervisor_taken_back_total", "Deliveries taken back from actors that were lost.")
@@ -59,21 +65,22 @@ class Supervisor:
         self,
         journal: Journal,
         call: Call,
-        actors: Sequence[str],
+        keeping: Keeping,
         kill: Callable[[str], None],
         make_tasks: Callable[[], Tasks] = Tasks,
     ) -> None:
         self._journal = journal
         self._call = call
-        self._actors = actors
+        self._keeping = keeping
         self._kill = kill
         self._tasks = make_tasks()
+        self._watches: dict[str, asyncio.Task[None]] = {}
         self._reached_since: float | None = None
-        self._problems: dict[str, str | None] = dict.fromkeys(["journal", *actors], NOT_ASKED)
+        self._problems: dict[str, str | None] = {"journal": NOT_ASKED}
 
     async def start(self) -> None:
-        for actor in self._actors:
-            self._tasks.spawn(f"watch {actor}", self._watch(actor))
+        await self._keep_places(NOT_ASKED)
+        self._tasks.spawn("places", self._keep_keeping_places())
         self._tasks.spawn("taking back", self._keep_taking_back())
 
     async def problem(self) -> str | None:
@@ -81,10 +88,14 @@ class Supervisor:
 
     async def stop(self) -> None:
         await self._tasks.stop()
+        await self._keeping.stop()
 
     async def readiness(self) -> dict[str, str | None]:
         """The problem of each part at its last health check; None if it is healthy."""
-        return self._problems
+        return self._all_problems()
+
+    def _all_problems(self) -> dict[str, str | None]:
+        return {**self._problems, **self._keeping.problems()}
 
     async def metrics(self) -> list[Reading]:
         """The supervisor's own metrics."""
@@ -93,8 +104,9 @@ class Supervisor:
     async def collected_metrics(self) -> Collected:
         """The metrics of all actors, requested in parallel, each with the timeout ``METRICS_S``."""
         readings, missing = {NAME: metrics.read(self)}, {}
-        answers = await asyncio.gather(*(self._metrics_of(actor) for actor in self._actors))
-        for actor, answer in zip(self._actors, answers, strict=True):
+        actors = list(self._watches)
+        answers = await asyncio.gather(*map(self._metrics_of, actors))
+        for actor, answer in zip(actors, answers, strict=True):
             if isinstance(answer, str):
                 missing[actor] = answer
             else:
@@ -109,11 +121,30 @@ class Supervisor:
             return str(error)
         return readings
 
+    async def _keep_keeping_places(self) -> None:
+        while True:
+            await asyncio.sleep(ROUND_S)
+            await self._keep_places(STARTING)
+
+    async def _keep_places(self, of_new_ones: str) -> None:
+        """A round of keeping places; then watch those that have one, and forget the others. ``of_new_ones``: what is
+        said of an actor until it was asked."""
+        await self._keeping.round()
+        actors = [actor for actor in self._keeping.actors if actor != NAME]
+        for gone in self._watches.keys() - set(actors):
+            self._watches.pop(gone).cancel()
+            del self._problems[gone]
+            log.info("forgotten actor=%s", gone)
+        for actor in actors:
+            if actor not in self._watches:
+                self._problems[actor] = of_new_ones
+                self._watches[actor] = self._tasks.spawn(f"watch {actor}", self._watch(actor))
+
     async def _watch(self, actor: str) -> None:
         clock = asyncio.get_running_loop().time
-        answered_at = clock()
+        began = answered_at = clock()
         while True:
-            if await self._ask(actor):
+            if await self._ask(actor, may_start=clock() - began < STARTING_S):
                 answered_at = clock()
             elif clock() - answered_at > SILENT_S:
                 log.error("killing a silent actor actor=%s silent_s=%.0f", actor, clock() - answered_at)
@@ -125,12 +156,14 @@ class Supervisor:
                 answered_at = clock()
             await asyncio.sleep(ROUND_S)
 
-    async def _ask(self, actor: str) -> bool:
-        """Check the health of an actor and note it. Returns False if the actor did not answer."""
+    async def _ask(self, actor: str, *, may_start: bool) -> bool:
+        """Check the health of an actor and note it. Returns False if the actor did not answer. ``may_start``: one that
+        was added and has not answered yet is starting."""
         try:
             self._note(actor, await self._answer(actor, "problem", ANSWER_S))
         except NoAnswer as error:
-            self._note(actor, str(error))
+            if not (may_start and self._problems[actor] == STARTING):
+                self._note(actor, str(error))
             return False
         return True
 

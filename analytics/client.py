@@ -135,7 +135,7 @@ class ClickHouse:
                 raise ClickHouseRejected(str(error)) from error
             finally:
                 # The driver's context of an insert refers to itself and to all columns. Only the garbage collector
-                # frees it, and that runs so rarely in our processes (cluster/launch.py) that hundreds would accumulate.
+                # frees it, and that runs so rarely in our processes (cluster/launch) that hundreds would accumulate.
                 gc.collect(0)
 
     def rows(self, query: str, **parameters: Any) -> list[Row]:

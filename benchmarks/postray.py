@@ -19,7 +19,7 @@ from cluster.installation.local_secrets import SQL_PASSWORD
 from cluster.installation.ports import ANY_PORT, HeldPort
 from cluster.installation.private_files import make_folder
 from cluster.settings import Settings, load
-from cluster.topology import place
+from cluster.topology import on_one_node
 
 START_S = 60.0
 STOP_S = 60.0
@@ -164,11 +164,11 @@ class PostrayProcess:
 
     def names(self, kind: str) -> list[str]:
         """The names of the actors of a kind, on one node."""
-        return [placement.name for placement in place(("",), self.settings) if placement.spec.kind == kind]
+        return [place.name for place in on_one_node(self.settings) if place.kind == kind]
 
     def idle(self) -> list[str]:
         """The names of the actors whose process is not there, or has not started its work."""
-        return [placement.name for placement in place(("",), self.settings) if self.pid_of(placement.name) is None]
+        return [place.name for place in on_one_node(self.settings) if self.pid_of(place.name) is None]
 
     def pid_of(self, name: str) -> int | None:
         """The pid of the actor's process; None while there is none."""
@@ -193,7 +193,7 @@ class PostrayProcess:
         ``up``."""
         if self._process is None:
             return {}
-        actors = [placement.name for placement in place(("",), self.settings)]
+        actors = [place.name for place in on_one_node(self.settings)]
         parts = {name: [pid] for name in actors if (pid := self.pid_of(name)) is not None}
         known = {pid for pids in parts.values() for pid in pids}
         children = psutil.Process(self._process.pid).children(recursive=True)

@@ -29,7 +29,7 @@ from cluster.commands.export import export
 from cluster.commands.greeting import greet, greet_without_demo
 from cluster.commands.inbound import inbound
 from cluster.commands.inspection import explain, route, sources, trace
-from cluster.commands.instance import DEFAULT_FILE, settings_of
+from cluster.commands.instance import DEFAULT_FILE, run_of, settings_of
 from cluster.commands.keys import keys
 from cluster.commands.operator_token import operator_token
 from cluster.commands.output import console, errors, json_option, print_json
@@ -207,8 +207,10 @@ def _run(settings: Settings, config: str | None, tightened: list[str], show_key:
             with contextlib.suppress(BrokenPipeError), open(ready_fd, "wb") as pipe:  # the reader may have ended
                 pipe.write(b"\n")
         while not stop_requested.wait(LOOK_AFTER_S):
-            postray.look_after()
-        console.print("stopping")
+            if not postray.look_after():
+                console.print("the postray of this cluster was ended")
+                return
+        console.print("postray goes on in the cluster; postray down ends it" if postray.goes_on else "stopping")
     except (DidNotStart, Died, Unavailable, Unsafe) as error:
         raise click.ClickException(f"{error} (logs: {settings.data_dir}/logs)") from error
     except KeyboardInterrupt:
@@ -251,9 +253,12 @@ def _detached(config: str | None, data_dir: Path, show_key: bool) -> None:
 @main.command()
 @click.pass_obj
 def down(config: str | None) -> None:
-    """Stop the postray of this data directory. It waits for hosts that have a whole message and have not answered
-    (delivery.stop_wait_s); Ctrl-C ends that."""
+    """Stop the postray of this data directory, or of the cluster at ray.address, on all of its nodes. It waits for
+    hosts that have a whole message and have not answered (delivery.stop_wait_s); Ctrl-C ends that."""
     settings = settings_of(config)
+    if settings.ray.address:
+        _end_cluster(settings)
+        return
     data_dir = Path(settings.data_dir).resolve()
     run = running.read_run(data_dir)
     if run is None or not psutil.pid_exists(run.pid) or running.DataLock(data_dir).is_free():
@@ -266,6 +271,27 @@ def down(config: str | None) -> None:
             errors.print("it did not stop in time, so its processes were ended")
     except psutil.NoSuchProcess:
         pass  # between two signals
+    console.print("stopped")
+
+
+def _end_cluster(settings: Settings) -> None:
+    from cluster.ending import end_cluster
+    from cluster.launch.ray_node import NoCluster
+
+    hurry = threading.Event()
+    _in_place(make_data_dir, settings)
+
+    def say(line: str) -> None:
+        # Ray sets its own handler when it starts, so ours is set after it.
+        signal.signal(signal.SIGINT, lambda *_: hurry.set())
+        console.print(line.replace("a second signal", "Ctrl-C"), soft_wrap=True, markup=False)
+
+    try:
+        if not end_cluster(settings, say, hurry.is_set):
+            raise click.ClickException(f"no postray runs in the cluster at {settings.ray.address}")
+    except NoCluster as error:
+        raise click.ClickException(str(error)) from error
+    running.forget_run(Path(settings.data_dir).resolve())
     console.print("stopped")
 
 
@@ -296,8 +322,8 @@ def status(config: str | None, as_json: bool, secrets: bool) -> None:
     """Say whether postray runs, where, and how its parts are. Exit 1 when it does not run or is not ready."""
     settings = settings_of(config)
     data_dir = Path(settings.data_dir).resolve()
-    run = running.read_run(data_dir)
-    if run is None or running.DataLock(data_dir).is_free():
+    run = run_of(settings)
+    if run is None:
         # The lock is held before the run's file is written, and after it is removed.
         is_starting = data_dir.is_dir() and not running.DataLock(data_dir).is_free()
         state: dict[str, Any] = {"running": False, "ready": False, **({"starting": True} if is_starting else {})}

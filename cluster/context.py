@@ -9,27 +9,41 @@ from msgspec import Struct
 from cluster.journal.journal import Journal
 from cluster.metrics import Reading
 from cluster.peers import Call
+from cluster.policy.placement import Living, Node, Place
 from cluster.settings import Settings
 from cluster.vault import FormerKey, KeyRing, Vault
 
 
+class Home(Struct, frozen=True, kw_only=True):
+    """The node of the command that started the cluster, and its machine, whose disk has what is embedded."""
+
+    node_id: str = ""
+    machine: str = ""
+
+
 class Context(Struct, frozen=True, kw_only=True):
-    """Plain data for one process. ``name`` is the name of its actor; ``actors`` are the names of all actors."""
+    """Plain data for one process. ``name`` is the name of its actor."""
 
     name: str
     node_id: str
+    """The node of an actor that every node has; where Ray has moved another one is not told here."""
     settings: Settings
     data_dir: str
     postgres_dsn: str
     secret_key: str
     former_secrets: tuple[FormerKey, ...] = ()
-    actors: tuple[str, ...]
-    shares: int
-    """Number of delivery actors in the cluster. A site that serves all domains is split into as many shares."""
+    home: Home = Home()
 
     @property
     def data_path(self) -> Path:
         return Path(self.data_dir)
+
+    @property
+    def shares(self) -> int:
+        """The shares that a site which serves all domains is split into. It depends on settings alone, so that it is
+        the same in every process while nodes come and go."""
+        most_nodes = self.settings.cluster.max_nodes if self.settings.ray.address else 1
+        return self.settings.delivery.actors_per_node * most_nodes
 
     @property
     def vault(self) -> Vault:
@@ -48,14 +62,27 @@ class Context(Struct, frozen=True, kw_only=True):
         return journal
 
 
+class Facts(Struct, frozen=True, kw_only=True):
+    """The live nodes, and the actors that run or that Ray is about to start."""
+
+    nodes: tuple[Node, ...]
+    living: tuple[Living, ...]
+
+
 class Links(Struct, frozen=True, kw_only=True):
-    """A process's connections to other actors: calling them, killing them, and sharing bytes with them."""
+    """A process's connections to other actors: calling them, sharing bytes with them, and placing them."""
 
     call: Call
     kill: Callable[[str], None]
     """Ends another actor's process; Ray then restarts it. Raises PeerGone when the actor does not exist."""
     share: Callable[[bytes], Awaitable[Any]]
     """Puts bytes into the object store. Returns a handle that any process can await."""
+    look: Callable[[], Awaitable[Facts]]
+    """Which nodes and actors there are. Raises PeerGone when Ray does not answer."""
+    start: Callable[[Place], Awaitable[None]]
+    """Starts an actor at its place. Raises PeerGone when Ray does not answer."""
+    end: Callable[[str, float], Awaitable[None]]
+    """Stops an actor in order, within so many seconds, and ends its process for good."""
 
 
 DEGRADED = "degraded: "

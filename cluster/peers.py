@@ -1,6 +1,6 @@
 """How one actor calls another: by name, independent of the transport.
 
-In the cluster Ray carries the calls (launch.py); a test passes its own function.
+In the cluster Ray carries the calls (launch/host_process.py); a test passes its own function.
 """
 
 from collections.abc import Awaitable, Callable

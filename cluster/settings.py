@@ -17,6 +17,8 @@ from cluster.policy.routes.domains import spelled_names
 from cluster.policy.routes.host_names import host_port as host_port
 from cluster.policy.routes.host_names import public_url
 from cluster.settings_check import faults
+from cluster.settings_cluster import ClusterSettings as ClusterSettings
+from cluster.settings_cluster import RaySettings as RaySettings
 from cluster.settings_environment import overlay
 from cluster.settings_environment import variable_name as variable_name
 from cluster.settings_receiving import BounceSettings as BounceSettings
@@ -124,14 +126,6 @@ class RateSettings(Section, frozen=True, kw_only=True):
     """Whether a tenant over a limit is suspended; a tenant may have its own answer."""
 
 
-class RaySettings(Section, frozen=True, kw_only=True):
-    address: str = ""
-    """host:port of a running Ray cluster to join. "auto" joins the cluster that this machine is a node of; "" starts a
-    local one on loopback."""
-    object_store_mb: int = 256
-    """Size of the object store of a cluster that is started locally."""
-
-
 class DomainSettings(Section, frozen=True, kw_only=True):
     cname_target: str = ""
     """A domain of yours: owners of sender domains publish CNAME records to names below it, and you publish what these
@@ -212,6 +206,7 @@ class Settings(Section, frozen=True, kw_only=True):
     clickhouse: ClickHouseSettings = ClickHouseSettings()
     analytics: AnalyticsSettings = AnalyticsSettings()
     ray: RaySettings = RaySettings()
+    cluster: ClusterSettings = ClusterSettings()
     delivery: DeliverySettings = DeliverySettings()
     smtp: SmtpSettings = SmtpSettings()
     dns: DnsSettings = DnsSettings()

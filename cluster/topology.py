@@ -1,17 +1,19 @@
-"""The table of actors: which actors run, how many of each, with which resources, and where.
+"""The table of actors: which actors run, how many of each, with which resources, and where they may.
 
-Pure. ``launch.py`` starts them; a test checks that the nodes of ``ray-cluster.yaml`` have room for them. This is the
-only table in this package that names modules above it: one launcher starts all actors, and each process imports only
-the libraries of its own actor.
+Pure. ``cluster/policy/placement.py`` finds their places by it, ``cluster/launch`` starts them, and a test checks that
+the nodes of ``ray-cluster.yaml`` have room for them. This is the only table in this package that names modules above
+it: one launcher starts all actors, and each process imports only the libraries of its own actor.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Literal
 
 from msgspec import Struct
 
+from cluster.policy.placement import CPU_DIGITS, Kind, Node, Place, plan
 from cluster.settings import DeliverySettings, Settings
+from cluster.settings_cluster import Role
 
 
 class ActorSpec(Struct, frozen=True, kw_only=True):
@@ -26,11 +28,18 @@ class ActorSpec(Struct, frozen=True, kw_only=True):
     """Logical CPUs, by which Ray places actors; a process may use more when others are idle."""
     memory_mb: int
     """Expected upper bound of its memory; not enforced."""
+    role: Role | None = None
+    """The role of the nodes that it runs on; None is any. ``cluster.roles`` and a node's label say which it has."""
     runs: Callable[[Settings], bool] = lambda _: True
     """Whether it runs with these settings."""
+    stays: Callable[[Settings], bool] = lambda _: False
+    """Whether its data is on the disk of one machine, so that it can run on no other."""
+    moves_itself: bool = False
+    """Whether Ray is to start it on another node when its own dies. All others are started there by the supervisor."""
 
 
 DELIVERY = "delivery"
+SUPERVISOR = "supervisor"
 
 
 def has_sink(settings: DeliverySettings) -> bool:
@@ -46,9 +55,18 @@ ACTORS = (
         per="cluster",
         cpus=0.1,
         memory_mb=300,
+        role="delivery",
         runs=lambda settings: has_sink(settings.delivery),
     ),
-    ActorSpec(kind="recorder", build="actors.build:recorder", per="cluster", cpus=0.2, memory_mb=400),
+    ActorSpec(
+        kind="recorder",
+        build="actors.build:recorder",
+        per="cluster",
+        cpus=0.2,
+        memory_mb=400,
+        role="analytics",
+        stays=lambda settings: not settings.clickhouse.dsn,
+    ),
     ActorSpec(
         kind=DELIVERY,
         build="actors.build:delivery",
@@ -56,18 +74,29 @@ ACTORS = (
         count=lambda settings: settings.delivery.actors_per_node,
         cpus=0.4,
         memory_mb=400,
+        role="delivery",
     ),
-    ActorSpec(kind="scheduler", build="actors.build:scheduler", per="cluster", cpus=0.1, memory_mb=200),
-    ActorSpec(kind="webhooks", build="actors.build:webhooks", per="cluster", cpus=0.2, memory_mb=300),
+    ActorSpec(
+        kind="scheduler", build="actors.build:scheduler", per="cluster", cpus=0.1, memory_mb=200, role="delivery"
+    ),
+    ActorSpec(kind="webhooks", build="actors.build:webhooks", per="cluster", cpus=0.2, memory_mb=300, role="delivery"),
     ActorSpec(
         kind="mail_in",
         build="actors.build:mail_in",
         per="node",
         cpus=0.1,
         memory_mb=300,
+        role="api",
         runs=lambda settings: bool(settings.bounce.bind),
     ),
-    ActorSpec(kind="supervisor", build="actors.build:supervisor", per="cluster", cpus=0.1, memory_mb=200),
+    ActorSpec(
+        kind=SUPERVISOR,
+        build="actors.build:supervisor",
+        per="cluster",
+        cpus=0.1,
+        memory_mb=200,
+        moves_itself=True,
+    ),
     ActorSpec(
         kind="api",
         build="api.build:api",
@@ -75,31 +104,35 @@ ACTORS = (
         count=lambda settings: settings.http.actors_per_node,
         cpus=0.4,
         memory_mb=400,
+        role="api",
     ),
 )
+SPECS = {spec.kind: spec for spec in ACTORS}
+"""By kind."""
 
 
-class Placement(Struct, frozen=True, kw_only=True):
-    """One actor to start: its name in the cluster, its kind, and its node (Ray's id)."""
+def kinds(settings: Settings) -> list[Kind]:
+    """What is asked for with these settings, in start order."""
+    return [
+        Kind(
+            name=spec.kind,
+            per=spec.per,
+            count=spec.count(settings),
+            cpus=spec.cpus,
+            role=spec.role or "",
+            stays=spec.stays(settings),
+            moves_itself=spec.moves_itself,
+        )
+        for spec in ACTORS
+        if spec.runs(settings)
+    ]
 
-    name: str
-    spec: ActorSpec
-    node_id: str
 
-
-def place(nodes: Sequence[str], settings: Settings) -> list[Placement]:
-    """Every actor of a cluster of these nodes, in start order. The first node is the head."""
-    placements = []
-    for spec in ACTORS:
-        if not spec.runs(settings):
-            continue
-        for number, node_id in enumerate(nodes if spec.per == "node" else nodes[:1]):
-            for i in range(spec.count(settings)):
-                name = spec.kind if spec.per == "cluster" else f"{spec.kind}-{number}-{i}"
-                placements.append(Placement(name=name, spec=spec, node_id=node_id))
-    return placements
+def on_one_node(settings: Settings) -> tuple[Place, ...]:
+    """Every actor of a cluster of one node, in start order."""
+    return plan([Node(id="one", cpus=math.inf)], kinds(settings), ()).places
 
 
 def cpus_of_a_node(settings: Settings) -> int:
     """The logical CPUs that a cluster of one node needs for all of its actors, rounded up."""
-    return math.ceil(sum(placement.spec.cpus for placement in place(("",), settings)))
+    return math.ceil(round(sum(SPECS[place.kind].cpus for place in on_one_node(settings)), CPU_DIGITS))

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from cluster import launch, logs
-from cluster.context import Context, keeps_from_work
+from cluster import logs
+from cluster.context import Context, Home, keeps_from_work
 from cluster.demo import ensure_demo
 from cluster.installation import rotation, run_folder, running
 from cluster.installation.backup_folder import RESTORING
@@ -22,11 +22,13 @@ from cluster.installation.ports import HeldPort, PortTaken
 from cluster.installation.private_files import Unsafe
 from cluster.installation.stopping import StopProgress
 from cluster.journal.journal import Journal, migrate, wait_until_reachable
+from cluster.launch import places, ray_node, together
 from cluster.policies import BadPolicies, PolicyFiles, put_in_force, read_files
+from cluster.policy.placement import Place, plan
 from cluster.resealing import seal_anew
 from cluster.settings import Settings
 from cluster.settings_stores import DEFAULT_BIND
-from cluster.topology import DELIVERY, cpus_of_a_node, has_sink, place
+from cluster.topology import SUPERVISOR, cpus_of_a_node, has_sink, kinds
 from cluster.vault import FILE as SECRET_FILE
 from cluster.vault import RESTORE, FormerKey, KeyRing, Vault, WrongKey, find_ring, secret_key
 
@@ -78,7 +80,10 @@ class Postray:
         self._ports: list[HeldPort] = []
         self._data_dir = Path(settings.data_dir).resolve()
         self._postgres: EmbeddedPostgres | None = None
-        self._actors = launch.Actors()
+        self._is_in_place = not settings.ray.address
+        self._began = False
+        """Whether there was no actor before this start."""
+        self._is_started = False
         self._former: tuple[FormerKey, ...] = ()
         self.demo_key = ""
         self.sql_password = ""
@@ -103,37 +108,60 @@ class Postray:
         dsn = self._start_journal(run_dir)
         ring = asyncio.run(self._secrets(dsn))
         progress("journal")
-        launch.start_ray(self._settings.ray, self._data_dir, run_dir, cpus_of_a_node(self._settings))
+        try:
+            ray_node.start_ray(self._settings.ray, self._data_dir, run_dir, cpus_of_a_node(self._settings))
+        except ray_node.NoCluster as error:
+            raise DidNotStart(str(error)) from error
         progress("ray")
-        placements = place(launch.nodes(), self._settings)
-        asyncio.run(self._prepare(dsn, ring, files))
-        self._former = self._settled(ring.former)
-        contexts = [
-            Context(
-                name=placement.name,
-                node_id=placement.node_id,
+        asyncio.run(self._place(dsn, ring, files, progress))
+        self._wait_until_ready()
+        self._is_started = True
+        run_folder.close(self._data_dir)
+        return self._tell()
+
+    async def _place(self, dsn: str, ring: KeyRing, files: PolicyFiles, progress: Progress) -> None:
+        """Bring the journal up to date and start the actors. Where a supervisor lives, it starts what is missing.
+        Another ``up``, on another node, does the same before or after, not meanwhile. Raises DidNotStart, Unavailable.
+        """
+        async with opened(dsn, connections=2) as journal, journal.membership.starting():
+            await self._prepare(journal, ring, files)
+            self._former = self._settled(ring.former)
+            facts = places.look(self._settings.cluster.roles)
+            here = next(node for node in facts.nodes if node.id == places.here())
+            names = [one.name for one in facts.living]
+            missing: Sequence[Place] = ()
+            self._began = not names
+            if SUPERVISOR not in names:
+                ordered = sorted(facts.nodes, key=lambda node: (node != here, node.id))
+                made = plan(ordered, kinds(self._settings), facts.living, home=here.machine)
+                for name, reason in made.missing.items():
+                    log.warning("not placed actor=%s reason=%r", name, reason)
+                missing = made.start
+                # One that is to be moved lives and has no place yet; the supervisor moves it.
+                names = [place.name for place in made.places if place in missing or place.name in names]
+            context = Context(
+                name="",
+                node_id="",
                 settings=self._settings,
                 data_dir=str(self._data_dir),
                 postgres_dsn=dsn,
                 secret_key=ring.current,
                 former_secrets=self._former,
-                actors=tuple(p.name for p in placements),
-                shares=sum(p.spec.kind == DELIVERY for p in placements),
+                home=Home(node_id=here.id, machine=here.machine),
             )
-            for placement in placements
-        ]
-        try:
-            for name in self._actors.start(placements, contexts):
-                progress(name)
-        except RuntimeError as error:
-            raise DidNotStart(str(error)) from error
-        self._wait_until_ready()
-        run_folder.close(self._data_dir)
-        return self._tell()
+            try:
+                # Nothing else runs in this loop.
+                for name in together.start(missing, names, context):
+                    progress(name)
+            except RuntimeError as error:
+                raise DidNotStart(str(error)) from error
 
-    def look_after(self) -> None:
+    def look_after(self) -> bool:
         """Restart an embedded Postgres that has ended, and restrict the sockets that Ray has opened to other users.
-        Raises Died when Ray has ended, since all actors end with it."""
+        Returns False when the cluster's postray was ended by another command.
+
+        Raises Died when Ray has ended: in place all actors end with it.
+        """
         run_folder.close(self._data_dir)
         now = datetime.now(UTC)
         if any(one.until is not None and one.until <= now for one in self._former):
@@ -141,12 +169,18 @@ class Postray:
         if self._postgres is not None and self._postgres.has_ended:
             log.error("the embedded Postgres ended; starting it again")
             self._postgres.restart()
-        if not launch.is_alive():
+        if not ray_node.is_alive():
             raise Died("Ray ended, and the actors with it; nothing is lost: start postray again")
+        return self._is_in_place or bool(places.names())
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the actors live on when this command ends: those of a cluster, unless it could not start them."""
+        return not self._is_in_place and (self._is_started or not self._began)
 
     def stop(self, progress: Progress, is_hurried: Callable[[], bool]) -> None:
-        """Stop everything that was started; returns when all its processes have ended. ``progress`` receives a line
-        about what the stop waits for; ``is_hurried`` returns True to end that wait."""
+        """Stop everything that was started and does not go on; returns when all its processes have ended. ``progress``
+        receives a line about what the stop waits for; ``is_hurried`` returns True to end that wait."""
 
         def say(line: str) -> None:
             progress(line)
@@ -154,16 +188,17 @@ class Postray:
                 running.write_run(self._data_dir, msgspec.structs.replace(run, waits_for=line))
 
         children = running.descendants()
-        if launch.is_alive():  # otherwise the actors have ended with it
-            self._actors.stop(StopProgress(self._settings.delivery.stop_wait_s, say, is_hurried))
-        launch.stop_ray()
+        if not self.goes_on and ray_node.is_alive():  # otherwise the actors have ended with it
+            together.Stop().run(StopProgress(self._settings.delivery.stop_wait_s, say, is_hurried))
+        ray_node.stop_ray()
         if self._postgres is not None:
             self._postgres.stop()
         while self._ports:
             self._ports.pop().release()
         for pid in running.end(children):
             log.warning("ended a process that did not stop by itself pid=%d", pid)
-        running.forget_run(self._data_dir)
+        if not self.goes_on:  # the commands of operators look there for the address
+            running.forget_run(self._data_dir)
         run_folder.remove(self._data_dir)
 
     def _end_leftovers(self) -> None:
@@ -200,6 +235,10 @@ class Postray:
         try:
             port = HeldPort(bind)
         except PortTaken as error:
+            if not self._is_in_place:
+                # Perhaps by an actor of this cluster. One that cannot listen says so.
+                log.warning("not held %s.%s: %s", section, key, error)
+                return
             raise DidNotStart(f"{section}.{key}: cannot listen on {error}") from error
         self._ports.append(port)
         replace = msgspec.structs.replace
@@ -240,23 +279,22 @@ class Postray:
                 raise DidNotStart(f"{self._data_dir / SECRET_FILE} is missing: {RESTORE}")
         return KeyRing(secret_key(configured, self._data_dir))
 
-    async def _prepare(self, dsn: str, ring: KeyRing, files: PolicyFiles) -> None:
+    async def _prepare(self, journal: Journal, ring: KeyRing, files: PolicyFiles) -> None:
         """Bring the journal up to date before the actors start: what is sealed with a former secret, the demo tenant
         and the policies. So no actor sends under an older policy, and each can open everything. Raises DidNotStart when
         the secret does not open what is sealed, since no mail could be signed."""
         vault = ring.vault()
         try:
-            async with opened(dsn) as journal:
-                if ring.former:
-                    resealed = await seal_anew(journal, vault)
-                    log.info("sealed anew values=%d", resealed.changed)
-                    for what in resealed.unopened:
-                        log.warning("no known secret opens it value=%s", what)
-                check_secret(vault, [value.content for value in await journal.sealed.used(SEALED_LOOKED_AT)])
-                if self._settings.demo:
-                    self.demo_key = await ensure_demo(journal, vault, self._data_dir)
-                self.has_tenants = bool(await journal.known_names.tenants_like("", 1))
-                version = await put_in_force(journal, vault, self._settings.delivery, files.shaping, files.routing)
+            if ring.former:
+                resealed = await seal_anew(journal, vault)
+                log.info("sealed anew values=%d", resealed.changed)
+                for what in resealed.unopened:
+                    log.warning("no known secret opens it value=%s", what)
+            check_secret(vault, [value.content for value in await journal.sealed.used(SEALED_LOOKED_AT)])
+            if self._settings.demo:
+                self.demo_key = await ensure_demo(journal, vault, self._data_dir)
+            self.has_tenants = bool(await journal.known_names.tenants_like("", 1))
+            version = await put_in_force(journal, vault, self._settings.delivery, files.shaping, files.routing)
         except WrongKey as error:
             raise DidNotStart(str(error)) from error
         if version is not None:
@@ -277,7 +315,7 @@ class Postray:
     def _wait_until_ready(self) -> None:
         began = time.monotonic()
         while True:
-            readiness: dict[str, str | None] = self._actors.call("supervisor", "readiness")
+            readiness: dict[str, str | None] = together.call(SUPERVISOR, "readiness")
             self.problems = {part: problem for part, problem in readiness.items() if problem is not None}
             missing = [part for part, problem in self.problems.items() if keeps_from_work(problem)]
             waited_s = time.monotonic() - began
@@ -317,10 +355,10 @@ def check_secret(vault: Vault, sealed: Sequence[bytes]) -> None:
 
 
 @asynccontextmanager
-async def opened(dsn: str) -> AsyncIterator[Journal]:
+async def opened(dsn: str, connections: int = 1) -> AsyncIterator[Journal]:
     """A journal for a few statements. Raises Unavailable."""
     # Starting Ray takes seconds, and the journal may have become unavailable meanwhile: wait as long as before.
-    journal = Journal(dsn, application="up", connections=1, max_wait_s=REACHABLE_S)
+    journal = Journal(dsn, application="up", connections=connections, max_wait_s=REACHABLE_S)
     await journal.open()
     try:
         yield journal

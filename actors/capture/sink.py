@@ -1,6 +1,6 @@
 """The capture sink: receives mail by default, and shows it to a person.
 
-It owns an SMTP server on loopback, the store of received messages, and the page. A plain class; ``cluster/launch.py``
+It owns an SMTP server on loopback, the store of received messages, and the page. A plain class; ``cluster/launch``
 makes an actor of it. It never sends mail. It answers a message with 250 only once the message is in the store.
 """
 

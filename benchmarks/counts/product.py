@@ -121,8 +121,6 @@ async def running(connections: int, window: int) -> AsyncIterator[Product]:
             data_dir=str(directory),
             postgres_dsn=relayed,
             secret_key=secret,
-            actors=(API, DELIVERY, SCHEDULER),
-            shares=1,
         )
         await _start(product, context, stack)
         yield product
@@ -202,12 +200,15 @@ async def _start(product: Product, context: Callable[..., Context], stack: Async
     def kill(actor: str) -> None:
         raise AssertionError(f"nobody kills {actor}")
 
+    async def place(*_: object) -> Any:
+        raise AssertionError("nobody is placed")
+
     async def share(data: bytes) -> Awaitable[bytes]:
         handle: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         handle.set_result(data)
         return handle
 
-    links = Links(call=call, kill=kill, share=share)
+    links = Links(call=call, kill=kill, share=share, look=place, start=place, end=place)
     for name, builder in ((DELIVERY, actors.delivery), (SCHEDULER, actors.scheduler), (API, api.api)):
         own = context(name=name)
         part: Any = await builder(own, links)

@@ -21,7 +21,7 @@ def drain(config: str | None, node: str) -> None:
     """Take NODE (its id, or the beginning of it) out of delivery.
 
     Its API takes no more requests, its delivery actors finish what is on the wire and give back what waits; the other
-    nodes go on. Returns when it holds nothing. The scheduler, the recorder and the supervisor stay on the head.
+    nodes go on. Returns when it holds nothing. What there is one of in the cluster stays there.
     """
     settings = settings_of(config)
     if running.read_run(Path(settings.data_dir).resolve()) is None:

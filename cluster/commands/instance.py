@@ -71,11 +71,19 @@ def settings_of(config: str | None) -> Settings:
 
 def running_on(settings: Settings) -> running.Run:
     """The postray that runs on the settings' data directory. Raises click.ClickException when none does."""
+    run = run_of(settings)
+    if run is None:
+        raise click.ClickException(f"postray is not running on {Path(settings.data_dir).resolve()}")
+    return run
+
+
+def run_of(settings: Settings) -> running.Run | None:
+    """The postray that runs on the settings' data directory. That of a cluster goes on without the command that started
+    it, so it counts as running until it is ended."""
     data_dir = Path(settings.data_dir).resolve()
     run = running.read_run(data_dir)
-    if run is None or running.DataLock(data_dir).is_free():
-        raise click.ClickException(f"postray is not running on {data_dir}")
-    return run
+    is_held = bool(settings.ray.address) or not running.DataLock(data_dir).is_free()
+    return run if run is not None and is_held else None
 
 
 def moved_problem(file: Path | None, data_dir: str) -> str | None:

@@ -67,7 +67,7 @@ def confine(writable: Iterable[Path]) -> bool:
     where the kernel has no Landlock. Raises OSError.
 
     It can read all of ``/proc`` that the kernel shows it, the environment of its own process among that: start the
-    process without secrets in its environment (``launch.start_ray``)."""
+    process without secrets in its environment (``launch/ray_node.py``)."""
     known = version()
     if not known:
         return False

@@ -71,7 +71,9 @@ class Installation(Struct, frozen=True):
     def run(self) -> running.Run | None:
         """The postray that runs on this data directory; None when none runs."""
         run = running.read_run(self.data_dir)
-        return None if run is None or running.DataLock(self.data_dir).is_free() else run
+        # The postray of a cluster goes on without the command that started it.
+        is_held = bool(self.settings.ray.address) or not running.DataLock(self.data_dir).is_free()
+        return run if run is not None and is_held else None
 
 
 Check = Callable[[Installation], Iterable[Finding]]

@@ -1,12 +1,15 @@
 """The journal's part for membership: the live delivery actors, the ring that each has acknowledged, and draining."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from msgspec import Struct
 
 from cluster.journal.database import JournalPart, execute, rows
 from cluster.journal.records import DeliveryActor
 from cluster.policy.routes.membership import Member
+
+START_LOCK = 0x75703031  # any constant will do: "up01"
 
 
 class NodeLoad(Struct, frozen=True, array_like=True):
@@ -35,6 +38,13 @@ class Membership(JournalPart):
                 Member(name, ring, draining, tuple(sources))
                 for name, ring, draining, sources in await rows(connection, "live_members", alive_s=alive_s)
             ]
+
+    @asynccontextmanager
+    async def starting(self) -> AsyncIterator[None]:
+        """Within this context no other start of the cluster's actors is within its own. Waits for one that is."""
+        async with self._database.transaction() as connection:
+            await rows(connection, "wait_for_other_starts", lock=START_LOCK)
+            yield
 
     async def actors(self, alive_s: float) -> list[DeliveryActor]:
         """The live actors that are not draining."""

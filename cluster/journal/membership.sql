@@ -1,5 +1,8 @@
 -- Membership: lives of delivery actors, leases of dead ones, and nodes.
 
+-- name: wait_for_other_starts
+SELECT pg_advisory_xact_lock(%(lock)s)
+
 -- name: new_epoch
 SELECT nextval('delivery_epochs')
 

@@ -1,18 +1,21 @@
 """The process that hosts an actor's object, without Ray."""
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable
 from types import ModuleType
 
 import pytest
 
-from cluster import launch, logs
+from cluster import logs
 from cluster.context import Context, Links
-from cluster.launch import HostProcess
+from cluster.launch import host_process
+from cluster.launch.host_process import HostProcess, NodeEnded
 from cluster.metrics import Reading
 from cluster.peers import PeerGone
 from cluster.settings import Settings
+from cluster.tasks import Tasks
 
 MODULE = "an_actor_to_host"
 
@@ -44,13 +47,19 @@ class Hosted:
 
 
 @pytest.fixture
-def host(monkeypatch: pytest.MonkeyPatch) -> Callable[[Hosted], HostProcess]:
+def ended() -> list[tuple[str, BaseException]]:
+    """The crashes that end the process."""
+    return []
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch, ended: list[tuple[str, BaseException]]) -> Callable[[Hosted], HostProcess]:
     """Makes the process of an object. What would change the whole process of the tests is left out."""
     for name in ("keep_to_ourselves", "_allow_files", "_collect_less"):
-        monkeypatch.setattr(launch, name, lambda: None)
+        monkeypatch.setattr(host_process, name, lambda: None)
     monkeypatch.setattr(logs, "configure", lambda *_: None)
-    monkeypatch.setattr(launch, "_links", lambda: None)
-    monkeypatch.setattr(launch, "RETRY_S", 0.0)
+    monkeypatch.setattr(host_process, "_links", lambda context: None)
+    monkeypatch.setattr(host_process, "RETRY_S", 0.0)
 
     def made(hosted: Hosted) -> HostProcess:
         async def build(context: Context, links: Links) -> Hosted:
@@ -66,10 +75,8 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Callable[[Hosted], HostProcess]:
             data_dir="",
             postgres_dsn="",
             secret_key="",
-            actors=(),
-            shares=1,
         )
-        return HostProcess(f"{MODULE}:build", context)
+        return HostProcess(f"{MODULE}:build", context, lambda: Tasks(lambda *crash: ended.append(crash)))
 
     return made
 
@@ -105,6 +112,24 @@ async def test_a_start_that_fails_says_why(host: Callable[[Hosted], HostProcess]
     process = host(Hosted(failures=1000))
     with pytest.raises(PeerGone, match="cannot start: not yet"):
         await process.start()
+    await process.stop()
+
+
+async def test_it_ends_with_the_ray_of_its_node(
+    host: Callable[[Hosted], HostProcess], ended: list[tuple[str, BaseException]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise it would work on beside the one that is started on another node."""
+    monkeypatch.setattr(host_process, "NODE_LOOK_S", 0.0)
+    hosted = Hosted()
+    process = host(hosted)
+    await process.start()
+    assert ended == []
+    monkeypatch.setattr(os, "getppid", lambda: 1)
+    async with asyncio.timeout(5):
+        while not ended:
+            await asyncio.sleep(0)
+    ((task, error),) = ended
+    assert task == "node" and isinstance(error, NodeEnded)
     await process.stop()
 
 

@@ -11,8 +11,9 @@ import pytest
 import ray
 import yaml
 
+from cluster.policy.placement import Node, Place, plan
 from cluster.settings import DeliverySettings, HttpSettings, Settings
-from cluster.topology import ACTORS, cpus_of_a_node, place
+from cluster.topology import ACTORS, SPECS, cpus_of_a_node, kinds, on_one_node
 
 ROOT = Path(__file__).parents[2]
 MB = 1024 * 1024
@@ -25,8 +26,13 @@ def cluster_file() -> dict[str, Any]:
     return loaded
 
 
+def placed(settings: Settings, *nodes: str) -> tuple[Place, ...]:
+    """Where the actors run on nodes as those of ray-cluster.yaml."""
+    return plan([Node(id=node, cpus=2) for node in nodes], kinds(settings), ()).places
+
+
 def test_one_node_has_every_actor_once() -> None:
-    placements = place(["n1"], Settings())
+    placements = placed(Settings(), "n1")
     assert [p.name for p in placements] == [
         "capture",
         "recorder",
@@ -40,7 +46,7 @@ def test_one_node_has_every_actor_once() -> None:
 
 
 def test_several_nodes_each_deliver_and_serve() -> None:
-    placements = place(["n1", "n2"], Settings(delivery=DeliverySettings(mode="direct", actors_per_node=1)))
+    placements = placed(Settings(delivery=DeliverySettings(mode="direct", actors_per_node=1)), "n1", "n2")
     assert [(p.name, p.node_id) for p in placements] == [
         ("recorder", "n1"),
         ("delivery-0-0", "n1"),
@@ -55,7 +61,7 @@ def test_several_nodes_each_deliver_and_serve() -> None:
 
 def test_a_node_has_as_many_actors_as_are_set_and_cpus_for_them() -> None:
     settings = Settings(delivery=DeliverySettings(actors_per_node=16), http=HttpSettings(actors_per_node=3))
-    names = [p.name for p in place(["n1"], settings)]
+    names = [p.name for p in on_one_node(settings)]
     assert [name for name in names if name.startswith("api")] == ["api-0-0", "api-0-1", "api-0-2"]
     assert cpus_of_a_node(Settings()) == 2
     assert cpus_of_a_node(settings) == 9
@@ -76,13 +82,13 @@ def test_the_cluster_file_is_what_the_launcher_takes(cluster_file: dict[str, Any
 def test_the_nodes_of_the_cluster_file_hold_the_actors(cluster_file: dict[str, Any], mode: Any) -> None:
     types = cluster_file["available_node_types"]
     settings = msgspec.structs.replace(Settings(), delivery=DeliverySettings(mode=mode))
-    placements = place(["head", "worker"], settings)
+    placements = placed(settings, "head", "worker")
     for node, type_name in (("head", "postray.head"), ("worker", "postray.worker")):
         here = [p for p in placements if p.node_id == node]
         offered = types[type_name]["resources"]
-        assert sum(p.spec.cpus for p in here) <= offered["CPU"]
+        assert here and sum(SPECS[p.kind].cpus for p in here) <= offered["CPU"]
         # Ray needs a part for its object store and its own processes.
-        assert sum(p.spec.memory_mb for p in here) * MB <= offered["memory"] / 2
+        assert sum(SPECS[p.kind].memory_mb for p in here) * MB <= offered["memory"] / 2
 
 
 def test_strangers_are_kept_out(cluster_file: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from cluster.journal.records import NewMessage
 from tests.integration.delivery.test_ledger import NAME, delivered_once, eventually
 from tests.integration.delivery.world import DELIVERY, MAX_WAIT_S, SMTP, World, a_world
 from tests.integration.journal.builders import a_message
+from tests.unit.actors.keeping_places import keeping_of
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ async def test_silence_counts_only_when_the_journal_could_be_told(
 ) -> None:
     async def call(*_: object) -> None: ...
 
-    supervisor = Supervisor(journal, call, [], lambda _: None)
+    supervisor = Supervisor(journal, call, keeping_of([]), lambda _: None)
     lost = journal.membership.lost
     await journal.membership.register(NAME, "node")
 

@@ -67,8 +67,6 @@ async def run(data_dir: str, dsn: str, tenant_id: str) -> Report:
         data_dir=data_dir,
         postgres_dsn=dsn,
         secret_key=secret_key("", Path(data_dir)),
-        actors=(ACTOR,),
-        shares=1,
     )
     journal = await context.open_journal()
     await journal.membership.register(ACTOR, context.node_id)

@@ -13,12 +13,13 @@ import pytest
 from actors import build as actors
 from actors.supervisor import Collected
 from api import build as api
-from cluster.context import Context, Links
+from cluster.context import Context, Facts, Links
 from cluster.demo import ensure_demo
 from cluster.installation import confinement
 from cluster.installation.ports import ANY_PORT, HeldPort
 from cluster.journal.journal import Journal
 from cluster.peers import PeerGone
+from cluster.policy.placement import Living, Node
 from cluster.settings import (
     BounceSettings,
     CaptureSettings,
@@ -95,12 +96,16 @@ async def installation(
         data_dir=str(tmp_path),
         postgres_dsn=journal_dsn,
         secret_key=secret,
-        actors=tuple(names),
-        shares=1,
     )
 
     def kill(actor: str) -> None:
         raise AssertionError(f"{actor} is well")
+
+    async def look() -> Facts:
+        return Facts(nodes=(Node(id="here", cpus=8.0),), living=tuple(Living(name, "here") for name in names))
+
+    async def place(*_: object) -> None:
+        raise AssertionError("everybody is at its place")
 
     async def share(data: bytes) -> Awaitable[bytes]:
         return asyncio.get_running_loop().create_future()
@@ -109,7 +114,7 @@ async def installation(
         base_url=f"http://{http.bind}", headers={"Authorization": f"Bearer {key}"}, timeout=MAX_WAIT_S
     ) as client:
         installation = Installation(client)
-        links = Links(call=installation.call, kill=kill, share=share)
+        links = Links(call=installation.call, kill=kill, share=share, look=look, start=place, end=place)
         for spec, name in zip(ACTORS, names, strict=True):
             module = {"actors.build": actors, "api.build": api}[spec.build.partition(":")[0]]
             part = installation.parts[name] = await getattr(module, spec.kind)(context(name=name), links)

@@ -356,8 +356,6 @@ def test_every_process_gets_the_former_secrets() -> None:
         postgres_dsn="",
         secret_key=new,
         former_secrets=(FormerKey(old, NOW),),
-        actors=(),
-        shares=1,
     )
     assert context.vault.open(Vault(old).seal(b"x")) == b"x"
     assert context.vault.is_current(context.vault.seal(b"x"))

@@ -4,12 +4,14 @@ import asyncio
 from types import SimpleNamespace
 from typing import cast
 
-from actors.supervisor import METRICS_S, NOT_ASKED, ROUND_S, SILENT_S, Supervisor
+from actors.supervisor import METRICS_S, NOT_ASKED, ROUND_S, SILENT_S, STARTING, STARTING_S, Supervisor
 from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.scheduling import Lane
 from cluster.metrics import Reading
 from cluster.peers import PeerGone
+from cluster.policy.placement import Kind, Living, Node
 from cluster.tasks import Tasks
+from tests.unit.actors.keeping_places import Cluster, keeping_of
 from tests.unit.virtual_time import in_virtual_time
 
 
@@ -44,15 +46,16 @@ async def test_what_is_wrong_is_said_and_a_silent_actor_is_killed() -> None:
 
     journal = Reachable()
     tasks = Tasks(on_crash=lambda name, error: killed.append(f"crash of {name}: {error!r}"))
-    watch = Supervisor(cast(Journal, journal), call, list(answers), killed.append, lambda: tasks)
-    assert set((await watch.readiness()).values()) == {NOT_ASKED}
+    watch = Supervisor(cast(Journal, journal), call, keeping_of(list(answers)), killed.append, lambda: tasks)
     await watch.start()
+    assert await watch.readiness() == {"nodes": None} | dict.fromkeys(("journal", *answers), NOT_ASKED)
     await asyncio.sleep(SILENT_S)
     assert killed == []
     await asyncio.sleep(ROUND_S + 0.1)
     assert killed == ["gone"]
     assert await watch.readiness() == {
         "journal": None,
+        "nodes": None,
         "well": None,
         "ill": "the disk is full",
         "gone": "gone: dead",
@@ -61,7 +64,13 @@ async def test_what_is_wrong_is_said_and_a_silent_actor_is_killed() -> None:
     answers["ill"] = None
     answers["gone"] = None
     await asyncio.sleep(ROUND_S)
-    assert await watch.readiness() == {"journal": "no route to host", "well": None, "ill": None, "gone": None}
+    assert await watch.readiness() == {
+        "journal": "no route to host",
+        "nodes": None,
+        "well": None,
+        "ill": None,
+        "gone": None,
+    }
     await asyncio.sleep(2 * SILENT_S)
     assert killed == ["gone"], "that it answers again counts"
     await watch.stop()
@@ -74,6 +83,8 @@ async def test_the_metrics_of_all_actors_are_collected_at_once() -> None:
     all_asked = asyncio.Event()
 
     async def call(actor: str, method: str) -> list[Reading]:
+        if method == "problem":
+            return await asyncio.Event().wait()  # type: ignore[return-value]
         assert method == "metrics"
         asked.append(actor)
         if len(asked) == 4:
@@ -86,13 +97,75 @@ async def test_the_metrics_of_all_actors_are_collected_at_once() -> None:
         return told
 
     actors = ["api-0-0", "delivery-0-0", "gone", "silent"]
-    watch = Supervisor(cast(Journal, Reachable()), call, actors, actors.remove, Tasks)
+    watch = Supervisor(cast(Journal, Reachable()), call, keeping_of(actors), actors.remove, Tasks)
+    await watch.start()
     collected = await watch.collected_metrics()
+    await watch.stop()
     assert collected.missing == {"gone": "gone: dead", "silent": f"no answer within {METRICS_S:.0f} s"}
     own = collected.readings.pop("supervisor")
     assert collected.readings == {"api-0-0": told, "delivery-0-0": told}
     assert {reading.name: dict(reading.values) for reading in own} == {
+        "postray_nodes": {"": 1},
+        "postray_placement_ended_total": {"": 0},
+        "postray_placement_started_total": {"": 0},
         "postray_supervisor_problems": {"": 5},
         "postray_supervisor_killed_total": {"": 0},
         "postray_supervisor_taken_back_total": {"": 0},
     }
+
+
+@in_virtual_time
+async def test_a_node_comes_and_goes_and_the_others_stay_ready() -> None:
+    cluster, joining = Cluster(), Node(id="b", cpus=8)
+    answers: set[str] = {"delivery-0-0"}
+
+    async def call(actor: str, method: str) -> None:
+        if actor not in answers:
+            raise PeerGone(actor, "it starts")
+
+    watch = Supervisor(
+        cast(Journal, Reachable()),
+        call,
+        cluster.keeping([Kind(name="delivery", per="node", cpus=0.4)]),
+        lambda name: None,
+        lambda: Tasks(on_crash=lambda name, error: answers.add(f"{name}: {error!r}")),
+    )
+    await watch.start()
+    await asyncio.sleep(ROUND_S)
+    whole = {"journal": None, "nodes": None, "delivery-0-0": None}
+    assert await watch.readiness() == whole
+    cluster.nodes.append(joining)
+    await asyncio.sleep(ROUND_S + 0.1)
+    assert await watch.readiness() == whole | {"delivery-1-0": STARTING}
+    answers.add("delivery-1-0")
+    await asyncio.sleep(ROUND_S)
+    assert await watch.readiness() == whole | {"delivery-1-0": None}
+    # It has run: now it is gone, until its node is.
+    answers.remove("delivery-1-0")
+    await asyncio.sleep(ROUND_S)
+    assert await watch.readiness() == whole | {"delivery-1-0": "gone: it starts"}
+    cluster.nodes.remove(joining)
+    cluster.living.remove(Living("delivery-1-0", "b"))
+    await asyncio.sleep(ROUND_S)
+    assert await watch.readiness() == whole
+    await watch.stop()
+    assert answers == {"delivery-0-0"}
+
+
+@in_virtual_time
+async def test_an_actor_that_does_not_start_in_time_is_a_problem() -> None:
+    cluster = Cluster()
+
+    async def call(actor: str, method: str) -> None:
+        if actor != "delivery-0-0":
+            raise PeerGone(actor, "it starts")
+
+    kinds = [Kind(name="delivery", per="node", cpus=0.4)]
+    watch = Supervisor(cast(Journal, Reachable()), call, cluster.keeping(kinds), lambda name: None, Tasks)
+    await watch.start()
+    cluster.nodes.append(Node(id="b", cpus=8))
+    await asyncio.sleep(STARTING_S)
+    assert (await watch.readiness())["delivery-1-0"] == STARTING
+    await asyncio.sleep(2 * ROUND_S)
+    assert (await watch.readiness())["delivery-1-0"] == "gone: it starts"
+    await watch.stop()

@@ -28,6 +28,9 @@ async def test_the_scheduler_looks(is_away: bool) -> None:
 
     async def share(data: bytes) -> None: ...
 
+    async def place(*_: object) -> Any:
+        raise AssertionError("nobody is placed")
+
     double = JournalDouble()
     domain: SenderDomain = a_domain()
     double.domains = [domain]
@@ -39,10 +42,8 @@ async def test_the_scheduler_looks(is_away: bool) -> None:
         data_dir="",
         postgres_dsn="",
         secret_key=SECRET,
-        actors=(),
-        shares=1,
     )
-    links = Links(call=call, kill=lambda name: None, share=share)
+    links = Links(call=call, kill=lambda name: None, share=share, look=place, start=place, end=place)
     manager = domain_manager(context, links, journal, a_policy(journal))
     if is_away:
         with pytest.raises(Overloaded, match="cannot be looked up now"):

@@ -1,0 +1,117 @@
+"""Keeping every actor at its place: a round looks which nodes and actors there are, and performs the plan
+(``cluster/policy/placement.py``). The supervisor calls it every second.
+
+It remembers no place: what there is, is asked of Ray in each round, so the supervisor may die and go on elsewhere.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+from cluster.context import DEGRADED, Facts, Home
+from cluster.metrics import Counter, Gauge
+from cluster.peers import PeerGone
+from cluster.policy.placement import Kind, Node, Place, Plan, plan
+from cluster.tasks import Tasks
+
+log = logging.getLogger(__name__)
+
+NODES = "nodes"
+"""The name of this part in what the supervisor tells."""
+
+
+class Keeping:
+    """``kinds``: what is asked for. ``min_nodes``: with fewer, the cluster is degraded. ``stop_s``: how long an actor
+    that is to go may take to stop. ``look``, ``start`` and ``end`` are those of ``Links``."""
+
+    started = Counter("postray_placement_started_total", "Actors started at their places while postray ran.")
+    ended = Counter("postray_placement_ended_total", "Actors ended because they had no place any more.")
+    nodes = Gauge("postray_nodes", "Live nodes that take actors.", lambda self: len(self._nodes))
+
+    def __init__(
+        self,
+        kinds: Sequence[Kind],
+        home: Home,
+        *,
+        min_nodes: int,
+        stop_s: float,
+        look: Callable[[], Awaitable[Facts]],
+        start: Callable[[Place], Awaitable[None]],
+        end: Callable[[str, float], Awaitable[None]],
+        make_tasks: Callable[[], Tasks] = Tasks,
+    ) -> None:
+        self._kinds = kinds
+        self._home = home
+        self._min_nodes = min_nodes
+        self._stop_s = stop_s
+        self._look = look
+        self._start = start
+        self._end = end
+        self._tasks = make_tasks()
+        self._ending: set[str] = set()
+        self._nodes: tuple[Node, ...] = ()
+        self._plan: Plan | None = None
+        self._problem: str | None = "not looked at yet"
+
+    @property
+    def actors(self) -> list[str]:
+        """The names of all actors that have a place; none before the first round."""
+        return [place.name for place in self._plan.places] if self._plan is not None else []
+
+    def problems(self) -> dict[str, str | None]:
+        """What is missing, by the names of what is, and ``NODES``."""
+        found = {NODES: self._problem}
+        if self._plan is not None:
+            placed = {place.kind for place in self._plan.places}
+            for name, reason in self._plan.missing.items():
+                # A node without room for one more of a kind is no reason to send clients away.
+                found[name] = f"{DEGRADED}{reason}" if name.partition("-")[0] in placed else reason
+        return found
+
+    async def round(self) -> None:
+        """Look, and start and end what the plan says. What is ended is not waited for."""
+        try:
+            facts = await self._look()
+            ordered = sorted(facts.nodes, key=lambda node: (node.id != self._home.node_id, node.id))
+            made = plan(ordered, self._kinds, facts.living, home=self._home.machine)
+            self._tell(ordered)
+            self._plan = made
+            for name in made.stop:
+                if name not in self._ending:
+                    self._ending.add(name)
+                    log.warning("ending an actor that has no place actor=%s", name)
+                    self._tasks.spawn(f"end {name}", self._end_one(name))
+            for place in made.start:
+                log.warning("starting actor=%s node=%s", place.name, place.node_id)
+                await self._start(place)
+                self.started += 1
+        except PeerGone as gone:
+            self._say(f"{DEGRADED}places are not kept: {gone}")
+
+    async def stop(self) -> None:
+        await self._tasks.stop()
+
+    async def _end_one(self, name: str) -> None:
+        try:
+            await self._end(name, self._stop_s)
+            self.ended += 1
+        finally:
+            self._ending.discard(name)
+
+    def _tell(self, nodes: Sequence[Node]) -> None:
+        nodes = [node for node in nodes if node.cpus]  # others take no actors
+        former = {node.id for node in self._nodes}
+        self._nodes = tuple(nodes)
+        for node in nodes:
+            if node.id not in former:
+                log.info("node joined node=%s machine=%s cpus=%g", node.id, node.machine, node.cpus)
+        for node_id in sorted(former - {node.id for node in nodes}):
+            log.warning("node gone node=%s", node_id)
+        if len(nodes) < self._min_nodes:
+            self._say(f"{DEGRADED}{len(nodes)} of {self._min_nodes} nodes (cluster.min_nodes)")
+        else:
+            self._say(None)
+
+    def _say(self, problem: str | None) -> None:
+        if problem != self._problem:
+            log.log(logging.WARNING if problem else logging.INFO, "part=%s problem=%r", NODES, problem)
+        self._problem = problem

@@ -1,0 +1,91 @@
+"""Which nodes and actors there are, and ending an actor."""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cluster.context import Facts
+from cluster.peers import PeerGone
+from cluster.policy.placement import Living, Node
+
+log = logging.getLogger(__name__)
+
+NAMESPACE = "postray"
+ROLES_LABEL = "postray.roles"
+"""The label of a node with its roles, joined by ``BETWEEN_ROLES``: Ray takes neither commas nor spaces in a label."""
+BETWEEN_ROLES = "_"
+FACTS_S = 5.0
+"""Timeout for asking Ray's control service, which is on the head."""
+
+
+def living() -> list[Living]:
+    """The actors that run, or that Ray is about to start."""
+    from ray._private.state import state
+
+    # The node of one that does not run yet is not the one that it will run on.
+    running = state.actor_table(None, actor_state_name="ALIVE").values()
+    node_ids = {actor["Name"]: actor["Address"]["NodeID"] for actor in running}
+    return [Living(name, node_ids.get(name, "")) for name in names()]
+
+
+def names() -> list[str]:
+    """The names of the actors that run, or that Ray is about to start."""
+    import ray
+
+    named: list[dict[str, str]] = ray.util.list_named_actors(all_namespaces=True)
+    return sorted(one["name"] for one in named if one["namespace"] == NAMESPACE)
+
+
+def nodes(default_roles: Sequence[str]) -> list[Node]:
+    """The live nodes. ``default_roles``: of those without a label."""
+    import ray
+
+    return sorted((_node(one, default_roles) for one in ray.nodes() if one["Alive"]), key=lambda node: node.id)
+
+
+def here() -> str:
+    """The id of this process's node."""
+    import ray
+
+    node_id: str = ray.get_runtime_context().get_node_id()
+    return node_id
+
+
+def look(default_roles: Sequence[str]) -> Facts:
+    """Which nodes and actors there are. Raises PeerGone when Ray does not answer."""
+    import ray
+
+    try:
+        # The actors first: so each of them is on one of the nodes, or on one that has just died.
+        there = living()
+        return Facts(nodes=tuple(nodes(default_roles)), living=tuple(there))
+    except (ray.exceptions.RayError, RuntimeError, TimeoutError) as error:
+        raise PeerGone("ray", str(error)) from error
+
+
+async def end(name: str, max_wait_s: float) -> None:
+    """Stop an actor in order, within a time limit, and end its process for good. One that is gone already is no
+    error."""
+    import ray
+
+    try:
+        handle = ray.get_actor(name, namespace=NAMESPACE)
+    except ValueError:
+        return
+    try:
+        async with asyncio.timeout(max_wait_s):
+            await handle.stop.remote()
+    except (TimeoutError, ray.exceptions.RayError) as error:
+        log.warning("did not stop in order actor=%s reason=%r", name, str(error))
+    ray.kill(handle)
+
+
+def _node(told: Mapping[str, Any], default_roles: Sequence[str]) -> Node:
+    label = told["Labels"].get(ROLES_LABEL)
+    return Node(
+        id=told["NodeID"],
+        cpus=told["Resources"].get("CPU", 0.0),
+        machine=told["NodeManagerAddress"],
+        roles=frozenset(default_roles if label is None else label.split(BETWEEN_ROLES)),
+    )

@@ -1,0 +1,137 @@
+"""All actors of a cluster at once, from a process that is none of them: starting them in order, and stopping them."""
+
+import contextlib
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from msgspec import structs
+
+from cluster.context import Context
+from cluster.installation.stopping import StopProgress
+from cluster.launch import places
+from cluster.launch.host_process import start_actor
+from cluster.launch.places import NAMESPACE
+from cluster.peers import PeerGone
+from cluster.policy.placement import Place
+from cluster.topology import ACTORS, DELIVERY
+
+log = logging.getLogger(__name__)
+
+START_S = 60.0
+STOP_S = 6.0
+"""Time limit for stopping all actors. The time that delivery actors wait for replies is added to it."""
+LOOK_S = 0.2
+
+
+def start(missing: Sequence[Place], names: Sequence[str], context: Context) -> Iterator[str]:
+    """Start what is missing, all at once. Yields each of the names when its actor runs, in their order.
+
+    Raises RuntimeError when one does not start.
+    """
+    import ray
+
+    try:
+        for place in missing:
+            start_actor(place, structs.replace(context, name=place.name, node_id=place.node_id))
+        asked = [(name, _handle(name).start.remote()) for name in names]
+    except PeerGone as gone:
+        raise RuntimeError(str(gone)) from gone
+    for name, started in asked:
+        try:
+            ray.get(started, timeout=START_S)
+        except PeerGone as gone:
+            raise RuntimeError(str(gone)) from gone
+        except (ray.exceptions.RayError, TimeoutError) as error:
+            raise RuntimeError(f"{name} did not start: {error}") from error
+        yield name
+
+
+def call(name: str, method: str, *arguments: Any) -> Any:
+    """Call an actor. Raises PeerGone."""
+    import ray
+
+    return ray.get(_handle(name).call.remote(method, arguments), timeout=START_S)
+
+
+def _handle(name: str) -> Any:
+    """Raises PeerGone when there is none of this name."""
+    import ray
+
+    try:
+        return ray.get_actor(name, namespace=NAMESPACE)
+    except ValueError as error:
+        raise PeerGone(name, str(error)) from error
+
+
+class Stop:
+    """Stops every actor of the cluster, wherever it runs."""
+
+    def __init__(self) -> None:
+        self._handles: dict[str, Any] = {}
+
+    def run(self, waiting: StopProgress) -> None:
+        """Stop the actors in reverse order within a time limit, those of one kind together; then kill the processes.
+        The supervisor is among the first, so nothing is started again."""
+        import ray
+
+        for name in places.names():
+            with contextlib.suppress(PeerGone):  # it has just ended
+                self._handles[name] = _handle(name)
+        deadline = time.monotonic() + STOP_S
+        for kind in reversed([spec.kind for spec in ACTORS]):
+            names = [name for name in self._handles if name.partition("-")[0] == kind]
+            if kind == DELIVERY:
+                began = time.monotonic()
+                self._stop_together(names, deadline + waiting.most_s, waiting)
+                deadline += time.monotonic() - began
+            else:
+                self._stop_together(names, deadline, None)
+        for handle in self._handles.values():
+            ray.kill(handle)
+        self._handles.clear()
+
+    def _stop_together(self, names: Sequence[str], deadline: float, waiting: StopProgress | None) -> None:
+        """``waiting`` receives the counts of messages whose replies are awaited."""
+        import ray
+
+        left: dict[Any, str] = {}
+        for name in names:
+            try:
+                left[self._handles[name].stop.remote()] = name
+            except ray.exceptions.RayError as error:
+                log.warning("cannot be stopped actor=%s reason=%r", name, str(error))
+        hurried = False
+        while left and time.monotonic() < deadline:
+            done, _ = ray.wait(
+                list(left), num_returns=len(left), timeout=min(LOOK_S, max(0.0, deadline - time.monotonic()))
+            )
+            for ended in done:
+                name = left.pop(ended)
+                try:
+                    ray.get(ended)
+                except ray.exceptions.RayError as error:
+                    log.warning("did not stop in order actor=%s reason=%r", name, str(error))
+            if left and waiting is not None:
+                waiting.tell(self._unanswered(list(left.values())))
+                if waiting.is_hurried() and not hurried:
+                    hurried = True
+                    for name in left.values():
+                        self._handles[name].call.remote("hurry", ())
+        for name in left.values():
+            log.warning("did not stop in time actor=%s", name)
+
+    def _unanswered(self, names: Sequence[str]) -> Counter[str]:
+        """How many messages wait for the reply of each host. Actors that do not answer are not counted."""
+        import ray
+
+        asked = [self._handles[name].call.remote("unanswered", ()) for name in names]
+        found: Counter[str] = Counter()
+        for answered in ray.wait(asked, num_returns=len(asked), timeout=LOOK_S)[0]:
+            try:
+                found.update(ray.get(answered))
+            except ray.exceptions.RayError as error:  # it has just ended
+                log.info("an actor does not tell what it waits for reason=%r", str(error))
+        return found

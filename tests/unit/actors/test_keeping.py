@@ -1,0 +1,78 @@
+"""Rounds of keeping actors at their places, and what is said of them."""
+
+import asyncio
+
+from actors.keeping import NODES
+from cluster.policy.placement import Kind, Living, Node
+from tests.unit.actors.keeping_places import HOME, Cluster
+
+DELIVERY = Kind(name="delivery", per="node", cpus=0.4)
+SCHEDULER = Kind(name="scheduler", per="cluster", cpus=0.1)
+RECORDER = Kind(name="recorder", per="cluster", cpus=0.2, stays=True)
+B = Node(id="b", cpus=8, machine="m2")
+SMALL = Node(id="c", cpus=0.1, machine="m3")
+
+
+async def test_a_node_that_joins_gets_its_actors_and_one_that_dies_is_forgotten() -> None:
+    cluster = Cluster()
+    keeping = cluster.keeping([DELIVERY, SCHEDULER], min_nodes=2)
+    assert keeping.actors == []
+    assert keeping.problems() == {NODES: "not looked at yet"}
+    await keeping.round()
+    assert keeping.actors == ["delivery-0-0", "scheduler"]
+    assert keeping.problems() == {NODES: "degraded: 1 of 2 nodes (cluster.min_nodes)"}
+    cluster.nodes.append(B)
+    await keeping.round()
+    assert Living("delivery-1-0", "b") in cluster.living
+    assert keeping.problems() == {NODES: None}
+    cluster.nodes.remove(B)
+    cluster.living.remove(Living("delivery-1-0", "b"))
+    await keeping.round()
+    assert keeping.actors == ["delivery-0-0", "scheduler"]
+    assert keeping.problems() == {NODES: "degraded: 1 of 2 nodes (cluster.min_nodes)"}
+    assert (keeping.started, keeping.ended) == (3, 0)
+
+
+async def test_its_own_node_is_the_first() -> None:
+    cluster = Cluster([Node(id="0", cpus=8), HOME])
+    await cluster.keeping([DELIVERY, SCHEDULER]).round()
+    assert cluster.living == [Living("delivery-0-0", "a"), Living("delivery-1-0", "0"), Living("scheduler", "a")]
+
+
+async def test_what_has_no_place_is_ended_once_and_not_waited_for() -> None:
+    cluster = Cluster(living=[Living("delivery-0-0", "a"), Living("delivery-7-0", "a"), Living("of others", "a")])
+    keeping = cluster.keeping([DELIVERY])
+    await keeping.round()
+    await keeping.round()
+    assert cluster.ended == []
+    await asyncio.sleep(0)
+    assert cluster.ended == ["delivery-7-0"]
+    await keeping.round()
+    await asyncio.sleep(0)
+    assert (cluster.ended, keeping.ended) == (["delivery-7-0"], 1)
+    assert Living("of others", "a") in cluster.living
+    await keeping.stop()
+
+
+async def test_what_is_missing_is_said() -> None:
+    cluster = Cluster([B, SMALL])
+    keeping = cluster.keeping([DELIVERY, SCHEDULER, RECORDER])
+    await keeping.round()
+    assert keeping.problems() == {
+        NODES: None,
+        "delivery-1-0": "degraded: its node has no 0.4 CPUs left",
+        "recorder": "its data is on m1, which no live node is on",
+    }
+
+
+async def test_while_ray_does_not_answer_all_stays_as_it_is() -> None:
+    cluster = Cluster()
+    keeping = cluster.keeping([DELIVERY])
+    await keeping.round()
+    cluster.problem = "no answer within 5 s"
+    await keeping.round()
+    assert keeping.actors == ["delivery-0-0"]
+    assert keeping.problems() == {NODES: "degraded: places are not kept: ray: no answer within 5 s"}
+    cluster.problem = ""
+    await keeping.round()
+    assert keeping.problems() == {NODES: None}
