@@ -26,19 +26,20 @@ VARIABLES = {
     "RAY_AUTH_TOKEN": secrets.token_hex(32),
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # loopback only
-    # As in ray-cluster.yaml: a dead node is noticed within 5 s.
+    # As in ray-cluster.yaml.
     "RAY_health_check_period_ms": "1000",
-    "RAY_health_check_timeout_ms": "2000",
+    "RAY_health_check_timeout_ms": "3000",
     "RAY_health_check_failure_threshold": "3",
 }
 MAX_WAIT_S = 45.0
 
 
 class RayNodes:
-    """A cluster that requires a token."""
+    """A cluster that requires a token. ``log``: where its program writes what goes wrong."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
         self._process = process
+        self._log = log
         self.address = self._told()
 
     def add(self) -> str:
@@ -50,21 +51,27 @@ class RayNodes:
 
     def _told(self) -> str:
         assert self._process.stdout is not None
-        return self._process.stdout.readline().strip()
+        told = self._process.stdout.readline().strip()
+        assert told, self._log.read_text(encoding="utf-8")
+        return told
 
 
-@pytest.fixture
-def ray_nodes() -> Iterator[RayNodes]:
-    """A head and two nodes."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.acceptance.ray_nodes"],
-        env=os.environ | VARIABLES,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as process:
-        nodes = RayNodes(process)
+@pytest.fixture(scope="module")
+def ray_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayNodes]:
+    """A head and two nodes, for all tests: a start takes long. A node that a test kills is replaced by it."""
+    log = tmp_path_factory.mktemp("ray") / "nodes.log"
+    with (
+        log.open("wb") as errors,
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.acceptance.ray_nodes"],
+            env=os.environ | VARIABLES,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        ) as process,
+    ):
+        nodes = RayNodes(process, log)
         nodes.add()
         nodes.add()
         yield nodes
