@@ -10,8 +10,8 @@ import importlib
 import logging
 import os
 import resource
-from collections.abc import AsyncIterator, Callable, Generator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from msgspec import structs
@@ -183,6 +183,22 @@ def _collect_less() -> None:
     gc.set_threshold(YOUNG_AT_MOST, 20, 20)
 
 
+@contextmanager
+def reaching(actor: str) -> Iterator[None]:
+    """Within this context, whatever Ray raises because the actor or its node is gone becomes PeerGone. What the actor
+    itself raises stays as it is."""
+    import ray.exceptions
+
+    try:
+        yield
+    except ray.exceptions.RayTaskError:
+        raise
+    except ray.exceptions.RayError as error:
+        raise PeerGone(actor, type(error).__name__) from error
+    except ValueError as error:  # what get_actor raises for a name it does not know
+        raise PeerGone(actor, str(error)) from error
+
+
 def _links(context: Context) -> Links:
     import ray
 
@@ -190,15 +206,14 @@ def _links(context: Context) -> Links:
 
     async def call(actor: str, method: str, *arguments: Any) -> Any:
         try:
-            handle = handles.get(actor)
-            if handle is None:
-                handle = handles[actor] = ray.get_actor(actor, namespace=NAMESPACE)
-            return await handle.call.remote(method, arguments)
-        except ray.exceptions.RayActorError as error:
+            with reaching(actor):
+                handle = handles.get(actor)
+                if handle is None:
+                    handle = handles[actor] = ray.get_actor(actor, namespace=NAMESPACE)
+                return await handle.call.remote(method, arguments)
+        except PeerGone:
             handles.pop(actor, None)
-            raise PeerGone(actor, type(error).__name__) from error
-        except ValueError as error:  # what get_actor raises for a name it does not know
-            raise PeerGone(actor, str(error)) from error
+            raise
 
     def kill(actor: str) -> None:
         try:

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from types import ModuleType
 
 import pytest
+import ray.exceptions
 
 from cluster import logs
 from cluster.context import Context, Links
 from cluster.launch import host_process
-from cluster.launch.host_process import HostProcess, NodeEnded
+from cluster.launch.host_process import HostProcess, NodeEnded, reaching
 from cluster.metrics import Reading
 from cluster.peers import PeerGone
 from cluster.settings import Settings
@@ -144,3 +145,34 @@ async def test_it_does_not_start_once_it_is_stopped(host: Callable[[Hosted], Hos
     for _ in range(20):
         await asyncio.sleep(0)
     assert (hosted.attempts, hosted.running.is_set()) == (attempts, False)
+
+
+LOST = [
+    error
+    for error in vars(ray.exceptions).values()
+    if isinstance(error, type)
+    and issubclass(error, ray.exceptions.RayError)
+    and not issubclass(error, ray.exceptions.RayTaskError)
+]
+"""All that Ray raises, but what the called actor has raised itself."""
+
+
+def test_they_are_all_of_ray() -> None:
+    assert {ray.exceptions.ActorUnschedulableError, ray.exceptions.ActorDiedError} <= set(LOST)
+
+
+@pytest.mark.parametrize("kind", LOST, ids=lambda kind: str(kind.__name__))
+def test_whatever_ray_says_of_an_actor_that_is_gone_it_is_gone(kind: type[Exception]) -> None:
+    """An error that is not foreseen ends the process of the caller, such as the supervisor's."""
+    with pytest.raises(PeerGone, match=f"webhooks: {kind.__name__}"), reaching("webhooks"):
+        raise kind.__new__(kind)
+
+
+def test_what_an_actor_raises_itself_reaches_its_caller() -> None:
+    cause = PeerGone("recorder", "cannot start: not yet")
+    error = ray.exceptions.RayTaskError("call", "traceback", cause).as_instanceof_cause()
+    with pytest.raises(PeerGone) as raised, reaching("recorder"):
+        raise error
+    assert raised.value is error
+    with pytest.raises(ray.exceptions.RayTaskError), reaching("recorder"):
+        raise ray.exceptions.RayTaskError("call", "traceback", KeyError("k")).as_instanceof_cause()
