@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from actors.compose.holed import Key
 from actors.compose.tracking.html import HOLE, attribute_text, keeps_within
-from actors.compose.tracking.places import FilledLink, FilledText, TokenPlace
+from actors.compose.tracking.places import FilledLink, FilledText, PixelAtEnd, TokenPlace
 from actors.compose.tracking.recipient import TokensOfRecipients
 from actors.compose.tracking.tags import Marks
 from actors.compose.tracking.targets import has_host, names_in, with_analytics
@@ -44,6 +44,8 @@ class Copies:
     def __init__(self, holes: Sequence[Hole], tokens: TokensOfRecipients, marks: Marks, tags: Marks) -> None:
         self._tokens = tokens
         self._marks, self._tags = marks, tags
+        self._end = next((hole for hole in holes if isinstance(hole, PixelAtEnd)), None)
+        holes = [hole.pixel if isinstance(hole, PixelAtEnd) else hole for hole in holes]
         plain = {at: one for at, hole in enumerate(holes) if isinstance(hole, FilledLink) and (one := plain_link(hole))}
         keys = {at: hole for at, hole in enumerate(holes) if isinstance(hole, Key)}
         texts = {at: hole for at, hole in enumerate(holes) if isinstance(hole, FilledText)}
@@ -76,7 +78,9 @@ class Copies:
         """Of the characters of tags, those that plain values may have."""
 
     def fill(self, addressee: Addressee, values: Values) -> list[str] | None:
-        """The texts of the holes; None where the value of a link is not plain."""
+        """The texts of the holes; None where the value of a link is not plain, or the pixel is in a value."""
+        if self._end is not None and self._end.is_elsewhere(values):
+            return None
         suffixes = self._suffixes
         if self._links:
             if (of_links := self._suffixes_of_links(values)) is None:

@@ -41,6 +41,26 @@ class TokenPlace(Struct, frozen=True):
         return Growth(len(self.beginning) + _LONGEST_PREFIX + len(self.suffix.text) + len(self.ending))
 
 
+class PixelAtEnd(Struct, frozen=True):
+    """The pixel at the end of a text that has no tag for it. A message may have the tag in its values."""
+
+    pixel: TokenPlace
+    tag: str
+    keys: tuple[Key, ...]
+    """Of the holes in text."""
+
+    def is_elsewhere(self, values: Values) -> bool:
+        """Whether the pixel is in the place of a tag in these values."""
+        return any(self.tag in values[key] for key in self.keys)
+
+    def fill(self, addressee: Addressee, values: Values) -> str:
+        return "" if self.is_elsewhere(values) else self.pixel.fill(addressee, values)
+
+    @property
+    def growth(self) -> Growth:
+        return self.pixel.growth
+
+
 class LinkMaker(Struct, frozen=True):
     """Makes links of targets."""
 
@@ -122,17 +142,20 @@ class FilledTexts:
     """The holes of one text that may hold links: blocks of a template, or substitutions. The links of each are numbered
     after those of the text around them and those of the holes before, so all values of a copy are changed at once."""
 
-    __slots__ = ("_change", "_last", "_number", "keys", "share")
+    __slots__ = ("_change", "_last", "_number", "growth", "keys")
 
-    def __init__(self, keys: Sequence[Key], number: int, change: Change) -> None:
-        """``keys``: of the holes, in order. ``number``: of the first link in them."""
+    def __init__(self, keys: Sequence[Key], number: int, change: Change, growth: float) -> None:
+        """``keys``: of the holes, in order. ``number``: of the first link in them. ``growth``: how many times as long a
+        value becomes that has nothing but tags of the pixel."""
         self.keys = keys
         self._number = number
         self._change = change
         self._last: tuple[Addressee, Values, list[str]] | None = None
         """A copy whose holes are being filled, with its changed values."""
-        self.share = max(Counter(keys).values(), default=0) / max(1, len(keys))
+        share = max(Counter(keys).values(), default=0) / max(1, len(keys))
         """Of a message's values, the most that are in one hole on average."""
+        self.growth = Growth(0, max(_GROWTH, growth) * share)
+        """Of each hole."""
 
     def fill(self, index: int, addressee: Addressee, values: Values) -> str:
         """The text in one of the holes."""
@@ -169,4 +192,4 @@ class FilledText(Struct, frozen=True):
 
     @property
     def growth(self) -> Growth:
-        return Growth(0, _GROWTH * self.texts.share)
+        return self.texts.growth

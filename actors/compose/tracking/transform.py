@@ -22,6 +22,7 @@ from actors.compose.tracking.places import (
     FilledText,
     FilledTexts,
     LinkMaker,
+    PixelAtEnd,
     TokenPlace,
 )
 from actors.compose.tracking.recipient import TokensOfRecipients
@@ -60,6 +61,7 @@ class Read(Struct, frozen=True):
     links: int
     """How many it has, but for those in holes."""
     has_subscription_tag: bool
+    has_open_tag: bool
 
 
 class TrackingTransform:
@@ -78,7 +80,9 @@ class TrackingTransform:
         )
         tags = marks(tracking)
         self._tags = Marks(tags)
-        self._marks = Marks(("://", "&#", *tags))
+        self._open_tag = tracking.open_tag if tracking.opens else ""
+        self._pixel = TokenPlace(f'<img src="{base}/t/o/', open_suffix(), self._tokens, f'.gif" {PIXEL_STYLE}')
+        self._marks = Marks(("://", "&#", *tags, *filter(None, [self._open_tag])))
         self._is_own_image = own_hosts((), base)
         self._fields = UnsubscribeFields(tracking, self._tokens) if tracking.has_unsubscribe else None
         is_for_each = tracking.opens or tracking.clicks or tracking.has_unsubscribe
@@ -101,7 +105,7 @@ class TrackingTransform:
         read = self._read(whole, kind, keys)
         if keys and read.found.is_odd:
             return None
-        edits = [*read.edits, *self._ends(whole, kind, read)]
+        edits = [*read.edits, *self._ends(whole, kind, read, keys)]
         change = partial(self._changed_value, kind=kind)
         edits += self._holes(whole, keys, edits, read.found.text_holes, read.links, change)
         changed = _applied(text, whole, keys, edits)
@@ -128,9 +132,11 @@ class TrackingTransform:
                 edits += self._link(whole, link.start, link.end, keys, number + links, is_html=kind != PLAIN)
                 links += 1
         edits += [Edit(start, end, ()) for start, end in found.untracked]
+        opens = []
         if kind == HTML:
             edits += self._images(whole)
-        return Read(found, edits, links, any(tag.is_subscription for tag in tags))
+            opens = [Edit(start, end, (self._pixel,)) for start, end in _places(self._open_tag, whole)]
+        return Read(found, [*edits, *opens], links, any(tag.is_subscription for tag in tags), bool(opens))
 
     def _link(
         self, whole: str, start: int, end: int, keys: Sequence[Key], number: int, *, is_html: bool
@@ -150,24 +156,17 @@ class TrackingTransform:
         elif made is not None:
             yield Edit(start, end, (TokenPlace(self._links.beginning, made, self._tokens),))
 
-    def _ends(self, whole: str, kind: str, read: Read) -> Iterator[Edit]:
-        """The unsubscribe text, and behind it the pixel."""
+    def _ends(self, whole: str, kind: str, read: Read, keys: Sequence[Key]) -> Iterator[Edit]:
+        """The unsubscribe text, and behind it the pixel. ``keys``: of all holes."""
         tracking = self._tracking
         if kind == AMP:
             return
         pieces: list[Piece] = []
         if tracking.subscription is not None and not read.has_subscription_tag:
             pieces += self._subscription(tracking.subscription, whole, kind)
-        if kind == HTML and tracking.opens:
-            pixel = TokenPlace(
-                f'<img src="{tracking.base_url}/t/o/', open_suffix(), self._tokens, f'.gif" {PIXEL_STYLE}'
-            )
-            at = whole.find(tracking.open_tag) if tracking.open_tag else -1
-            if at < 0:
-                pieces.append(pixel)
-            while at >= 0:
-                yield Edit(at, at + len(tracking.open_tag), (pixel,))
-                at = whole.find(tracking.open_tag, at + len(tracking.open_tag))
+        if kind == HTML and tracking.opens and not read.has_open_tag:
+            in_text = [keys[index] for index, at in enumerate(plain.indices(whole)) if at in read.found.text_holes]
+            pieces.append(PixelAtEnd(self._pixel, self._open_tag, tuple(in_text)) if self._open_tag else self._pixel)
         if pieces:
             yield Edit(read.found.body_end, read.found.body_end, tuple(pieces))
 
@@ -195,7 +194,8 @@ class TrackingTransform:
             for index, at in enumerate(plain.indices(whole))
             if at in places and not _overlaps(taken, at, at + 1)
         ]
-        texts = FilledTexts([key for _, key in found], number, change)
+        growth = self._pixel.growth.fixed / len(self._open_tag) if self._open_tag else 0
+        texts = FilledTexts([key for _, key in found], number, change, growth)
         for index, (at, _) in enumerate(found):
             yield Edit(at, at + 1, (FilledText(texts, index),))
 
@@ -284,6 +284,14 @@ def _filled(value: str, edits: Sequence[Edit], addressee: Addressee) -> str:
     """The value of a hole with its edits, for a recipient."""
     text = _applied(Text(PLAIN, (value,)), value, (), edits)
     return joined(text.literals, text.filled(addressee, {}))
+
+
+def _places(tag: str, text: str) -> Iterator[tuple[int, int]]:
+    """Where a tag is; nowhere if there is none."""
+    at = text.find(tag) if tag else -1
+    while at >= 0:
+        yield at, at + len(tag)
+        at = text.find(tag, at + len(tag))
 
 
 def _overlaps(spans_: Sequence[tuple[int, int]], start: int, end: int) -> bool:

@@ -15,7 +15,7 @@ def test_the_values_of_a_copy_are_changed_once() -> None:
         changed.append(value)
         return f"{value}{number} {addressee.email}", 2
 
-    texts = FilledTexts(["a", "b", "a"], 5, change)
+    texts = FilledTexts(["a", "b", "a"], 5, change, 0)
     places = [FilledText(texts, index) for index in range(3)]
     for addressee, values in ((ADA, {"a": "x", "b": "y"}), (GRACE, {"a": "z", "b": "y"}), (GRACE, {"a": "z", "b": ""})):
         changed.clear()

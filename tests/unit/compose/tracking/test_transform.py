@@ -4,13 +4,44 @@ from typing import Any
 
 import pytest
 
-from actors.compose.tracking.transform import tracking_transform
-from actors.compose.transform import SharedBy
+from actors.compose.tracking.transform import TrackingTransform, tracking_transform
+from actors.compose.transform import Growth, SharedBy, Text
 from cluster.tracking.choices import Analytics, Tracking, UnsubscribeText
-from tests.unit.compose.tracking.reading import BASE, KEY, tracked
+from tests.unit.compose.tracking.reading import ADA, BASE, KEY, tracked
 
 IMAGE = f"{BASE}/i/img_01KQ7B2XWJ5T0E8M3N6R9VA4CJ"
 GA = Analytics("news", "e mail", "", "", "spring&sale")
+
+
+@pytest.mark.parametrize(
+    ("body", "values", "expected"),
+    [
+        ("<body>\0 x</body>", ["a %o% b"], "<body>a <pixel> b x</body>"),
+        ("<body>\0 x</body>", ["a"], "<body>a x<pixel></body>"),
+        ("<body>\0\0</body>", ["%o%%o%", "c"], "<body><pixel><pixel>c</body>"),
+        ("<body>%o%\0</body>", ["a"], "<body><pixel>a</body>"),
+        ('<body><p title="\0">\0</body>', ["%o%", "a"], '<body><p title="%o%">a<pixel></body>'),
+        (
+            '<a href="https://a.example/\0">x</a>\0',
+            ["1", "%o%"],
+            '<a href="<0:https://a.example/1>">x</a><pixel>',
+        ),
+    ],
+)
+def test_the_tag_of_the_pixel_may_be_in_a_value(body: str, values: list[str], expected: str) -> None:
+    keys = [f"-{number}-" for number in range(len(values))]
+    given = dict(zip(keys, values, strict=True))
+    assert tracked(body, keys, given, opens=True, clicks=True, open_tag="%o%") == expected
+
+
+def test_a_value_of_nothing_but_tags_of_the_pixel_grows_as_told() -> None:
+    tracking = Tracking(base_url=BASE, tenant_number=1, opens=True, open_tag="%")
+    text = TrackingTransform(tracking, KEY).change(Text("text/html", ("<p>", "</p>"), ("-a-",)))
+    assert text is not None
+    value = "%" * 1000
+    made = text.filled(ADA, {"-a-": value})
+    growth = sum([hole.growth for hole in text.holes if not isinstance(hole, str | int)], Growth(0))
+    assert len("".join(made)) - len(value) <= growth.most(len(value)) <= 3 * len("".join(made))
 
 
 @pytest.mark.parametrize(
