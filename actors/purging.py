@@ -22,7 +22,7 @@ STEP_S = 0.1
 WINDOWS_EVERY_S = 10.0
 """Windows last for hours."""
 ENDS_EVERY_S = 600.0
-"""What has its end by the time is kept for an hour at least."""
+"""For each table, one after the other in this time: what has its end by the time is kept for an hour at least."""
 BATCHES_EVERY_S = 3600.0
 MAIL_IN_KEPT = timedelta(days=30)
 MOST_MAIL_IN = 100_000
@@ -62,13 +62,12 @@ class PastEnds:
         self._next = 0
 
     async def remove(self, page: int) -> int:
-        """Returns ``page`` when there may be more, in this table or in those that follow. Raises Unavailable."""
-        while self._next < len(self._ends):
-            if await self._journal.ends.remove(self._ends[self._next], self._clock(), page) == page:
-                return page
-            self._next += 1
-        self._next = 0
-        return 0
+        """Returns ``page`` when there may be more in this table; otherwise the next call is for the next one. Raises
+        Unavailable."""
+        removed = await self._journal.ends.remove(self._ends[self._next], self._clock(), page)
+        if removed < page:
+            self._next = (self._next + 1) % len(self._ends)
+        return removed
 
 
 class UnusedBatches:
@@ -109,10 +108,10 @@ def purges(journal: Journal, settings: Settings, clock: Clock = lambda: datetime
     """Rows that are past their end, batches without messages, texts that no template has, bounces that are too old for
     their tenants, imports of lists that never ended or that can no longer be asked about, windows for reports that are
     over, and mail that came in long ago."""
-    ends = PastEnds(journal, ends_with(settings.tls.results_keep_days), clock)
+    ends = ends_with(settings.tls.results_keep_days)
     messages_days = settings.retention.messages_days
     return (
-        Purge("what is past its end", ends.remove, every_s=ENDS_EVERY_S),
+        Purge("what is past its end", PastEnds(journal, ends, clock).remove, every_s=ENDS_EVERY_S / len(ends)),
         Purge("batches", UnusedBatches(journal, clock).remove, every_s=BATCHES_EVERY_S),
         Purge(
             "texts of templates",
