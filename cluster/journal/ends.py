@@ -145,6 +145,8 @@ class Ends(JournalPart):
         before = first_id("bat_", now - timedelta(days=UNUSED_BATCH_DAYS))
         async with self._database.transaction() as connection:
             page = [id for (id,) in await rows(connection, "old_batches", after=after, before=before, limit=limit)]
-            empty = [id for (id,) in await rows(connection, "lock_empty_batches", batch_ids=page)]
-            removed = await execute(connection, "remove_batches", batch_ids=empty) if empty else 0
+            # Only those that may go are locked: mail is added to the others meanwhile.
+            empty = [id for (id,) in await rows(connection, "empty_batches", batch_ids=page)]
+            locked = [id for (id,) in await rows(connection, "lock_batches", batch_ids=empty)] if empty else []
+            removed = await execute(connection, "remove_batches", batch_ids=locked) if locked else 0
         return removed, page[-1] if len(page) == limit else ""

@@ -11,17 +11,20 @@ DELETE FROM template_texts WHERE (tenant_id, sha256) IN (
 -- name: old_batches
 SELECT id FROM batches WHERE id > %(after)s AND id < %(before)s ORDER BY id LIMIT %(limit)s
 
--- name: lock_empty_batches
--- Those of these batches that have no messages, and to which no transaction is adding any (share_batches).
+-- name: empty_batches
+-- Those of these batches that have no messages.
 SELECT id FROM unnest(%(batch_ids)s::text[]) AS b (id)
-WHERE NOT EXISTS (SELECT FROM messages m WHERE m.batch_id = b.id)
-    AND pg_try_advisory_xact_lock(hashtextextended(id, 0))
+WHERE NOT EXISTS (SELECT FROM messages m WHERE m.batch_id = ANY (ARRAY[b.id]))
+
+-- name: lock_batches
+-- Those of these batches to which no transaction is adding messages (share_batches).
+SELECT id FROM unnest(%(batch_ids)s::text[]) AS b (id) WHERE pg_try_advisory_xact_lock(hashtextextended(id, 0))
 
 -- name: remove_batches
 -- The caller has locked them. What was committed before they were locked is seen by this statement.
 WITH gone AS (
     SELECT id FROM unnest(%(batch_ids)s::text[]) AS b (id)
-    WHERE NOT EXISTS (SELECT FROM messages m WHERE m.batch_id = b.id)
+    WHERE NOT EXISTS (SELECT FROM messages m WHERE m.batch_id = ANY (ARRAY[b.id]))
 ), schedules AS (
     DELETE FROM scheduled_sends USING gone WHERE scheduled_sends.batch_id = ANY (ARRAY[gone.id])
 ), tallies AS (

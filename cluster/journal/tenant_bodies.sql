@@ -38,19 +38,21 @@ WHERE m.tenant_id = %(tenant_id)s AND m.id = ANY (%(ids)s::text[])
 UPDATE messages m SET personal = ''
 WHERE m.tenant_id = %(tenant_id)s AND m.id = ANY (%(ids)s::text[])
     AND m.id BETWEEN 'msg_' || %(since)s::text AND 'msg_' || %(upto)s::text
-    AND NOT EXISTS (SELECT FROM deliveries d WHERE d.message_id = m.id)
-    AND NOT EXISTS (SELECT FROM report_windows w WHERE w.message_id = m.id)
+    AND NOT EXISTS (SELECT FROM deliveries d WHERE d.message_id = ANY (ARRAY[m.id]))
+    AND NOT EXISTS (SELECT FROM report_windows w WHERE w.message_id = ANY (ARRAY[m.id]))
 RETURNING m.id, m.request_id
 
 -- name: clear_requests
 -- Those none of whose messages has its body. The ids of a request's messages are made at one moment, from first to last.
+-- With OFFSET it is a look-up for each request; else it may read all that the tenant sent within hours.
 UPDATE requests r SET content = ''
-FROM unnest(%(request_ids)s::text[], %(firsts)s::text[], %(lasts)s::text[]) AS k (id, first, last)
-WHERE r.id = ANY (ARRAY[k.id]) AND r.id BETWEEN 'req_' || %(since)s::text AND 'req_' || %(upto)s::text
-    AND NOT EXISTS (
+WHERE r.id BETWEEN 'req_' || %(since)s::text AND 'req_' || %(upto)s::text AND r.id = ANY (ARRAY (
+    SELECT k.id FROM unnest(%(request_ids)s::text[], %(firsts)s::text[], %(lasts)s::text[]) AS k (id, first, last)
+    WHERE NOT EXISTS (
         SELECT FROM messages m WHERE m.tenant_id = %(tenant_id)s AND m.id >= k.first AND m.id <= k.last
             AND m.id BETWEEN 'msg_' || %(since)s::text AND 'msg_' || %(upto)s::text
-            AND m.request_id = k.id AND octet_length(m.personal) > 0)
+            AND m.request_id = k.id AND octet_length(m.personal) > 0
+        OFFSET 0)))
 
 -- name: wait_to_clear
 INSERT INTO tenant_bodies_waiting (tenant_id, message_id, look_at)

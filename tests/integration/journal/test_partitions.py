@@ -7,10 +7,8 @@ from typing import Any
 import psycopg
 import pytest
 from msgspec.structs import replace
-from psycopg import sql
 
 from cluster.ids import moment
-from cluster.journal.database import PLANNING
 from cluster.journal.day_tables import DAY_TABLES, day_of, span
 from cluster.journal.journal import Journal
 from cluster.journal.message_filter import MessageFilter
@@ -19,6 +17,7 @@ from cluster.journal.records import NewRequest
 from cluster.journal.statements import QUERIES
 from cluster.policy.lifecycle import Status
 from tests.integration.journal.builders import a_message, a_request, a_tenant, an_outcome, waiting
+from tests.integration.journal.plans import explained
 
 NOW = datetime.now(UTC)
 TODAY = NOW.date()
@@ -89,22 +88,6 @@ async def many_days(journal: Journal) -> tuple[str, list[NewRequest]]:
 def opened(plan: str, table: str) -> set[str]:
     """The partitions of a table in a plan."""
     return set(re.findall(rf" on ({table}_\d+|{table}_before_\d+)\b", plan))
-
-
-async def explained(dsn: str, statement: str, parameters: dict[str, Any], *, is_search: bool = False) -> str:
-    """The plan of a statement that is prepared once for all parameters, as the journal's are, after it ran."""
-    names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", statement)))
-    text = re.sub(r"%\((\w+)\)s", lambda found: f"${names.index(found[1]) + 1}", statement).replace("%%", "%")
-    values = sql.SQL(", ").join([sql.Literal(parameters[name]) for name in names])
-    async with await psycopg.AsyncConnection.connect(dsn) as connection:
-        for name, value in ({} if is_search else PLANNING).items():
-            await connection.execute(f"SET {name} TO {value}".encode())
-        await connection.execute(f"PREPARE explained AS {text}".encode())
-        options = sql.SQL("EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF, BUFFERS OFF) EXECUTE explained ({})")
-        cursor = await connection.execute(options.format(values))
-        plan = "\n".join([line for (line,) in await cursor.fetchall()])
-        await connection.rollback()
-    return plan
 
 
 async def test_statements_open_the_days_of_their_messages_only(

@@ -7,8 +7,10 @@ from msgspec.structs import replace
 
 from actors.purging import BodiesOfTenants
 from cluster.ids import first_id
+from cluster.journal.day_tables import span
 from cluster.journal.journal import Journal
 from cluster.journal.records import Address, Attachment, Content, NewMessage, NewRequest, encode
+from cluster.journal.statements import QUERIES
 from cluster.policy.lifecycle import Status
 from tests.integration.journal.builders import (
     a_message,
@@ -19,6 +21,7 @@ from tests.integration.journal.builders import (
     some_messages,
     waiting,
 )
+from tests.integration.journal.plans import explained
 from tests.integration.journal.stored import StoredJournal
 
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
@@ -176,6 +179,22 @@ async def test_a_tenant_that_keeps_all_again_is_forgotten(world: World) -> None:
     assert await world.with_body() == {message.id}
     for table in ("tenant_bodies", "tenant_bodies_waiting"):
         assert await world.sql(f"SELECT tenant_id FROM {table}") == []
+
+
+async def test_each_message_and_request_is_looked_up(world: World) -> None:
+    """Never all that is queued, or all that the tenant has sent."""
+    tenant = await a_tenant(world.journal)
+    ids = [message.id for message in await sent(world.journal, tenant, delivered=50)]
+    await world.sql("ANALYZE")
+    key = {"tenant_id": tenant, **span(ids)}
+    plan = await explained(world.dsn, QUERIES["clear_messages"], key | {"ids": ids})
+    assert "Index Cond: (message_id = ANY (ARRAY[m.id]))" in plan and "Materialize" not in plan
+    shared = {"request_ids": ["req_1"], "firsts": ids[:1], "lasts": ids[-1:]}
+    plan = await explained(world.dsn, QUERIES["clear_requests"], key | shared)
+    assert "(id >= k.first) AND (id <= k.last)" in plan and "Materialize" not in plan
+    found = {"tenant_id": tenant, "after": ids[0], "before": "msg_7", "limit": 10}
+    plan = await explained(world.dsn, QUERIES["next_to_clear"], found)
+    assert "Sort" not in plan and "(never executed)" in plan
 
 
 def _id_of(at: datetime) -> str:
