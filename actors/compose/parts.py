@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Collection, Hashable, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from actors.compose.relaxed import relaxed_lines, single_spaces
 from cluster.journal.records import Attachment
@@ -41,6 +42,20 @@ _SEGMENT = 54
 _FILENAME_SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
+class Head(Struct, frozen=True):
+    """The fields of an entity as they are written between boundaries, with the empty line behind them."""
+
+    lines: bytes
+    relaxed: bytes
+    """As DKIM hashes them."""
+
+
+def head_of(type_: bytes, encoding: bytes, further: bytes = b"") -> Head:
+    """``further``: other fields as whole lines."""
+    lines = b"Content-Type: %b\r\nContent-Transfer-Encoding: %b\r\n%b\r\n" % (type_, encoding, further)
+    return Head(lines, relaxed_lines(lines))
+
+
 class Entity(Struct, frozen=True):
     """A MIME entity: its Content-Type, its Content-Transfer-Encoding, further fields as whole lines, its content."""
 
@@ -50,22 +65,19 @@ class Entity(Struct, frozen=True):
     further: bytes = b""
     relaxed: bytes | None = None
     """The content as DKIM hashes it, if that is known: what messages share is brought into that form once."""
+    shared_head: Head | None = None
+    """The head, if it is at hand."""
 
     @property
-    def fields(self) -> bytes:
-        """The fields as they are written between boundaries, and the empty line behind them."""
-        return b"Content-Type: %b\r\nContent-Transfer-Encoding: %b\r\n%b\r\n" % (
-            self.type,
-            self.encoding,
-            self.further,
-        )
+    def head(self) -> Head:
+        return self.shared_head or head_of(self.type, self.encoding, self.further)
 
 
 def shared(entity: Entity) -> Entity:
     """An entity that several messages share."""
     relaxed = relaxed_lines(entity.content)
     same = relaxed == entity.content
-    return Entity(entity.type, entity.encoding, entity.content, entity.further, entity.content if same else relaxed)
+    return replace(entity, relaxed=entity.content if same else relaxed, shared_head=entity.head)
 
 
 def text(type_: str, value: str) -> Entity:
@@ -80,10 +92,11 @@ def text(type_: str, value: str) -> Entity:
 class Form:
     """A text part with holes: only the values are encoded for each message."""
 
-    __slots__ = ("_pieces", "_relaxed", "_text", "_type")
+    __slots__ = ("_head", "_pieces", "_relaxed", "_text", "_type")
 
     def __init__(self, type_: bytes, text: forms.Form) -> None:
         self._type = type_
+        self._head = head_of(type_, text.encoding)
         self._text = text
         self._pieces = _with_holes(text.literals)
         relaxed = tuple(map(single_spaces, text.literals))
@@ -103,7 +116,7 @@ class Form:
                 relaxed = content if self._relaxed is None else _filled(self._relaxed, filled.pieces)
             else:
                 relaxed = _filled(self._relaxed or self._pieces, _single_spaced(filled.pieces))
-        return Entity(self._type, self._text.encoding, content, relaxed=relaxed)
+        return Entity(self._type, self._text.encoding, content, relaxed=relaxed, shared_head=self._head)
 
     def size(self, values: Values) -> int:
         """Octets of the part with these values, or some less."""
@@ -177,25 +190,19 @@ def multipart(subtype: str, boundary: str, entities: Sequence[Entity]) -> Entity
     content_type = f'multipart/{subtype};\r\n {root}boundary="{boundary}"'.encode()
     delimiter = f"\r\n--{boundary}".encode()
     pieces = [delimiter[2:]]
+    relaxed = pieces.copy()
     for entity in entities:
-        pieces += (b"\r\n", entity.fields, entity.content, delimiter)
+        head = entity.head
+        pieces += (b"\r\n", head.lines, entity.content, delimiter)
+        if entity.relaxed is not None:
+            relaxed += (b"\r\n", head.relaxed, entity.relaxed, delimiter)
     pieces.append(b"--\r\n")
+    relaxed.append(b"--\r\n")
     content = b"".join(pieces)
-    return Entity(content_type, b"7bit", content, relaxed=_relaxed_multipart(pieces, content, entities))
-
-
-def _relaxed_multipart(pieces: list[bytes], content: bytes, entities: Sequence[Entity]) -> bytes | None:
-    """The content of a multipart as DKIM hashes it, if that of all its entities is known."""
-    is_same = True
-    for number, entity in enumerate(entities):
-        if entity.relaxed is None:
-            return None
-        fields = pieces[2 + 4 * number]
-        relaxed = relaxed_lines(fields)
-        if entity.relaxed is not entity.content or relaxed != fields:
-            pieces[2 + 4 * number : 4 + 4 * number] = (relaxed, entity.relaxed)
-            is_same = False
-    return content if is_same else b"".join(pieces)
+    if len(relaxed) < len(pieces):
+        return Entity(content_type, b"7bit", content)
+    # Of equal pieces most are the same object, so comparing them takes no time.
+    return Entity(content_type, b"7bit", content, relaxed=content if relaxed == pieces else b"".join(relaxed))
 
 
 def _with_method(parameters: str, calendar: str) -> str:

@@ -143,9 +143,10 @@ class PassingForm:
         lines = _BETWEEN.join(own[self._within : self._unknown])
         if len(words) + len(lines) > SLICE or not _are_words(words) or not _are_lines_or_words(lines):
             return None
-        if _MARK in words or _MARK in lines or not all(own[place] for place in self._needed):
+        if _MARK in words or _MARK in lines or not all(map(own.__getitem__, self._needed)):
             return None
-        if max(map(len, own)) > self._room and not self._fit(own):
+        longest = max(map(len, [*own[: self._within], *own[self._unknown :], *lines.split("\n")]))
+        if longest > self._room and not self._fit(own):
             return None
         pieces: list[bytes] = []
         if self._within:
@@ -159,7 +160,7 @@ class PassingForm:
         if self._may_make_mark and _MARK.encode() in _joined(self.literals, in_holes):
             return None
         single_spaced = "  " not in lines and "\t" not in lines
-        return Filled(in_holes, single_spaced, apart=all(own[place] for place in self._between_spaces))
+        return Filled(in_holes, single_spaced, apart=all(map(own.__getitem__, self._between_spaces)))
 
     def size(self, values: Values) -> int:
         """Octets of the text with these values, in UTF-8."""
