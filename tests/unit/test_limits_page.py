@@ -6,7 +6,7 @@ from pathlib import Path
 from actors.webhooks import halving
 from analytics import statistics
 from api import app
-from api.admin import bouncing, searching, sites, suspensions, tenants, tracing
+from api.admin import bouncing, searching, sites, storing, suspensions, tenants, tracing
 from api.domains import calls as domain_calls
 from api.http import body as bodies
 from api.http import emails, forms, free_json, idempotency, ignored, inflating, refusals, setting_rules
@@ -247,6 +247,9 @@ LIMITS: dict[str, int | str] = {
     "length of a suspension": days(suspensions.LONGEST_SUSPENSION_S),
     "name of a tenant": tenants.LONGEST_NAME,
     "tenants on a page": tenants.MOST_LISTED,
+    "`bodies_days` of a tenant": Settings().retention.bodies_days,
+    "`tenants` of `GET /api/admin/storage`": storing.MOST_TENANTS,
+    "unfinished messages counted before a prune": storing.MOST_COUNTED,
     "`--older-than`": days(searching.LONGEST_AGE_S),
     "`--reason`": bouncing.LONGEST_REASON,
     "`*` in a name of `shaping.toml`": patterns.MOST_STARS,
