@@ -37,6 +37,8 @@ PAGE = 5000
 """Keys that are copied in a transaction."""
 CHANGES = 1000
 """Changed rows that are copied again in a transaction."""
+MOST_ROUNDS = 1000
+"""Of such copies before the exchange: were others to change more than can be copied, it would never come."""
 
 
 class Rewritten(Struct, frozen=True, kw_only=True):
@@ -111,8 +113,9 @@ class Rewriting(JournalPart):
 
     async def _exchange(self, connection: AsyncConnection[Row], copy: Copy) -> Rewritten:
         """Let the new table take the place of its sources."""
-        while await _copy_changes(connection, copy) == CHANGES:
-            pass
+        for _ in range(MOST_ROUNDS):
+            if await _copy_changes(connection, copy) < CHANGES:
+                break
         sizes = [await _size(connection, source.name) for source in copy.rewrite.sources]
         freed_bytes = sum(sizes) - await _size(connection, copy.target)
         await self._briefly(connection, partial(_exchanged, copy))

@@ -64,6 +64,10 @@ async def test_retry_names_the_recipients_as_they_were_numbered(world: World) ->
         (CommandResult(done=False, status=Status.SENDING, under_way=True), "An SMTP transaction may be under way"),
         (CommandResult(done=False, status=Status.FAILED, batch_cancelled=True), "The message's batch was cancelled"),
         (
+            CommandResult(done=False, status=Status.BOUNCED, content_expired=True),
+            "The message's content is not kept any more (retention.bodies_days)",
+        ),
+        (
             CommandResult(done=False, status=Status.DELIVERED),
             "Only messages that are stuck, failed or bounced are retried",
         ),

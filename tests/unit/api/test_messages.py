@@ -9,6 +9,7 @@ import pytest
 
 from analytics.queries import TimelineEvent
 from cluster.ids import new_id
+from cluster.journal.expired import stand_in
 from cluster.journal.journal import Rejected, Unavailable
 from cluster.journal.records import (
     Address,
@@ -110,6 +111,27 @@ async def test_one_message(world: World) -> None:
             {"event_type": "processed", "recipient_email": "ada@example.com", "timestamp": "2026-04-23T10:00:00.000Z"}
         ],
     }
+
+
+@pytest.mark.parametrize("template_id", [None, "d-1"])
+async def test_a_message_whose_bodies_have_gone(world: World, template_id: str | None) -> None:
+    content, personalization = stand_in(
+        from_email="hello@mail.example.com",
+        to_emails=["ada@example.com", "audit@example.com"],
+        subject="Welcome, Ada",
+        categories=["onboarding"],
+        template_id=template_id,
+    )
+    message = keep(world, row(content=content, personalization=personalization, content_expired=True))
+    answer = (await world.request("GET", f"/v3/messages/{message.id}")).json()
+    assert answer["content_expired"] is True
+    known = ("from_email", "subject", "to_emails", "categories", "template_id", "status")
+    assert [answer[name] for name in known] == [
+        *("hello@mail.example.com", "Welcome, Ada", ["ada@example.com", "audit@example.com"], ["onboarding"]),
+        *(template_id, "delivered"),
+    ]
+    assert (answer["html_content"], answer["plain_content"], answer["custom_args"]) == (None, None, {})
+    assert "not_filled_in" not in answer
 
 
 async def test_times_are_utc_whatever_zone_the_database_speaks(world: World) -> None:

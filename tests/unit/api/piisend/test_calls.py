@@ -349,6 +349,17 @@ async def test_what_is_gone_is_a_409(emails: Emails, gone: str) -> None:
     assert (await emails.post(b"", f"{PATH}/{message.id}/resend")).status_code == (202 if gone == "attachment" else 409)
 
 
+async def test_an_email_whose_content_has_gone_is_not_sent_again(emails: Emails) -> None:
+    message = keep(emails, content_expired=True)
+    assert (await emails.get(f"/{message.id}")).json()["content_expired"] is True
+    response = await emails.post(b"", f"{PATH}/{message.id}/resend")
+    assert (response.status_code, response.json()["detail"]) == (
+        409,
+        "The content of the message is not kept any more",
+    )
+    assert not emails.journal.requests
+
+
 async def test_a_sandbox_email_stays_one(emails: Emails) -> None:
     message = keep(emails, status=Status.SANDBOX)
     emails.journal.verified.clear()
