@@ -1,5 +1,5 @@
 """A program that starts a Ray cluster on loopback: a head, and a node for each line "add" of its input. It prints the
-cluster's address, then each node's id, and ends when its input ends.
+cluster's address, the processes of the head, then each node's id, and ends when its input ends.
 
 It is a separate process because Ray keeps the token of the first cluster that a process has connected to.
 """
@@ -15,6 +15,8 @@ def main() -> None:
     # The head has no CPUs for actors: it runs Ray's control service, and nothing of postray depends on it.
     cluster = Cluster(initialize_head=True, head_node_args={**NODE, "num_cpus": 0, "include_dashboard": False})
     print(cluster.address, flush=True)
+    head = [one.process.pid for started in cluster.head_node.all_processes.values() for one in started]
+    print(*head, flush=True)
     for _ in sys.stdin:
         print(cluster.add_node(**NODE).node_id, flush=True)
     cluster.shutdown()

@@ -19,6 +19,7 @@ import psycopg
 import pytest
 
 from cluster.installation.embedded import journal_dsn
+from cluster.topology import on_one_node
 from tests.acceptance.running import Client, RunningPostray
 
 VARIABLES = {
@@ -30,6 +31,7 @@ VARIABLES = {
     "RAY_health_check_period_ms": "1000",
     "RAY_health_check_timeout_ms": "3000",
     "RAY_health_check_failure_threshold": "3",
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "20",
 }
 MAX_WAIT_S = 45.0
 
@@ -41,6 +43,8 @@ class RayNodes:
         self._process = process
         self._log = log
         self.address = self._told()
+        self.head = [int(pid) for pid in self._told().split()]
+        """The processes of the head."""
 
     def add(self) -> str:
         """Start one more node; returns its id."""
@@ -93,11 +97,15 @@ def joined(data_dir: Path, ray_address: str, dsn: str) -> Iterator[RunningPostra
     postray.start()
     try:
         yield postray
-        ended = postray.command("down")
-        assert ended.returncode == 0, ended.stderr
-        assert "no postray runs in the cluster" in postray.command("down").stderr
     finally:
         postray.stop()
+
+
+def end(postray: RunningPostray) -> None:
+    """End it on all nodes."""
+    ended = postray.command("down")
+    assert ended.returncode == 0, ended.stderr
+    assert "no postray runs in the cluster" in postray.command("down").stderr
 
 
 async def test_up_joins_a_cluster_spreads_over_its_nodes_and_one_drains_while_mail_flows(
@@ -122,6 +130,7 @@ async def test_up_joins_a_cluster_spreads_over_its_nodes_and_one_drains_while_ma
         assert await client.captured_count() == 1000
         assert "names 0 nodes" in postray.command("drain", "nowhere").stderr
         await client.close()
+        end(postray)
 
 
 async def test_no_node_matters(tmp_path: Path, ray_nodes: RayNodes, journal_dsn: str) -> None:
@@ -163,6 +172,18 @@ async def test_no_node_matters(tmp_path: Path, ray_nodes: RayNodes, journal_dsn:
         assert batch["status_counts"]["delivered"] == batch["total_messages"] >= sent + 400
         assert "delivery-0-0" in postray.command("sites", "--json").stdout
         await client.close()
+        end(postray)
+
+
+async def test_when_the_head_dies_everything_ends(tmp_path: Path, ray_nodes: RayNodes, journal_dsn: str) -> None:
+    """So nothing is accepted that nobody delivers. The last test: its cluster is gone then."""
+    with joined(tmp_path, ray_nodes.address, journal_dsn) as postray:
+        actors = [psutil.Process(postray.pid_of(place.name)) for place in on_one_node(postray.settings)]
+        for pid in ray_nodes.head:
+            os.kill(pid, signal.SIGKILL)
+        _, left = await asyncio.to_thread(psutil.wait_procs, actors, timeout=MAX_WAIT_S)
+        assert left == []
+        await asyncio.to_thread(postray.ended)
 
 
 async def until_ready(client: Client, part: str, state: str) -> dict[str, Any]:
