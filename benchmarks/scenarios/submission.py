@@ -54,7 +54,7 @@ class Options(Struct, frozen=True, kw_only=True):
     actors: Annotated[
         int,
         Meta(ge=1, le=16, description="API actors, which take submissions; Postfix has a process for each connection."),
-    ] = 2
+    ] = 1
     text_bytes: Annotated[int, Meta(ge=0, le=100_000, description="Of the plain part.")] = 1000
     html_bytes: Annotated[int, Meta(ge=0, le=100_000, description="Of the HTML part.")] = 2000
 
