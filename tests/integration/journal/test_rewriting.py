@@ -111,8 +111,8 @@ async def test_bodies_go_but_those_of_unfinished_messages(world: World, clearing
     assert claimed.personalization
     names = await world.sql("SELECT relname::text FROM pg_class WHERE relname ~ '^new_' OR relname ~ '^dropped'")
     assert names == []
-    assert await world.sql("SELECT FROM pg_trigger WHERE tgname = 'note_changes'") == []
-    assert await world.sql("SELECT FROM changed_rows") == []
+    assert await world.sql("SELECT 1 FROM pg_trigger WHERE tgname = 'note_changes'") == []
+    assert await world.sql("SELECT 1 FROM changed_rows") == []
 
 
 def _recipients(personalization: bytes) -> tuple[Recipient, ...]:
