@@ -242,6 +242,8 @@ LIMITS: dict[str, int | str] = {
     "time for an unread answer": seconds(BOUNDS.unread_timeout_s),
     "deliveries in the queue": DEFAULTS.http.max_backlog,
     "free disk": f"{DEFAULTS.http.min_free_disk_mb:,} MiB",
+    "age of a message that is retried or sent again": f"{DEFAULTS.retention.bodies_days} days",
+    "age of a message that can be read": f"{DEFAULTS.retention.messages_days} days",
     "`--limit` of `sites` and `actions`": sites.MOST_SITES,
     "`--seconds` of `trace`": tracing.LONGEST_S,
     "length of a suspension": days(suspensions.LONGEST_SUSPENSION_S),
