@@ -82,8 +82,10 @@ def run_of(settings: Settings) -> running.Run | None:
     it, so it counts as running until it is ended."""
     data_dir = Path(settings.data_dir).resolve()
     run = running.read_run(data_dir)
+    if run is None:
+        return None
     is_held = bool(settings.ray.address) or not running.DataLock(data_dir).is_free()
-    return run if run is not None and is_held else None
+    return run if is_held else None
 
 
 def moved_problem(file: Path | None, data_dir: str) -> str | None:

@@ -106,3 +106,11 @@ def test_a_refusal_tells_each_way_out_once() -> None:
     assert told[0] == "name: It is in use" and "\x1b" not in told[1]
     assert told[2:] == ["Not now", "`postray keys list` shows all"]
     assert refusal(502, b"<html>") == "postray answered 502"
+
+
+@pytest.mark.parametrize("command", [["status"], ["sites"], ["down"], ["storage"]])
+def test_where_there_is_no_data_directory_nothing_runs(tmp_path: Path, command: list[str]) -> None:
+    missing = tmp_path / "missing"
+    answer = CliRunner(env={"POSTRAY_DATA_DIR": str(missing)}).invoke(main, command)
+    assert f"not running on {missing}" in " ".join(answer.output.split())
+    assert not missing.exists()
