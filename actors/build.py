@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from cluster.policy.routes.networks import Networks
     from cluster.settings import Settings
 
+SCHEDULER_CONNECTIONS = 7
+"""Connections to Postgres: five may be taken for minutes or hours, one by rewriting partitions, two by upkeep, two by
+erasures that compact. The others page mail."""
+
 DELIVERY_CONNECTIONS = 5
 """Connections to Postgres: three claim loops, outcomes and heartbeat. Other queries take whichever is free."""
 
@@ -176,7 +180,7 @@ async def scheduler(context: Context, links: Links) -> "Scheduler":
     from cluster.tenancy.domains.verifying import Verifier
     from cluster.tenancy.rates import RateLimits
 
-    journal = await context.open_journal(3)  # one of them rewrites partitions for hours, where they are large
+    journal = await context.open_journal(SCHEDULER_CONNECTIONS)
     routing = build_routing(context, journal)
     dispatcher = Dispatcher(journal, links.call, routing.router, routing.active_policy)
     verifier = Verifier(
