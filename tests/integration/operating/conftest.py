@@ -73,7 +73,7 @@ class Postray:
         self.stored: list[StoredPartition] | Exception = []
         """What the recorder answers about ClickHouse."""
         self.kept_free_bytes = 0
-        self.pruned: list[Pruned] = []
+        self.pruned = [Pruned(state="done")]
         """What the scheduler answers, one after the other."""
         self.prunes: list[tuple[Any, ...]] = []
         self.moved: list[bytes] = []
