@@ -139,7 +139,7 @@ async def test_large_requests_take_the_key_along(world: World) -> None:
         to(*[f"p{n}-{one['email']}" for one in p["to"]]) for n, p in enumerate(body["personalizations"])
     ]
     assert (await world.send(body, **KEY)).status_code == 202
-    long = mail(content=[{"type": "text/plain", "value": "x" * 600_000}])
+    long = mail(content=[{"type": "text/plain", "value": "x" * 1_200_000}])
     assert (await world.send(long, **{"Idempotency-Key": "long"})).status_code == 202
     assert (await world.send(long)).status_code == 202
     assert world.large.names == ["order 7", "long", None]

@@ -264,7 +264,7 @@ async def test_a_body_that_is_too_large_is_not_read(emails: Emails) -> None:
 
 
 async def test_a_large_email_takes_the_same_way_with_its_own_names(emails: Emails) -> None:
-    large = email(text="x" * 600_000, scheduled_at="2100-06-01T15:00:00Z")
+    large = email(text="x" * 1_200_000, scheduled_at="2100-06-01T15:00:00Z")
     sent = await emails.post(large)
     assert (sent.status_code, sent.json()["status"]) == (202, "scheduled")
     refused = await emails.post(large | {"to": ["x"], "scheduled_at": "2020-01-01T00:00:00Z"})
@@ -355,6 +355,6 @@ async def test_a_twin_waits_for_the_first(emails: Emails) -> None:
 
 
 async def test_a_large_repeat_too(emails: Emails) -> None:
-    body = email(text="x" * 600_000)
+    body = email(text="x" * 1_200_000)
     assert (await emails.post(body, **KEY)).status_code == 202
     assert emails.world.large.names == ["order 7"]
