@@ -221,6 +221,9 @@ class Sending:
         group_id = first.group_id
         if group_id is not None and not await self._journal.suppressions.groups_among(tenant_id, {group_id}):
             raise Conflict("The unsubscribe group of the message does not exist any more", help=help_texts.GROUPS)
+        use = first.content.template
+        if use is not None and not await self._journal.templates.use_texts_again(tenant_id, use.texts):
+            raise Conflict("The template texts of the message are not kept any more", help=help_texts.NEW_EMAIL)
         hashes = {one.sha256 for one in first.content.attachments}
         files = await self._journal.messages.attachments(tenant_id, hashes) if hashes else {}
         if len(files) != len(hashes):

@@ -85,7 +85,7 @@ BOUNDED_BY = {
     "suppression_imports": "30 days; an upload that never ends, a day",
     "suppression_keys": "a row for each tenant that erased an address",
     "suppressions": "what is on the lists; bounce_purge of a tenant",
-    "template_texts": "unused_since: as long as messages are kept, and mail that may name them is unfinished",
+    "template_texts": "unused_since: a day longer than messages are kept, and mail that may name them is unfinished",
     "template_versions": _CONFIGURATION,
     "templates": _CONFIGURATION,
     "tenant_bodies": "a row for each tenant with bodies_days of its own",
@@ -103,6 +103,9 @@ BOUNDED_BY = {
 """By table. The statements are those of ENDS, and of the parts of the journal that have these tables."""
 
 UNUSED_BATCH_DAYS = 30
+TEXTS_MARGIN = timedelta(days=1)
+"""By so much mail may be made after its texts count as unused: an hour where they were there already
+(store_template_texts), moments where a version loses them while mail is accepted, and by what clocks differ."""
 
 
 def ends_with(results_keep_days: int) -> tuple[End, ...]:
@@ -137,7 +140,7 @@ class Ends(JournalPart):
         row = await self._database.row("oldest_unfinished")
         if row is not None and row[0] is not None:
             before = min(before, made_at(row[0]))
-        return await self._database.execute("remove_unused_texts", before=before, limit=limit)
+        return await self._database.execute("remove_unused_texts", before=before - TEXTS_MARGIN, limit=limit)
 
     async def remove_batches(self, now: datetime, after: str, limit: int) -> tuple[int, str]:
         """Look at up to ``limit`` batches that are old enough, after this id, and remove those without messages.

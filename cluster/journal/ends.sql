@@ -4,9 +4,11 @@
 SELECT min(message_id) FROM deliveries
 
 -- name: remove_unused_texts
+-- Texts may be marked as unused although a version has them: two changes at once do not see each other.
 DELETE FROM template_texts WHERE (tenant_id, sha256) IN (
-    SELECT tenant_id, sha256 FROM template_texts WHERE unused_since < %(before)s
-    ORDER BY unused_since LIMIT %(limit)s FOR UPDATE SKIP LOCKED) AND unused_since < %(before)s
+    SELECT t.tenant_id, t.sha256 FROM template_texts t WHERE t.unused_since < %(before)s
+        AND NOT EXISTS (SELECT FROM template_versions v WHERE v.tenant_id = t.tenant_id AND v.texts = t.sha256)
+    ORDER BY t.unused_since LIMIT %(limit)s FOR UPDATE SKIP LOCKED) AND unused_since < %(before)s
 
 -- name: old_batches
 SELECT id FROM batches WHERE id > %(after)s AND id < %(before)s ORDER BY id LIMIT %(limit)s

@@ -110,6 +110,10 @@ class Templates(JournalPart):
         async with self._database.connection() as connection:
             return await _store_texts(connection, tenant_id, texts)
 
+    async def use_texts_again(self, tenant_id: str, sha256: bytes) -> bool:
+        """Keep texts for new mail, although it is not of the version that they are from; False when they are gone."""
+        return bool(await self._database.execute("use_template_texts", tenant_id=tenant_id, sha256=sha256))
+
     async def create(self, tenant_id: str, name: str, generation: Generation) -> TemplateRecord:
         """Raises TooManyTemplates, and Rejected for a tenant that does not exist."""
         async with self._database.transaction() as connection:

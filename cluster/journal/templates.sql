@@ -55,6 +55,11 @@ WHERE t.id = %(id)s AND t.tenant_id = %(tenant_id)s
 -- name: template_texts
 SELECT texts FROM template_texts WHERE tenant_id = %(tenant_id)s AND sha256 = %(sha256)s
 
+-- name: use_template_texts
+-- A message that was accepted before is sent again: a new one names these texts from now on. No row: they are gone.
+UPDATE template_texts SET unused_since = CASE WHEN unused_since IS NOT NULL THEN now() END
+WHERE tenant_id = %(tenant_id)s AND sha256 = %(sha256)s
+
 -- name: store_template_texts
 -- Texts that are there are locked, so that they are not removed meanwhile as unused (remove_unused_texts).
 INSERT INTO template_texts AS t (tenant_id, sha256, texts) VALUES (%(tenant_id)s, %(sha256)s, %(texts)s)

@@ -170,10 +170,10 @@ async def two_texts(dsn: str, tenant: str) -> None:
 async def test_texts_go_that_no_version_and_no_message_has(journal: Journal, journal_dsn: str) -> None:
     tenant = await a_tenant(journal)
     await two_texts(journal_dsn, tenant)
-    later = NOW + timedelta(days=MESSAGES_DAYS + 2)
+    later = NOW + timedelta(days=MESSAGES_DAYS + 3)
     assert await journal.ends.remove_texts(MESSAGES_DAYS, NOW, 10) == 0
-    # Mail from before they were unused is unfinished.
-    await sql(journal_dsn, "UPDATE template_texts SET unused_since = unused_since + interval '1 minute'")
+    # Mail that was made when they were unused for nearly an hour is unfinished: such texts are not marked again.
+    await sql(journal_dsn, "UPDATE template_texts SET unused_since = unused_since - interval '59 minutes'")
     messages = some_messages(1)
     await journal.intake.accept([a_request(tenant, *messages)])
     assert await journal.ends.remove_texts(MESSAGES_DAYS, later, 10) == 0
@@ -191,6 +191,34 @@ async def test_texts_that_a_version_has_again_are_in_use(journal: Journal, journ
     assert await sql(journal_dsn, UNUSED) == [("2",)]
     await sql(journal_dsn, "UPDATE template_versions SET texts = '2'")
     assert await sql(journal_dsn, UNUSED) == [("1",)]
+
+
+async def test_texts_of_mail_that_is_sent_again_are_kept_for_it(journal: Journal, journal_dsn: str) -> None:
+    tenant = await a_tenant(journal)
+    await two_texts(journal_dsn, tenant)
+    old = timedelta(days=MESSAGES_DAYS + 3)
+    await sql(journal_dsn, "UPDATE template_texts SET unused_since = unused_since - %s", old)
+    assert [await journal.templates.use_texts_again(tenant, text) for text in (b"1", b"2", b"3")] == [True, True, False]
+    assert await sql(journal_dsn, UNUSED) == [("2",)]
+    assert await journal.ends.remove_texts(MESSAGES_DAYS, NOW, 10) == 0
+    assert await journal.ends.remove_texts(MESSAGES_DAYS, NOW + old, 10) == 1
+
+
+async def test_texts_that_a_version_got_while_another_lost_them_stay(journal: Journal, journal_dsn: str) -> None:
+    """The change that takes them away does not see the one that is not committed yet, and marks them as unused."""
+    tenant = await a_tenant(journal)
+    await two_texts(journal_dsn, tenant)
+    async with await psycopg.AsyncConnection.connect(journal_dsn) as copying:
+        await copying.execute(
+            "INSERT INTO template_versions "
+            "(id, template_id, tenant_id, name, generate_plain_content, texts, is_active) "
+            "SELECT 'copy', template_id, tenant_id, name, false, texts, false FROM template_versions"
+        )
+        await sql(journal_dsn, "DELETE FROM template_versions WHERE id = 'v'")
+    assert sorted(await sql(journal_dsn, UNUSED)) == [("1",), ("2",)]
+    later = NOW + timedelta(days=MESSAGES_DAYS + 3)
+    assert [await journal.ends.remove_texts(MESSAGES_DAYS, later, 1) for _ in range(2)] == [1, 0]
+    assert await sql(journal_dsn, "SELECT convert_from(sha256, 'UTF8') FROM template_texts") == [("1",)]
 
 
 async def test_texts_of_before_are_unused_where_no_version_has_them(journal: Journal, journal_dsn: str) -> None:

@@ -120,7 +120,9 @@ class JournalDouble:
         self.suppressions = SimpleNamespace(groups_among=self._groups_among)
         self.active_templates: dict[tuple[str, str], ActiveTemplate] = {}
         self.template_texts: dict[tuple[str, bytes], TemplateTexts] = {}
-        self.templates = SimpleNamespace(active=self._active_template, texts=self._template_texts)
+        self.templates = SimpleNamespace(
+            active=self._active_template, texts=self._template_texts, use_texts_again=self._use_texts_again
+        )
         self.pools: dict[str, str] = {}
         """Of requests."""
         self.kept: set[bytes] = set()
@@ -268,6 +270,10 @@ class JournalDouble:
     async def _template_texts(self, tenant_id: str, sha256: bytes) -> TemplateTexts | None:
         self._read()
         return self.template_texts.get((tenant_id, sha256))
+
+    async def _use_texts_again(self, tenant_id: str, sha256: bytes) -> bool:
+        self._read()
+        return (tenant_id, sha256) in self.template_texts
 
     async def _message(self, tenant_id: str, message_id: str) -> MessageRow | None:
         self._read()

@@ -22,6 +22,7 @@ from cluster.journal.records import (
     encode,
 )
 from cluster.policy.lifecycle import Status
+from cluster.templates.texts import TemplateTexts, TemplateUse
 from tests.unit.api.piisend.conftest import PATH, Emails, attachment, email
 from tests.unit.api.test_messages import AT, row
 
@@ -332,7 +333,7 @@ async def test_it_is_a_message_of_its_own(emails: Emails) -> None:
     assert [recipient.email for recipient in again.messages[0].recipients] == ["ada@example.com", "audit@example.com"]
 
 
-@pytest.mark.parametrize("gone", ["pool", "group", "attachment"])
+@pytest.mark.parametrize("gone", ["pool", "group", "attachment", "template"])
 async def test_what_is_gone_is_a_409(emails: Emails, gone: str) -> None:
     message = row()
     content = decode_content(message.content)
@@ -340,13 +341,17 @@ async def test_what_is_gone_is_a_409(emails: Emails, gone: str) -> None:
         emails.journal.pools["req_1"] = "gone"
     elif gone == "group":
         content = structs.replace(content, asm={"group_id": 7})
+    elif gone == "template":
+        content = structs.replace(content, template=TemplateUse("v_1", b"1" * 32))
     else:
         content = structs.replace(content, attachments=(Attachment(filename="a", sha256=b"1" * 32, size=1),))
     keep(emails, id=message.id, content=encode(content))
     response = await emails.post(b"", f"{PATH}/{message.id}/resend")
     assert (response.status_code, gone in response.json()["detail"]) == (409, True)
     emails.journal.kept.add(b"1" * 32)
-    assert (await emails.post(b"", f"{PATH}/{message.id}/resend")).status_code == (202 if gone == "attachment" else 409)
+    emails.journal.template_texts["tnt_acme", b"1" * 32] = TemplateTexts()
+    again = await emails.post(b"", f"{PATH}/{message.id}/resend")
+    assert again.status_code == (202 if gone in ("attachment", "template") else 409)
 
 
 async def test_an_email_whose_content_has_gone_is_not_sent_again(emails: Emails) -> None:
