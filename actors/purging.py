@@ -95,13 +95,18 @@ class BodiesOfTenants:
 
     async def remove(self, page: int) -> int:
         """Returns ``page`` when there may be more. Raises Unavailable."""
-        now, tenants = self._clock(), await self._bodies.tenants()
-        steps = [await self._bodies.clear_waiting(now, page)] if tenants else [0]
+        now = self._clock()
+        tenants = await self._bodies.tenants(now)
+        is_more = bool(tenants) and await self._bodies.clear_waiting(tenants, now, page) == page
         for keeps in tenants:
             if keeps.bodies_days < self._bodies_days:
                 count, upto = await self._bodies.clear_next(keeps, now, page)
-                steps += [count, await self._bodies.clear_files(replace(keeps, looked_upto=upto), FILES)]
-        return page if max(steps) >= FILES else 0
+                looked = replace(keeps, looked_upto=upto)
+                if count == page or await self._bodies.look_again(looked):
+                    is_more = True
+                else:
+                    await self._bodies.clear_files(looked, FILES)
+        return page if is_more else 0
 
 
 def purges(journal: Journal, settings: Settings, clock: Clock = lambda: datetime.now(UTC)) -> Sequence[Purge]:

@@ -1,7 +1,7 @@
 -- Bodies of tenants that keep them for a shorter time than the settings say.
 
 -- name: tenants_keeping_less
-SELECT t.id, (t.settings ->> 'bodies_days')::int, coalesce(b.looked_upto, ''), b.files_before
+SELECT t.id, (t.settings ->> 'bodies_days')::int, coalesce(b.looked_upto, ''), b.looked_again, b.files_before
 FROM tenants t LEFT JOIN tenant_bodies b ON b.tenant_id = t.id
 WHERE t.settings ? 'bodies_days' AND t.erased_at IS NULL ORDER BY t.id
 
@@ -15,8 +15,8 @@ WITH gone AS (
 DELETE FROM tenant_bodies_waiting USING gone WHERE tenant_bodies_waiting.tenant_id = gone.tenant_id
 
 -- name: next_to_clear
--- The next messages of a tenant, by id.
-SELECT id FROM messages WHERE tenant_id = %(tenant_id)s AND id > %(after)s AND id < %(before)s ORDER BY id LIMIT %(limit)s
+-- The next messages of a tenant, by id, and whether they have their bodies.
+SELECT id, octet_length(personal) > 0 FROM messages WHERE tenant_id = %(tenant_id)s AND id > %(after)s AND id < %(before)s ORDER BY id LIMIT %(limit)s
 
 -- name: due_to_clear
 SELECT tenant_id, message_id FROM tenant_bodies_waiting WHERE look_at <= %(now)s ORDER BY look_at LIMIT %(limit)s
@@ -66,13 +66,28 @@ DELETE FROM tenant_bodies_waiting WHERE tenant_id = %(tenant_id)s AND message_id
 INSERT INTO tenant_bodies (tenant_id, looked_upto) VALUES (%(tenant_id)s, %(upto)s)
 ON CONFLICT (tenant_id) DO UPDATE SET looked_upto = excluded.looked_upto
 
--- name: contents_waiting
--- A page of the contents of requests with unfinished messages.
-SELECT r.id, r.content FROM (
-    SELECT DISTINCT m.request_id FROM tenant_bodies_waiting w
-    JOIN messages m ON m.tenant_id = ANY (ARRAY[w.tenant_id]) AND m.id = ANY (ARRAY[w.message_id])
-    WHERE w.tenant_id = %(tenant_id)s AND m.request_id > %(after)s ORDER BY m.request_id LIMIT %(limit)s
-) k JOIN requests r ON r.id = ANY (ARRAY[k.request_id]) ORDER BY r.id
+-- name: look_again
+-- At what is after this id.
+UPDATE tenant_bodies SET looked_upto = least(looked_upto, %(after)s), looked_again = %(day)s WHERE tenant_id = %(tenant_id)s
+
+-- name: requests_with_bodies
+-- Where a page of messages that keep their bodies ends, NULL: it is empty; and the requests of the tenant's among them:
+-- what is unfinished, what hosts may still report on, and what is to be looked at again.
+WITH page AS (
+    SELECT message_id, tenant_id FROM (
+        (SELECT DISTINCT message_id, tenant_id FROM deliveries
+            WHERE message_id > %(after)s AND message_id < %(before)s ORDER BY message_id LIMIT %(limit)s)
+        UNION (SELECT message_id, tenant_id FROM report_windows
+            WHERE message_id > %(after)s AND message_id < %(before)s ORDER BY message_id LIMIT %(limit)s)
+        UNION (SELECT message_id, tenant_id FROM tenant_bodies_waiting
+            WHERE tenant_id = %(tenant_id)s AND message_id > %(after)s AND message_id < %(before)s
+            ORDER BY message_id LIMIT %(limit)s)
+    ) one ORDER BY message_id LIMIT %(limit)s
+)
+SELECT (SELECT max(message_id) FROM page), ARRAY (
+    SELECT DISTINCT m.request_id FROM page
+    JOIN messages m ON m.tenant_id = ANY (ARRAY[page.tenant_id]) AND m.id = ANY (ARRAY[page.message_id])
+    WHERE page.tenant_id = %(tenant_id)s ORDER BY m.request_id)
 
 -- name: clear_files
 DELETE FROM attachments a

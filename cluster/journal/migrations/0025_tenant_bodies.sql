@@ -2,10 +2,12 @@
 
 CREATE INDEX tenants_keeping_less ON tenants (id) WHERE settings ? 'bodies_days';
 
--- Up to which message each of them was looked through, and before which day its files went.
+-- Up to which message each of them was looked through, and before which day its files went. Its messages are looked at
+-- again before that (looked_again).
 CREATE TABLE tenant_bodies (
     tenant_id     text COLLATE "C" PRIMARY KEY,
     looked_upto   text COLLATE "C" NOT NULL DEFAULT '',
+    looked_again  date,
     files_before  date
 );
 
