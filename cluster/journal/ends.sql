@@ -19,8 +19,9 @@ SELECT id FROM unnest(%(batch_ids)s::text[]) AS b (id)
 WHERE NOT EXISTS (SELECT FROM messages m WHERE m.batch_id = ANY (ARRAY[b.id]))
 
 -- name: lock_batches
--- Those of these batches to which no transaction is adding messages (share_batches).
-SELECT id FROM unnest(%(batch_ids)s::text[]) AS b (id) WHERE pg_try_advisory_xact_lock(hashtextextended(id, 0))
+-- Those of these batches to which no transaction is adding messages (share_batches), and on which none commands anything.
+SELECT id FROM batches WHERE id = ANY (%(batch_ids)s::text[]) AND pg_try_advisory_xact_lock(hashtextextended(id, 0))
+FOR UPDATE SKIP LOCKED
 
 -- name: remove_batches
 -- The caller has locked them. What was committed before they were locked is seen by this statement.

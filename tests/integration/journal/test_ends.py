@@ -1,5 +1,6 @@
 """Each table has its end: what is past it goes, in steps, and what is not stays."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from importlib import resources
@@ -142,6 +143,19 @@ async def test_a_batch_that_is_being_added_to_stays(journal: Journal, journal_ds
         await adding.execute("SELECT pg_advisory_xact_lock_shared(hashtextextended(%s, 0))", [batch_id])
         assert await journal.ends.remove_batches(NOW, "", 10) == (0, "")
     assert await journal.ends.remove_batches(NOW, "", 10) == (1, "")
+
+
+async def test_a_batch_that_is_being_paused_stays(journal: Journal, journal_dsn: str) -> None:
+    tenant = await a_tenant(journal)
+    batch_id = await a_batch(journal, journal_dsn, tenant, timedelta(days=UNUSED_BATCH_DAYS + 1))
+    async with await psycopg.AsyncConnection.connect(journal_dsn) as pausing:
+        await pausing.execute(
+            "INSERT INTO scheduled_sends (tenant_id, batch_id, status) VALUES (%s, %s, 'pause')", [tenant, batch_id]
+        )
+        async with asyncio.timeout(10):
+            assert await journal.ends.remove_batches(NOW, "", 10) == (0, "")
+    assert await journal.ends.remove_batches(NOW, "", 10) == (1, "")
+    assert await sql(journal_dsn, "SELECT batch_id FROM scheduled_sends") == []
 
 
 # Texts of templates
