@@ -78,9 +78,9 @@ class Terminal:
         try:
             async with asyncio.timeout(seconds):
                 yield
-        except TimeoutError:
+        except TimeoutError as error:
             self._process.kill()
-            raise
+            raise TimeoutError(f"the terminal shows {self.shown!r}") from error
 
     def _read(self) -> str:
         try:
@@ -192,5 +192,6 @@ async def test_the_prompt(asked: Postray) -> None:
     await terminal.interrupt_until("postray> ")
     terminal.type("SELECT 'still here' AS text;\n")
     await terminal.until("│ still here │")
+    await terminal.until("postray> ")
     terminal.type("\x04")  # Ctrl-D
     assert (await terminal.ended())[0] == 0
