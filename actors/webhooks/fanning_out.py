@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Raw, Struct
 
-from cluster.event_consumer import EventConsumer, Pacing
+from cluster.event_consumer import CannotHandle, EventConsumer, Pacing
 from cluster.events import Event, Logged, WebhookAttempt, WebhookDisabled, decode_row, numbered
 from cluster.journal.journal import Journal
 from cluster.journal.records import LogRow
@@ -102,7 +102,8 @@ class FanningOut:
             if count >= AT_ONCE:
                 count = 0
                 await asyncio.sleep(0)
-        await self._journal.webhook_owing.owe(bundles_of(of_endpoints), CONSUMER, rows[-1].tx, rows[-1].id)
+        if not await self._journal.webhook_owing.owe(bundles_of(of_endpoints), CONSUMER, rows):
+            raise CannotHandle("another process fans out as well, and was first with these rows")
         owed_events = {webhook_id: len(some) for webhook_id, some in of_endpoints.items()}
         self.owed += sum(owed_events.values())
         self._on_owed(owed_events)

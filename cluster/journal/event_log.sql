@@ -28,6 +28,11 @@ SELECT tx::text::bigint, id FROM log_cursors WHERE consumer = %(consumer)s
 UPDATE log_cursors SET tx = %(tx)s::text::xid8, id = %(id)s, moved_at = now()
 WHERE consumer = %(consumer)s AND (tx, id) < (%(tx)s::text::xid8, %(id)s)
 
+-- name: pass_page
+-- Moves the cursor over a whole page, from before its first row; over none of it where another process was first.
+UPDATE log_cursors SET tx = %(tx)s::text::xid8, id = %(id)s, moved_at = now()
+WHERE consumer = %(consumer)s AND (tx, id) < (%(first_tx)s::text::xid8, %(first_id)s)
+
 -- name: log_end
 SELECT tx::text::bigint, id FROM event_log ORDER BY event_log.tx DESC, id DESC LIMIT 1
 

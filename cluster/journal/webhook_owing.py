@@ -9,6 +9,7 @@ from psycopg import AsyncConnection
 from cluster.events import Event, WebhookDisabled
 from cluster.journal.database import JournalPart, Row, execute, rows
 from cluster.journal.day_tables import span
+from cluster.journal.records import LogRow
 from cluster.webhooks.told import custom_args_of, smtp_id_of
 
 MOST_INSERTED_BYTES = 8 * 1024 * 1024
@@ -50,12 +51,25 @@ class WebhookOwing(JournalPart):
             for id, from_email, key_id, group_id, shared, own in found
         }
 
-    async def owe(self, bundles: Iterable[NewBundle], consumer: str, tx: int, id: int) -> None:
-        """Add bundles, and move the consumer's cursor to (tx, id): both or neither, so what was fanned out once is not
-        again. Endpoints that were removed are left out. The bundles are in the order of their endpoints' ids."""
+    async def owe(self, bundles: Iterable[NewBundle], consumer: str, page: Sequence[LogRow]) -> bool:
+        """Add the bundles of a page of the log, and move the consumer's cursor over it: both or neither, so what was
+        fanned out once is not again. Returns False, and adds nothing, where another process has passed some of its
+        rows. Endpoints that were removed are left out. The bundles are in the order of their endpoints' ids."""
+        first, last = page[0], page[-1]
         async with self._database.transaction() as connection:
-            await insert_bundles(connection, bundles)
-            await execute(connection, "move_cursor", consumer=consumer, tx=tx, id=id)
+            # First of all: another process with rows of this page waits here, and then finds the cursor moved.
+            moved = await execute(
+                connection,
+                "pass_page",
+                consumer=consumer,
+                first_tx=first.tx,
+                first_id=first.id,
+                tx=last.tx,
+                id=last.id,
+            )
+            if moved:
+                await insert_bundles(connection, bundles)
+        return moved > 0
 
     async def skip(self, consumer: str) -> None:
         """Move the cursor to the end of the log if there is no endpoint at all."""

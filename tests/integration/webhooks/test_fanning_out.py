@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from actors.webhooks.fanning_out import CONSUMER, FanningOut
+from cluster.event_consumer import CannotHandle
 from cluster.events import Event, WebhookDisabled, encode_batch, name_of
 from cluster.ids import new_id
 from cluster.journal.journal import Journal
@@ -149,6 +150,28 @@ async def test_a_page_that_is_handled_again_adds_nothing(
     assert await journal.event_log.after(CONSUMER, 10) == []
     await caught_up(fanning_out)
     assert len(await owed(journal_dsn, webhook_id)) == 1
+
+
+async def test_of_two_processes_only_the_first_owes_a_page(
+    journal: Journal, journal_dsn: str, fanning_out: FanningOut
+) -> None:
+    tenant_id = await a_tenant(journal)
+    webhook_id = await an_endpoint(journal, tenant_id)
+    requests = [a_request(tenant_id) for _ in range(3)]
+    for request in requests:
+        await journal.intake.accept([request])
+    await journal.event_log.add_consumer(CONSUMER)
+    await fanning_out._prepare()
+    part, page = await journal.event_log.after(CONSUMER, 1), await journal.event_log.after(CONSUMER, 10)
+    await fanning_out._handle(part)
+    for late in (part, page):  # the same rows, and some more
+        with pytest.raises(CannotHandle):
+            await fanning_out._handle(late)
+    assert len(await owed(journal_dsn, webhook_id)) == 1
+    await caught_up(fanning_out)
+    assert [getattr(one.event, "message_id", "") for one in await owed(journal_dsn, webhook_id)] == [
+        request.message_ids[0] for request in requests
+    ]
 
 
 async def test_an_endpoint_that_was_removed_meanwhile(
