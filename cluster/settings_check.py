@@ -100,6 +100,10 @@ def faults(settings: "Settings") -> Iterator[tuple[str, str]]:
     if kept.statistics_days < kept.events_days:
         yield "retention.statistics_days", f"counts are kept as long as events ({kept.events_days} days) at least"
     yield from _auth(settings.auth)
+    if not settings.cluster.roles:
+        yield "cluster.roles", "must name at least one role"
+    if settings.cluster.min_nodes > settings.cluster.max_nodes:
+        yield "cluster.min_nodes", f"is above cluster.max_nodes ({settings.cluster.max_nodes})"
     if settings.ray.address and not settings.postgres.dsn:
         yield "postgres.dsn", "a cluster at ray.address needs a Postgres that every node can reach"
 

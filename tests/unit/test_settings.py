@@ -54,6 +54,14 @@ def test_a_rate_is_a_share(tmp_path: Path) -> None:
         load(write(tmp_path, "[tenants]\nmax_bounce_rate = 10\n"), {})
 
 
+def test_a_cluster_that_nothing_can_run_on(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"cluster\.roles: must name at least one role"):
+        load(write(tmp_path, "[cluster]\nroles = []\n"), {})
+    with pytest.raises(SettingsError, match=r"cluster\.min_nodes: is above cluster\.max_nodes \(8\)"):
+        load(write(tmp_path, "[cluster]\nmin_nodes = 9\n"), {})
+    assert load(write(tmp_path, "[cluster]\nmin_nodes = 9\nmax_nodes = 9\n"), {}).cluster.min_nodes == 9
+
+
 def test_bodies_are_not_kept_longer_than_messages(tmp_path: Path) -> None:
     assert load(write(tmp_path, "[retention]\nbodies_days = 0\nmessages_days = 1\n"), {}).retention.bodies_days == 0
     with pytest.raises(SettingsError, match=r"retention\.bodies_days: bodies are not kept longer than their messages"):
