@@ -5,7 +5,8 @@ starts only names that nobody has, so an actor moves in two: it is stopped in on
 placed stays where it is for as long as it may be there.
 
 A node has a *number*, by which its actors are named ("delivery-2-0"): the least that no other node has, and it keeps
-it as long as one of them lives. So the actors themselves are the only memory of it.
+it as long as one of them lives. So the actors themselves are the memory of it, and the last plan while Ray does not say
+where they are. A node on which nothing may run that every node has needs no number.
 """
 
 from collections import Counter
@@ -13,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 CPU_DIGITS = 4
 """Ray counts CPUs in ten-thousandths; sums of decimal fractions are rounded to them."""
@@ -79,10 +80,21 @@ class Plan(Struct, frozen=True, kw_only=True):
         return not self.start and not self.stop
 
 
-def plan(nodes: Sequence[Node], kinds: Sequence[Kind], living: Iterable[Living], *, home: str = "") -> Plan:
+def plan(
+    nodes: Sequence[Node],
+    kinds: Sequence[Kind],
+    living: Iterable[Living],
+    *,
+    home: str = "",
+    last: Iterable[Place] = (),
+) -> Plan:
     """What brings the actors to their places. New nodes get their numbers in the order of ``nodes``; what there is one
-    of goes to the first node that has room for it. ``home``: the machine with the data of what stays."""
-    return _Planning([node for node in nodes if node.cpus], kinds, sorted(living), home).plan()
+    of goes to the first node that has room for it. ``home``: the machine with the data of what stays. ``last``: the
+    places of the plan before, by which those count whose node is not known while Ray starts them again."""
+    live = {node.id for node in nodes}
+    former = {place.name: place.node_id for place in last if place.node_id in live}
+    known = (one if one.node_id else structs.replace(one, node_id=former.get(one.name, "")) for one in living)
+    return _Planning([node for node in nodes if node.cpus], kinds, sorted(known), home).plan()
 
 
 class _Planning:
@@ -127,16 +139,19 @@ class _Planning:
         )
         numbers: dict[str, int] = {}
         for (number, node_id), _ in sorted(here.items(), key=lambda item: (-item[1], item[0])):
-            if node_id not in numbers and number not in numbers.values():
+            if node_id not in numbers and number not in numbers.values() and self._needs_number(node_id):
                 numbers[node_id] = number
         # Numbers of actors whose node is not known are free: these are on their way to the very nodes that get them, or
         # were on a node that has just died.
         taken = set(numbers.values())
         free = (number for number in count() if number not in taken)
         for node_id in self._nodes:
-            if node_id not in numbers:
+            if node_id not in numbers and self._needs_number(node_id):
                 numbers[node_id] = next(free)
         return numbers
+
+    def _needs_number(self, node_id: str) -> bool:
+        return any(kind.per == "node" and self._suits(self._nodes[node_id], kind) for kind in self._kinds)
 
     def _number_in(self, name: str) -> int | None:
         """The number of the node in an actor's name; None where it has none, or is none of ours."""
@@ -187,7 +202,8 @@ class _Planning:
         suiting = [node_id for node_id, node in self._nodes.items() if self._suits(node, kind)]
         with_room = [node_id for node_id in suiting if self._has_room(node_id, kind)]
         if with_room:
-            self._take(kind, Place(kind.name, kind.name, min(with_room, key=lambda node_id: self._numbers[node_id])))
+            first = min(with_room, key=lambda node_id: self._numbers.get(node_id, len(self._nodes)))
+            self._take(kind, Place(kind.name, kind.name, first))
         elif suiting:
             self._missing[kind.name] = f"no node has {kind.cpus:g} CPUs left"
         else:

@@ -123,6 +123,44 @@ def test_an_actor_whose_node_is_not_known_yet_counts() -> None:
     assert made.stop == ()
 
 
+def test_while_ray_starts_actors_again_their_node_keeps_its_number() -> None:
+    world = World([B, C])
+    last = world.settle().places
+    dead_and_back = [replace(one, node_id="" if one.node_id == "b" else one.node_id) for one in world.living.values()]
+    made = plan([A, B, C], world.kinds, dead_and_back, home="m1", last=last)
+    assert made.stop == ()
+    assert {(place.name, place.node_id) for place in made.start} == {
+        ("delivery-2-0", "a"),
+        ("delivery-2-1", "a"),
+        ("api-2-0", "a"),
+    }
+
+
+def test_the_last_plan_says_nothing_of_a_node_that_died() -> None:
+    last = plan([A], KINDS, (), home="m1").places
+    waiting = [Living(place.name) for place in last]
+    made = plan([B], KINDS, waiting, home="m1", last=last)
+    assert made.is_done
+    assert {place.node_id for place in made.places if place.name != place.kind} == {"b"}
+
+
+def test_a_node_on_which_nothing_runs_that_every_node_has_needs_no_number() -> None:
+    counting = replace(A, roles=frozenset({"analytics"}))
+    world = World([counting, B])
+    assert world.settle().missing == {}
+    assert world.where() == {
+        "api-0-0": "b",
+        "delivery-0-0": "b",
+        "delivery-0-1": "b",
+        "recorder": "b",
+        "scheduler": "b",
+        "supervisor": "b",
+    }
+    world.dies(B)
+    world.settle()
+    assert world.where() == {"recorder": "a", "supervisor": "a"}
+
+
 def test_data_on_one_machine_keeps_its_actor_there() -> None:
     other = replace(B, machine="m2")
     world = World([A, other])
