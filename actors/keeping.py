@@ -4,8 +4,11 @@
 It remembers no place: what there is, is asked of Ray in each round, so the supervisor may die and go on elsewhere.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+
+from msgspec import Struct
 
 from cluster.context import DEGRADED, Facts, Home
 from cluster.metrics import Counter, Gauge
@@ -17,6 +20,22 @@ log = logging.getLogger(__name__)
 
 NODES = "nodes"
 """The name of this part in what the supervisor tells."""
+FIRST_WAIT_S = 1.0
+LONGEST_WAIT_S = 60.0
+"""The waits between starts of one name: each is twice the one before."""
+FORGOTTEN_S = 2 * LONGEST_WAIT_S
+"""A start so long ago does not count: whatever ended that actor, it had started."""
+
+
+class _Starts(Struct, frozen=True):
+    """How often a name was started of late, and when the last time was (seconds of the loop's clock)."""
+
+    count: int
+    at: float
+
+    @property
+    def wait_s(self) -> float:
+        return min(FIRST_WAIT_S * 2.0 ** (self.count - 1), LONGEST_WAIT_S)
 
 
 class Keeping:
@@ -48,6 +67,7 @@ class Keeping:
         self._end = end
         self._tasks = make_tasks()
         self._ending: set[str] = set()
+        self._starts: dict[str, _Starts] = {}
         self._nodes: tuple[Node, ...] = ()
         self._plan: Plan | None = None
         self._problem: str | None = "not looked at yet"
@@ -72,7 +92,8 @@ class Keeping:
         try:
             facts = await self._look()
             ordered = sorted(facts.nodes, key=lambda node: (node.id != self._home.node_id, node.id))
-            made = plan(ordered, self._kinds, facts.living, home=self._home.machine)
+            last = self._plan.places if self._plan is not None else ()
+            made = plan(ordered, self._kinds, facts.living, home=self._home.machine, last=last)
             self._tell(ordered)
             self._plan = made
             for name in made.stop:
@@ -80,7 +101,13 @@ class Keeping:
                     self._ending.add(name)
                     log.warning("ending an actor that has no place actor=%s", name)
                     self._tasks.spawn(f"end {name}", self._end_one(name))
+            now = asyncio.get_running_loop().time()
+            self._starts = {name: one for name, one in self._starts.items() if now - one.at < FORGOTTEN_S}
             for place in made.start:
+                before = self._starts.get(place.name)
+                if before is not None and now - before.at < before.wait_s:
+                    continue
+                self._starts[place.name] = _Starts(before.count + 1 if before is not None else 1, now)
                 log.warning("starting actor=%s node=%s", place.name, place.node_id)
                 await self._start(place)
                 self.started += 1
@@ -94,6 +121,8 @@ class Keeping:
         try:
             await self._end(name, self._stop_s)
             self.ended += 1
+        except PeerGone as gone:  # the next round finds it again, if it is there
+            log.info("not ended actor=%s reason=%r", name, gone.reason)
         finally:
             self._ending.discard(name)
 

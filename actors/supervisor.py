@@ -8,14 +8,14 @@ supervisor starts the others.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from msgspec import Struct
 
 from actors.keeping import Keeping
 from cluster import metrics
-from cluster.context import DEGRADED
+from cluster.context import DEGRADED, keeps_from_work
 from cluster.journal.journal import Journal, Unavailable
 from cluster.metrics import Counter, Gauge, Reading
 from cluster.peers import Call, PeerGone
@@ -66,7 +66,7 @@ class Supervisor:
         journal: Journal,
         call: Call,
         keeping: Keeping,
-        kill: Callable[[str], None],
+        kill: Callable[[str], Awaitable[None]],
         make_tasks: Callable[[], Tasks] = Tasks,
     ) -> None:
         self._journal = journal
@@ -75,6 +75,7 @@ class Supervisor:
         self._kill = kill
         self._tasks = make_tasks()
         self._watches: dict[str, asyncio.Task[None]] = {}
+        self._answered: set[str] = set()
         self._reached_since: float | None = None
         self._problems: dict[str, str | None] = {"journal": NOT_ASKED}
 
@@ -95,7 +96,19 @@ class Supervisor:
         return self._all_problems()
 
     def _all_problems(self) -> dict[str, str | None]:
-        return {**self._problems, **self._keeping.problems()}
+        problems = {actor: self._weighed(actor, problem) for actor, problem in self._problems.items()}
+        return {**problems, **self._keeping.problems()}
+
+    def _weighed(self, actor: str, problem: str | None) -> str | None:
+        """One of those that each node has and that has not started yet is no reason to send clients away, while
+        another of its kind works."""
+        kind, is_one_of_many, _ = actor.partition("-")
+        if not is_one_of_many or actor in self._answered or problem == NOT_ASKED or not keeps_from_work(problem):
+            return problem
+        works = any(
+            one.partition("-")[0] == kind and not keeps_from_work(self._problems[one]) for one in self._answered
+        )
+        return f"{DEGRADED}{problem}" if works else problem
 
     async def metrics(self) -> list[Reading]:
         """The supervisor's own metrics."""
@@ -134,6 +147,7 @@ class Supervisor:
         for gone in self._watches.keys() - set(actors):
             self._watches.pop(gone).cancel()
             del self._problems[gone]
+            self._answered.discard(gone)
             log.info("forgotten actor=%s", gone)
         for actor in actors:
             if actor not in self._watches:
@@ -150,7 +164,7 @@ class Supervisor:
                 log.error("killing a silent actor actor=%s silent_s=%.0f", actor, clock() - answered_at)
                 self.killed += 1
                 try:
-                    self._kill(actor)
+                    await self._kill(actor)
                 except PeerGone as gone:
                     log.warning("nothing to kill actor=%s reason=%r", actor, gone.reason)
                 answered_at = clock()
@@ -160,7 +174,9 @@ class Supervisor:
         """Check the health of an actor and note it. Returns False if the actor did not answer. ``may_start``: one that
         was added and has not answered yet is starting."""
         try:
-            self._note(actor, await self._answer(actor, "problem", ANSWER_S))
+            problem = await self._answer(actor, "problem", ANSWER_S)
+            self._answered.add(actor)
+            self._note(actor, problem)
         except NoAnswer as error:
             if not (may_start and self._problems[actor] == STARTING):
                 self._note(actor, str(error))

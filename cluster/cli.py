@@ -61,6 +61,7 @@ from cluster.installation.private_files import (
     prepare_data_dir,
 )
 from cluster.journal.journal import Unavailable
+from cluster.peers import PeerGone
 from cluster.policies import BadPolicies, read_files
 from cluster.printable import printable
 from cluster.settings import Settings
@@ -199,7 +200,7 @@ def _run(settings: Settings, config: str | None, tightened: list[str], show_key:
             console.print(f"  [yellow]![/] {part:<15} {escape(problem)}; postray doctor says more", soft_wrap=True)
         data_dir = Path(settings.data_dir).resolve()
         sql_login = postray.sql_password if show_key else sql_password_place(settings)
-        if settings.demo:
+        if postray.demo_key:
             greet(run, postray.demo_key if show_key else "", data_dir / DEMO_KEY, sql_login)
         else:
             greet_without_demo(run, config, sql_login, has_tenants=postray.has_tenants)
@@ -278,18 +279,15 @@ def _end_cluster(settings: Settings) -> None:
     from cluster.ending import end_cluster
     from cluster.launch.ray_node import NoCluster
 
-    hurry = threading.Event()
     _in_place(make_data_dir, settings)
 
     def say(line: str) -> None:
-        # Ray sets its own handler when it starts, so ours is set after it.
-        signal.signal(signal.SIGINT, lambda *_: hurry.set())
         console.print(line.replace("a second signal", "Ctrl-C"), soft_wrap=True, markup=False)
 
     try:
-        if not end_cluster(settings, say, hurry.is_set):
+        if not end_cluster(settings, say):
             raise click.ClickException(f"no postray runs in the cluster at {settings.ray.address}")
-    except NoCluster as error:
+    except (NoCluster, PeerGone) as error:
         raise click.ClickException(str(error)) from error
     running.forget_run(Path(settings.data_dir).resolve())
     console.print("stopped")

@@ -73,8 +73,9 @@ class Links(Struct, frozen=True, kw_only=True):
     """A process's connections to other actors: calling them, sharing bytes with them, and placing them."""
 
     call: Call
-    kill: Callable[[str], None]
-    """Ends another actor's process; Ray then restarts it. Raises PeerGone when the actor does not exist."""
+    kill: Callable[[str], Awaitable[None]]
+    """Ends another actor's process; Ray then restarts it. Raises PeerGone when the actor does not exist, or Ray does
+    not answer."""
     share: Callable[[bytes], Awaitable[Any]]
     """Puts bytes into the object store. Returns a handle that any process can await."""
     look: Callable[[], Awaitable[Facts]]
@@ -82,7 +83,8 @@ class Links(Struct, frozen=True, kw_only=True):
     start: Callable[[Place], Awaitable[None]]
     """Starts an actor at its place. Raises PeerGone when Ray does not answer."""
     end: Callable[[str, float], Awaitable[None]]
-    """Stops an actor in order, within so many seconds, and ends its process for good."""
+    """Stops an actor in order, within so many seconds, and ends its process for good. Raises PeerGone when it is gone
+    already, or Ray does not answer."""
 
 
 DEGRADED = "degraded: "

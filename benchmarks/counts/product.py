@@ -197,7 +197,7 @@ async def _start(product: Product, context: Callable[..., Context], stack: Async
         product.called_bytes[method] += sum(len(one) for one in arguments if isinstance(one, bytes))
         return await getattr(parts[actor], method)(*arguments)
 
-    def kill(actor: str) -> None:
+    async def kill(actor: str) -> None:
         raise AssertionError(f"nobody kills {actor}")
 
     async def place(*_: object) -> Any:

@@ -185,8 +185,8 @@ def _collect_less() -> None:
 
 @contextmanager
 def reaching(actor: str) -> Iterator[None]:
-    """Within this context, whatever Ray raises because the actor or its node is gone becomes PeerGone. What the actor
-    itself raises stays as it is."""
+    """Within this context, whatever Ray raises because the actor or its node is gone or late becomes PeerGone. What the
+    actor itself raises stays as it is."""
     import ray.exceptions
 
     try:
@@ -195,8 +195,6 @@ def reaching(actor: str) -> Iterator[None]:
         raise
     except ray.exceptions.RayError as error:
         raise PeerGone(actor, type(error).__name__) from error
-    except ValueError as error:  # what get_actor raises for a name it does not know
-        raise PeerGone(actor, str(error)) from error
 
 
 def _links(context: Context) -> Links:
@@ -209,17 +207,15 @@ def _links(context: Context) -> Links:
             with reaching(actor):
                 handle = handles.get(actor)
                 if handle is None:
-                    handle = handles[actor] = ray.get_actor(actor, namespace=NAMESPACE)
+                    handle = handles[actor] = await asyncio.to_thread(places.handle_of, actor)
                 return await handle.call.remote(method, arguments)
         except PeerGone:
             handles.pop(actor, None)
             raise
 
-    def kill(actor: str) -> None:
-        try:
-            ray.kill(ray.get_actor(actor, namespace=NAMESPACE), no_restart=False)
-        except ValueError as error:
-            raise PeerGone(actor, str(error)) from error
+    async def kill(actor: str) -> None:
+        async with _answering():
+            await asyncio.to_thread(places.kill, actor, for_good=False)
 
     async def share(data: bytes) -> SharedBytes:
         return SharedBytes(ray.put(data))

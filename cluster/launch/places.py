@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from cluster.context import Facts
@@ -30,10 +31,11 @@ def living() -> list[Living]:
 
 
 def names() -> list[str]:
-    """The names of the actors that run, or that Ray is about to start."""
+    """The names of the actors that run, or that Ray is about to start. Raises PeerGone when Ray does not answer."""
     import ray
 
-    named: list[dict[str, str]] = ray.util.list_named_actors(all_namespaces=True)
+    with _asking("ray"):
+        named: list[dict[str, str]] = ray.util.list_named_actors(all_namespaces=True)
     return sorted(one["name"] for one in named if one["namespace"] == NAMESPACE)
 
 
@@ -54,31 +56,54 @@ def here() -> str:
 
 def look(default_roles: Sequence[str]) -> Facts:
     """Which nodes and actors there are. Raises PeerGone when Ray does not answer."""
-    import ray
-
-    try:
+    with _asking("ray"):
         # The actors first: so each of them is on one of the nodes, or on one that has just died.
         there = living()
         return Facts(nodes=tuple(nodes(default_roles)), living=tuple(there))
-    except (ray.exceptions.RayError, RuntimeError, TimeoutError) as error:
-        raise PeerGone("ray", str(error)) from error
+
+
+def handle_of(name: str) -> Any:
+    """What an actor is called by. It asks the control service and waits for it: an event loop calls it in a thread.
+    Raises PeerGone when there is none of this name, or Ray does not answer."""
+    import ray
+
+    with _asking(name):
+        return ray.get_actor(name, namespace=NAMESPACE)
+
+
+def kill(name: str, *, for_good: bool) -> None:
+    """End an actor's process; unless ``for_good``, Ray starts it again. It waits, as ``handle_of`` does. Raises
+    PeerGone."""
+    import ray
+
+    handle = handle_of(name)
+    with _asking(name):
+        ray.kill(handle, no_restart=for_good)
 
 
 async def end(name: str, max_wait_s: float) -> None:
-    """Stop an actor in order, within a time limit, and end its process for good. One that is gone already is no
-    error."""
+    """Stop an actor in order, within a time limit, and end its process for good. Raises PeerGone when it is gone
+    already, or Ray does not answer."""
     import ray
 
-    try:
-        handle = ray.get_actor(name, namespace=NAMESPACE)
-    except ValueError:
-        return
+    handle = await asyncio.to_thread(handle_of, name)
     try:
         async with asyncio.timeout(max_wait_s):
             await handle.stop.remote()
     except (TimeoutError, ray.exceptions.RayError) as error:
         log.warning("did not stop in order actor=%s reason=%r", name, str(error))
-    ray.kill(handle)
+    await asyncio.to_thread(kill, name, for_good=True)
+
+
+@contextmanager
+def _asking(whom: str) -> Iterator[None]:
+    """Within this context, what Ray raises when there is no such actor, or no answer, is PeerGone."""
+    import ray
+
+    try:
+        yield
+    except (ray.exceptions.RayError, RuntimeError, TimeoutError, ValueError) as error:
+        raise PeerGone(whom, str(error)) from error
 
 
 def _node(told: Mapping[str, Any], default_roles: Sequence[str]) -> Node:

@@ -39,10 +39,11 @@ def join(address: str, data_dir: Path) -> None:
     """Join the cluster at an address. Raises NoCluster."""
     with _alone_in(data_dir):
         import ray
+        import ray.exceptions
 
         try:
             ray.init(address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
             raise NoCluster(address, str(error).partition("\n")[0]) from error
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import signal
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,11 +13,10 @@ from msgspec import structs
 from cluster.context import Context
 from cluster.installation.stopping import StopProgress
 from cluster.launch import places
-from cluster.launch.host_process import start_actor
-from cluster.launch.places import NAMESPACE
+from cluster.launch.host_process import reaching, start_actor
 from cluster.peers import PeerGone
 from cluster.policy.placement import Place
-from cluster.topology import ACTORS, DELIVERY
+from cluster.topology import ACTORS, DELIVERY, SUPERVISOR
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +24,19 @@ START_S = 60.0
 STOP_S = 6.0
 """Time limit for stopping all actors. The time that delivery actors wait for replies is added to it."""
 LOOK_S = 0.2
+GONE_S = 10.0
+"""Time limit for Ray to end what was killed."""
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Within this context Ctrl-C raises KeyboardInterrupt at once, also while a call of Ray blocks an event loop: the
+    loop's own handler would cancel its task, which waits for the call to return."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, former)
 
 
 def start(missing: Sequence[Place], names: Sequence[str], context: Context) -> Iterator[str]:
@@ -36,7 +49,7 @@ def start(missing: Sequence[Place], names: Sequence[str], context: Context) -> I
     try:
         for place in missing:
             start_actor(place, structs.replace(context, name=place.name, node_id=place.node_id))
-        asked = [(name, _handle(name).start.remote()) for name in names]
+        asked = [(name, places.handle_of(name).start.remote()) for name in names]
     except PeerGone as gone:
         raise RuntimeError(str(gone)) from gone
     for name, started in asked:
@@ -50,20 +63,12 @@ def start(missing: Sequence[Place], names: Sequence[str], context: Context) -> I
 
 
 def call(name: str, method: str, *arguments: Any) -> Any:
-    """Call an actor. Raises PeerGone."""
+    """Call an actor. Raises PeerGone, also when it does not answer."""
     import ray
 
-    return ray.get(_handle(name).call.remote(method, arguments), timeout=START_S)
-
-
-def _handle(name: str) -> Any:
-    """Raises PeerGone when there is none of this name."""
-    import ray
-
-    try:
-        return ray.get_actor(name, namespace=NAMESPACE)
-    except ValueError as error:
-        raise PeerGone(name, str(error)) from error
+    handle = places.handle_of(name)
+    with reaching(name):
+        return ray.get(handle.call.remote(method, arguments), timeout=START_S)
 
 
 class Stop:
@@ -73,25 +78,37 @@ class Stop:
         self._handles: dict[str, Any] = {}
 
     def run(self, waiting: StopProgress) -> None:
-        """Stop the actors in reverse order within a time limit, those of one kind together; then kill the processes.
-        The supervisor is among the first, so nothing is started again."""
-        import ray
-
-        for name in places.names():
-            with contextlib.suppress(PeerGone):  # it has just ended
-                self._handles[name] = _handle(name)
+        """Stop the actors in reverse order within a time limit, those of one kind together, and kill their processes.
+        The supervisor is the first, so nothing is started again; what it had just begun to start is found by looking
+        again. Raises PeerGone when Ray does not answer, or does not end them."""
         deadline = time.monotonic() + STOP_S
-        for kind in reversed([spec.kind for spec in ACTORS]):
-            names = [name for name in self._handles if name.partition("-")[0] == kind]
-            if kind == DELIVERY:
-                began = time.monotonic()
-                self._stop_together(names, deadline + waiting.most_s, waiting)
-                deadline += time.monotonic() - began
-            else:
-                self._stop_together(names, deadline, None)
-        for handle in self._handles.values():
-            ray.kill(handle)
-        self._handles.clear()
+        most = deadline + waiting.most_s + GONE_S
+        self._end([SUPERVISOR], deadline, None)
+        names = places.names()
+        while names:
+            for kind in dict.fromkeys((*reversed(_KINDS), *map(_kind_of, names))):
+                of_kind = [name for name in names if _kind_of(name) == kind]
+                if kind == DELIVERY:
+                    began = time.monotonic()
+                    self._end(of_kind, deadline + waiting.most_s, waiting)
+                    deadline += time.monotonic() - began
+                else:
+                    self._end(of_kind, deadline, None)
+            if names := places.names():
+                if time.monotonic() > most:
+                    raise PeerGone(", ".join(names), "Ray does not end it")
+                time.sleep(LOOK_S)
+
+    def _end(self, names: Sequence[str], deadline: float, waiting: StopProgress | None) -> None:
+        """Stop these and kill their processes."""
+        for name in names:
+            with contextlib.suppress(PeerGone):  # it has just ended
+                self._handles[name] = places.handle_of(name)
+        self._stop_together([name for name in names if name in self._handles], deadline, waiting)
+        for name in names:
+            if self._handles.pop(name, None) is not None:
+                with contextlib.suppress(PeerGone):
+                    places.kill(name, for_good=True)
 
     def _stop_together(self, names: Sequence[str], deadline: float, waiting: StopProgress | None) -> None:
         """``waiting`` receives the counts of messages whose replies are awaited."""
@@ -135,3 +152,10 @@ class Stop:
             except ray.exceptions.RayError as error:  # it has just ended
                 log.info("an actor does not tell what it waits for reason=%r", str(error))
         return found
+
+
+_KINDS = [spec.kind for spec in ACTORS]
+
+
+def _kind_of(name: str) -> str:
+    return name.partition("-")[0]

@@ -87,7 +87,7 @@ async def test_silence_counts_only_when_the_journal_could_be_told(
 ) -> None:
     async def call(*_: object) -> None: ...
 
-    supervisor = Supervisor(journal, call, keeping_of([]), lambda _: None)
+    supervisor = Supervisor(journal, call, keeping_of([]), call)
     lost = journal.membership.lost
     await journal.membership.register(NAME, "node")
 

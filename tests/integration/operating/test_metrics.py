@@ -98,7 +98,7 @@ async def installation(
         secret_key=secret,
     )
 
-    def kill(actor: str) -> None:
+    async def kill(actor: str) -> None:
         raise AssertionError(f"{actor} is well")
 
     async def look() -> Facts:

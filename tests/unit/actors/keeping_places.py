@@ -19,6 +19,9 @@ class Cluster:
         self.living = list(living)
         self.ended: list[str] = []
         self.problem = ""
+        self.failing: set[str] = set()
+        """Names of actors that end as soon as they are started."""
+        self.started: list[str] = []
 
     def keeping(self, kinds: Sequence[Kind], *, min_nodes: int = 1, tasks: Tasks | None = None) -> Keeping:
         return Keeping(
@@ -38,10 +41,14 @@ class Cluster:
         return Facts(nodes=tuple(self.nodes), living=tuple(self.living))
 
     async def _start(self, place: Place) -> None:
-        self.living.append(Living(place.name, place.node_id))
+        self.started.append(place.name)
+        if place.name not in self.failing:
+            self.living.append(Living(place.name, place.node_id))
 
     async def _end(self, name: str, max_wait_s: float) -> None:
         self.ended.append(name)
+        if all(one.name != name for one in self.living):
+            raise PeerGone(name, "gone already")
         self.living = [one for one in self.living if one.name != name]
 
 

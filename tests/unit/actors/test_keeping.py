@@ -2,9 +2,11 @@
 
 import asyncio
 
-from actors.keeping import NODES
+from actors.keeping import FORGOTTEN_S, NODES
 from cluster.policy.placement import Kind, Living, Node
+from cluster.tasks import Tasks
 from tests.unit.actors.keeping_places import HOME, Cluster
+from tests.unit.virtual_time import in_virtual_time
 
 DELIVERY = Kind(name="delivery", per="node", cpus=0.4)
 SCHEDULER = Kind(name="scheduler", per="cluster", cpus=0.1)
@@ -52,6 +54,49 @@ async def test_what_has_no_place_is_ended_once_and_not_waited_for() -> None:
     assert (cluster.ended, keeping.ended) == (["delivery-7-0"], 1)
     assert Living("of others", "a") in cluster.living
     await keeping.stop()
+
+
+async def test_one_that_is_gone_before_it_is_ended_is_no_error() -> None:
+    crashes: list[str] = []
+    cluster = Cluster(living=[Living("delivery-0-0", "a"), Living("delivery-7-0", "a")])
+    keeping = cluster.keeping(
+        [DELIVERY], tasks=Tasks(on_crash=lambda name, error: crashes.append(f"{name}: {error!r}"))
+    )
+    await keeping.round()
+    cluster.living.remove(Living("delivery-7-0", "a"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert (cluster.ended, crashes, keeping.ended) == (["delivery-7-0"], [], 0)
+
+
+@in_virtual_time
+async def test_what_ends_as_soon_as_it_starts_is_started_less_and_less_often() -> None:
+    cluster = Cluster()
+    cluster.failing.add("scheduler")
+    keeping = cluster.keeping([DELIVERY, SCHEDULER])
+    clock = asyncio.get_running_loop().time
+    began, at = clock(), []
+    while clock() - began < 200:
+        before = len(cluster.started)
+        await keeping.round()
+        if "scheduler" in cluster.started[before:]:
+            at.append(round(clock() - began))
+        await asyncio.sleep(1)
+    assert at == [0, 1, 3, 7, 15, 31, 63, 123, 183]
+    assert cluster.started.count("delivery-0-0") == 1
+    # One that has lived for long is started at once.
+    cluster.failing.clear()
+    while Living("scheduler", "a") not in cluster.living:
+        await asyncio.sleep(1)
+        await keeping.round()
+    await asyncio.sleep(FORGOTTEN_S)
+    cluster.living.remove(Living("scheduler", "a"))
+    await keeping.round()
+    assert Living("scheduler", "a") in cluster.living
+    cluster.living.remove(Living("scheduler", "a"))
+    await asyncio.sleep(1)
+    await keeping.round()
+    assert Living("scheduler", "a") in cluster.living, "the waits began anew"
 
 
 async def test_what_is_missing_is_said() -> None:

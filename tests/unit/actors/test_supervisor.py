@@ -15,6 +15,10 @@ from tests.unit.actors.keeping_places import Cluster, keeping_of
 from tests.unit.virtual_time import in_virtual_time
 
 
+async def never(actor: str) -> None:
+    raise AssertionError(f"killed {actor}")
+
+
 class Reachable:
     """A journal in which no actor is lost."""
 
@@ -44,9 +48,12 @@ async def test_what_is_wrong_is_said_and_a_silent_actor_is_killed() -> None:
             raise answer
         return answer
 
+    async def kill(actor: str) -> None:
+        killed.append(actor)
+
     journal = Reachable()
     tasks = Tasks(on_crash=lambda name, error: killed.append(f"crash of {name}: {error!r}"))
-    watch = Supervisor(cast(Journal, journal), call, keeping_of(list(answers)), killed.append, lambda: tasks)
+    watch = Supervisor(cast(Journal, journal), call, keeping_of(list(answers)), kill, lambda: tasks)
     await watch.start()
     assert await watch.readiness() == {"nodes": None} | dict.fromkeys(("journal", *answers), NOT_ASKED)
     await asyncio.sleep(SILENT_S)
@@ -97,7 +104,7 @@ async def test_the_metrics_of_all_actors_are_collected_at_once() -> None:
         return told
 
     actors = ["api-0-0", "delivery-0-0", "gone", "silent"]
-    watch = Supervisor(cast(Journal, Reachable()), call, keeping_of(actors), actors.remove, Tasks)
+    watch = Supervisor(cast(Journal, Reachable()), call, keeping_of(actors), never, Tasks)
     await watch.start()
     collected = await watch.collected_metrics()
     await watch.stop()
@@ -127,7 +134,7 @@ async def test_a_node_comes_and_goes_and_the_others_stay_ready() -> None:
         cast(Journal, Reachable()),
         call,
         cluster.keeping([Kind(name="delivery", per="node", cpus=0.4)]),
-        lambda name: None,
+        never,
         lambda: Tasks(on_crash=lambda name, error: answers.add(f"{name}: {error!r}")),
     )
     await watch.start()
@@ -153,19 +160,24 @@ async def test_a_node_comes_and_goes_and_the_others_stay_ready() -> None:
 
 
 @in_virtual_time
-async def test_an_actor_that_does_not_start_in_time_is_a_problem() -> None:
-    cluster = Cluster()
+async def test_an_actor_that_does_not_start_in_time_is_a_problem_and_no_reason_to_send_clients_away() -> None:
+    cluster, answers = Cluster(), {"delivery-0-0"}
 
     async def call(actor: str, method: str) -> None:
-        if actor != "delivery-0-0":
+        if actor not in answers:
             raise PeerGone(actor, "it starts")
 
     kinds = [Kind(name="delivery", per="node", cpus=0.4)]
-    watch = Supervisor(cast(Journal, Reachable()), call, cluster.keeping(kinds), lambda name: None, Tasks)
+    watch = Supervisor(cast(Journal, Reachable()), call, cluster.keeping(kinds), never, Tasks)
     await watch.start()
     cluster.nodes.append(Node(id="b", cpus=8))
     await asyncio.sleep(STARTING_S)
     assert (await watch.readiness())["delivery-1-0"] == STARTING
     await asyncio.sleep(2 * ROUND_S)
-    assert (await watch.readiness())["delivery-1-0"] == "gone: it starts"
+    assert (await watch.readiness())["delivery-1-0"] == "degraded: gone: it starts"
+    # Now none of its kind works.
+    answers.clear()
+    await asyncio.sleep(ROUND_S)
+    parts = await watch.readiness()
+    assert (parts["delivery-0-0"], parts["delivery-1-0"]) == ("gone: it starts", "gone: it starts")
     await watch.stop()

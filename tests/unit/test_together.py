@@ -1,0 +1,166 @@
+"""All actors at once, without Ray: starting can be interrupted, and nothing lives on after a stop."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import ray
+import ray.exceptions
+
+from cluster.installation.stopping import StopProgress
+from cluster.launch import places, together
+from cluster.peers import PeerGone
+
+ALL = ["capture", "recorder", "delivery-0-0", "delivery-1-0", "scheduler", "supervisor", "api-0-0"]
+
+
+def test_ctrl_c_ends_a_call_that_blocks_the_event_loop() -> None:
+    reached: list[str] = []
+
+    async def starting() -> None:
+        with together.interruptible():
+            signal.raise_signal(signal.SIGINT)  # as while the call waits
+            reached.append("the end of the call")
+
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(starting())
+    assert reached == []
+
+
+class Cluster:
+    """What Ray knows. While the supervisor lives, it starts again what is killed."""
+
+    def __init__(self) -> None:
+        self.living = list(ALL)
+        self.stopped: list[str] = []
+        self.killed: list[str] = []
+        self.late: list[str] = []
+        """What the supervisor had begun to start, and Ray tells of only later."""
+        self.problem = ""
+
+    def names(self) -> list[str]:
+        if self.problem:
+            raise PeerGone("ray", self.problem)
+        return sorted(self.living)
+
+    def handle_of(self, name: str) -> "Handle":
+        if name not in self.living:
+            raise PeerGone(name, "there is none")
+        return Handle(self, name)
+
+    def kill(self, name: str, *, for_good: bool) -> None:
+        assert for_good
+        self.killed.append(name)
+        if name == "supervisor" or "supervisor" not in self.living:
+            self.living.remove(name)
+        if self.late:
+            self.living.append(self.late.pop())
+
+
+class Handle:
+    """Of an actor: ``handle.stop.remote()``."""
+
+    def __init__(self, cluster: Cluster, name: str) -> None:
+        self._cluster = cluster
+        self._name = name
+
+    @property
+    def stop(self) -> "Handle":
+        return self
+
+    def remote(self) -> str:
+        self._cluster.stopped.append(self._name)
+        return self._name
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    cluster = Cluster()
+    for name in ("names", "handle_of", "kill"):
+        monkeypatch.setattr(places, name, getattr(cluster, name))
+    monkeypatch.setattr(ray, "wait", lambda asked, **_: (asked, []))
+    monkeypatch.setattr(ray, "get", lambda asked, **_: None)
+    return cluster
+
+
+def waiting() -> StopProgress:
+    return StopProgress(0.0, lambda _: None, lambda: False)
+
+
+def test_the_supervisor_is_ended_first_and_the_others_in_reverse_order(cluster: Cluster) -> None:
+    together.Stop().run(waiting())
+    assert cluster.living == []
+    order = ["supervisor", "api-0-0", "scheduler", "delivery-0-0", "delivery-1-0", "recorder", "capture"]
+    assert cluster.stopped == cluster.killed == order
+
+
+def test_what_was_just_being_started_is_ended_as_well(cluster: Cluster) -> None:
+    cluster.late = ["of a later release", "api-1-0", "delivery-2-0"]
+    together.Stop().run(waiting())
+    assert cluster.living == cluster.late == []
+    assert {"of a later release", "api-1-0", "delivery-2-0"} <= set(cluster.stopped)
+
+
+def test_what_ray_does_not_end_is_named(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(together, "GONE_S", -together.STOP_S)
+    monkeypatch.setattr(places, "kill", lambda name, for_good: None)
+    with pytest.raises(PeerGone, match=r"api-0-0, .*: Ray does not end it"):
+        together.Stop().run(waiting())
+
+
+def test_an_answer_that_never_comes_is_not_waited_for(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    def get(asked: object, timeout: float) -> None:
+        raise ray.exceptions.GetTimeoutError("no")
+
+    monkeypatch.setattr(ray, "get", get)
+    monkeypatch.setattr(Handle, "call", Handle.stop, raising=False)
+    monkeypatch.setattr(Handle, "remote", lambda *_: "asked")
+    with pytest.raises(PeerGone, match="supervisor: GetTimeoutError"):
+        together.call("supervisor", "readiness")
+
+
+ERRORS: list[Exception] = [
+    ray.exceptions.AuthenticationError("no token"),
+    ray.exceptions.RpcError("no route", 14),
+    RuntimeError("Ray is not initialized"),
+    TimeoutError("late"),
+    ValueError("Failed to look up actor"),
+]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize(
+    "asked",
+    [
+        places.names,
+        lambda: places.look(("api",)),
+        lambda: places.handle_of("api-0-0"),
+        lambda: places.kill("api-0-0", for_good=True),
+        lambda: asyncio.run(places.end("api-0-0", 1.0)),
+    ],
+)
+def test_ray_that_does_not_answer_is_gone(
+    asked: Callable[[], Any], error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(ray.util, "list_named_actors", fail)
+    monkeypatch.setattr(ray, "get_actor", fail)
+    monkeypatch.setattr("ray._private.state.state.actor_table", fail)
+    with pytest.raises(PeerGone):
+        asked()
+
+
+def test_a_cluster_that_refuses_the_token_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    from cluster.launch import ray_node
+
+    def refuse(*_: object, **__: object) -> None:
+        raise ray.exceptions.AuthenticationError("InvalidAuthToken")
+
+    monkeypatch.setattr(ray, "init", refuse)
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    with pytest.raises(ray_node.NoCluster, match=r"cannot join the cluster at 127\.0\.0\.1:1: .*InvalidAuthToken"):
+        ray_node.join("127.0.0.1:1", tmp_path)
