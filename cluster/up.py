@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from cluster import logs
-from cluster.context import Context, Home, keeps_from_work
+from cluster.context import Context, Facts, Home, keeps_from_work
 from cluster.demo import ensure_demo
 from cluster.installation import rotation, run_folder, running
 from cluster.installation.backup_folder import RESTORING
@@ -23,9 +23,10 @@ from cluster.installation.private_files import Unsafe
 from cluster.installation.stopping import StopProgress
 from cluster.journal.journal import Journal, migrate, wait_until_reachable
 from cluster.launch import places, ray_node, together
+from cluster.peers import PeerGone
 from cluster.policies import BadPolicies, PolicyFiles, put_in_force, read_files
-from cluster.policy.placement import Place, plan
-from cluster.resealing import seal_anew
+from cluster.policy.placement import Node, Place, plan
+from cluster.resealing import check_opens, seal_anew
 from cluster.settings import Settings
 from cluster.settings_stores import DEFAULT_BIND
 from cluster.topology import SUPERVISOR, cpus_of_a_node, has_sink, kinds
@@ -50,7 +51,7 @@ HELD_OF_SINK = (("capture", "smtp_bind"), ("capture", "http_bind"))
 DEMO_SUBMISSION = "127.0.0.1:2587"
 """Where the demo takes mail by SMTP; a free port if another has it."""
 READY_S = 30.0
-SEALED_LOOKED_AT = 10
+ROTATED = "the actors of this cluster run with a former secret: postray down first, then postray up"
 RECORDER = "recorder"
 RECORDER_READY_S = 5.0
 """After this long, postray starts without the recorder."""
@@ -106,32 +107,38 @@ class Postray:
             self.sql_password = self._settings.analytics.password or ensure_sql_password(self._data_dir)
         run_dir = run_folder.make(self._data_dir)
         dsn = self._start_journal(run_dir)
-        ring = asyncio.run(self._secrets(dsn))
         progress("journal")
         try:
             ray_node.start_ray(self._settings.ray, self._data_dir, run_dir, cpus_of_a_node(self._settings))
         except ray_node.NoCluster as error:
             raise DidNotStart(str(error)) from error
         progress("ray")
-        asyncio.run(self._place(dsn, ring, files, progress))
+        asyncio.run(self._place(dsn, files, progress))
         self._wait_until_ready()
         self._is_started = True
         run_folder.close(self._data_dir)
         return self._tell()
 
-    async def _place(self, dsn: str, ring: KeyRing, files: PolicyFiles, progress: Progress) -> None:
-        """Bring the journal up to date and start the actors. Where a supervisor lives, it starts what is missing.
-        Another ``up``, on another node, does the same before or after, not meanwhile. Raises DidNotStart, Unavailable.
+    async def _place(self, dsn: str, files: PolicyFiles, progress: Progress) -> None:
+        """Bring the journal up to date and start the actors. Where a supervisor lives, it starts what is missing, and
+        the journal stays as its actors know it. Another ``up``, on another node, does the same before or after, not
+        meanwhile. Raises DidNotStart, Unavailable.
         """
         async with opened(dsn, connections=2) as journal, journal.membership.starting():
-            await self._prepare(journal, ring, files)
-            self._former = self._settled(ring.former)
-            facts = places.look(self._settings.cluster.roles)
-            here = next(node for node in facts.nodes if node.id == places.here())
+            with together.interruptible():
+                facts, here = self._look()
             names = [one.name for one in facts.living]
             missing: Sequence[Place] = ()
             self._began = not names
-            if SUPERVISOR not in names:
+            if SUPERVISOR in names:
+                ring = await self._join(journal)
+            else:
+                await migrate(dsn)
+                ring = await self._secrets(journal)
+                if names:
+                    await check_living(journal, ring)
+                await self._prepare(journal, ring, files)
+                self._former = self._settled(ring.former)
                 ordered = sorted(facts.nodes, key=lambda node: (node != here, node.id))
                 made = plan(ordered, kinds(self._settings), facts.living, home=here.machine)
                 for name, reason in made.missing.items():
@@ -150,11 +157,34 @@ class Postray:
                 home=Home(node_id=here.id, machine=here.machine),
             )
             try:
-                # Nothing else runs in this loop.
-                for name in together.start(missing, names, context):
-                    progress(name)
+                with together.interruptible():
+                    for name in together.start(missing, names, context):
+                        progress(name)
             except RuntimeError as error:
                 raise DidNotStart(str(error)) from error
+
+    def _look(self) -> tuple[Facts, Node]:
+        """Which nodes and actors there are, and the node of this machine. Raises DidNotStart."""
+        try:
+            facts = places.look(self._settings.cluster.roles)
+        except PeerGone as gone:
+            raise DidNotStart(str(gone)) from gone
+        here = places.here()
+        for node in facts.nodes:
+            if node.id == here:
+                return facts, node
+        raise DidNotStart(f"ray: this machine's node {here} is not alive any more")
+
+    async def _join(self, journal: Journal) -> KeyRing:
+        """What is needed beside actors that live; nothing is changed. Raises DidNotStart."""
+        ring = find_ring(self._settings.secret, self._settings.previous_secret, self._data_dir)
+        if ring is None:
+            raise DidNotStart(f"{self._data_dir / SECRET_FILE} is missing: {RESTORE}")
+        await check_living(journal, ring)
+        self._former = tuple(one for one in ring.former if one.until is not None)
+        self.demo_key = (demo_key(self._data_dir) or "") if self._settings.demo else ""
+        self.has_tenants = bool(await journal.known_names.tenants_like("", 1))
+        return ring
 
     def look_after(self) -> bool:
         """Restart an embedded Postgres that has ended, and restrict the sockets that Ray has opened to other users.
@@ -171,7 +201,10 @@ class Postray:
             self._postgres.restart()
         if not ray_node.is_alive():
             raise Died("Ray ended, and the actors with it; nothing is lost: start postray again")
-        return self._is_in_place or bool(places.names())
+        try:
+            return self._is_in_place or bool(places.names())
+        except PeerGone as gone:
+            raise Died(str(gone)) from gone
 
     @property
     def goes_on(self) -> bool:
@@ -189,7 +222,10 @@ class Postray:
 
         children = running.descendants()
         if not self.goes_on and ray_node.is_alive():  # otherwise the actors have ended with it
-            together.Stop().run(StopProgress(self._settings.delivery.stop_wait_s, say, is_hurried))
+            try:
+                together.Stop().run(StopProgress(self._settings.delivery.stop_wait_s, say, is_hurried))
+            except PeerGone as gone:  # they end with Ray, or with their node
+                log.warning("not all actors were stopped in order reason=%r", str(gone))
         ray_node.stop_ray()
         if self._postgres is not None:
             self._postgres.stop()
@@ -251,7 +287,6 @@ class Postray:
             self._postgres = EmbeddedPostgres(self._data_dir / SERVER_FOLDER, run_dir)
             dsn = self._postgres.start()
         asyncio.run(wait_until_reachable(dsn, REACHABLE_S))
-        asyncio.run(migrate(dsn))
         return dsn
 
     def _policy_files(self) -> PolicyFiles:
@@ -267,16 +302,15 @@ class Postray:
         demo_key(self._data_dir)
         sql_password(self._data_dir)
 
-    async def _secrets(self, dsn: str) -> KeyRing:
+    async def _secrets(self, journal: Journal) -> KeyRing:
         """The configured or stored secrets. A new one is made only where the journal holds no encrypted data. Raises
         DidNotStart when the secret is missing and the journal holds encrypted data."""
         configured, previous = self._settings.secret, self._settings.previous_secret
         ring = find_ring(configured, previous, self._data_dir)
         if ring is not None:
             return ring
-        async with opened(dsn) as journal:
-            if await journal.sealed.used(1):
-                raise DidNotStart(f"{self._data_dir / SECRET_FILE} is missing: {RESTORE}")
+        if await journal.sealed.used(1):
+            raise DidNotStart(f"{self._data_dir / SECRET_FILE} is missing: {RESTORE}")
         return KeyRing(secret_key(configured, self._data_dir))
 
     async def _prepare(self, journal: Journal, ring: KeyRing, files: PolicyFiles) -> None:
@@ -290,7 +324,7 @@ class Postray:
                 log.info("sealed anew values=%d", resealed.changed)
                 for what in resealed.unopened:
                     log.warning("no known secret opens it value=%s", what)
-            check_secret(vault, [value.content for value in await journal.sealed.used(SEALED_LOOKED_AT)])
+            await check_opens(journal, vault)
             if self._settings.demo:
                 self.demo_key = await ensure_demo(journal, vault, self._data_dir)
             self.has_tenants = bool(await journal.known_names.tenants_like("", 1))
@@ -315,7 +349,10 @@ class Postray:
     def _wait_until_ready(self) -> None:
         began = time.monotonic()
         while True:
-            readiness: dict[str, str | None] = together.call(SUPERVISOR, "readiness")
+            try:
+                readiness: dict[str, str | None] = together.call(SUPERVISOR, "readiness")
+            except PeerGone as gone:  # perhaps its node died, and Ray starts it elsewhere
+                readiness = {SUPERVISOR: f"gone: {gone.reason}"}
             self.problems = {part: problem for part, problem in readiness.items() if problem is not None}
             missing = [part for part, problem in self.problems.items() if keeps_from_work(problem)]
             waited_s = time.monotonic() - began
@@ -342,16 +379,13 @@ class Postray:
         return run
 
 
-def check_secret(vault: Vault, sealed: Sequence[bytes]) -> None:
-    """Raises WrongKey when the secret opens none of these values. A single one that is damaged keeps only its own
-    domain from sending."""
-    for number, value in enumerate(sealed, 1):
-        try:
-            vault.open(value)
-            return
-        except WrongKey:
-            if number == len(sealed):
-                raise
+async def check_living(journal: Journal, ring: KeyRing) -> None:
+    """Raises DidNotStart when actors that live do not seal with the current secret of ``ring``: after a rotation they
+    seal with the former one until they are started anew, and sealing anew would take their keys away."""
+    try:
+        await check_opens(journal, Vault(ring.current))
+    except WrongKey as error:
+        raise DidNotStart(ROTATED if ring.former else str(error)) from error
 
 
 @asynccontextmanager

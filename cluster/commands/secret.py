@@ -4,9 +4,8 @@ from pathlib import Path
 
 import click
 
-from cluster.commands.instance import settings_of
+from cluster.commands.instance import run_of, settings_of
 from cluster.commands.output import console, json_option, print_json
-from cluster.installation import running
 from cluster.installation.rotation import MOST_FORMER, TooManyFormer, new_secret, rotate
 from cluster.vault import FILE
 
@@ -47,7 +46,7 @@ def rotate_(config: str | None, as_json: bool) -> None:
         raise click.ClickException(f"{file} is as it was: {error.strerror}") from error
     if ring is None:
         raise click.ClickException(f"there is no {file} yet: postray up makes it")
-    is_running = not running.DataLock(data_dir).is_free()
+    is_running = run_of(settings) is not None
     if as_json:
         print_json({"rotated": True, "file": str(file), "restart": is_running})
         return

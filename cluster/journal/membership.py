@@ -1,5 +1,6 @@
 """The journal's part for membership: the live delivery actors, the ring that each has acknowledged, and draining."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -10,6 +11,7 @@ from cluster.journal.records import DeliveryActor
 from cluster.policy.routes.membership import Member
 
 START_LOCK = 0x75703031  # any constant will do: "up01"
+START_LOOK_S = 0.2
 
 
 class NodeLoad(Struct, frozen=True, array_like=True):
@@ -42,9 +44,13 @@ class Membership(JournalPart):
     @asynccontextmanager
     async def starting(self) -> AsyncIterator[None]:
         """Within this context no other start of the cluster's actors is within its own. Waits for one that is."""
-        async with self._database.transaction() as connection:
-            await rows(connection, "wait_for_other_starts", lock=START_LOCK)
-            yield
+        async with self._database.connection() as connection:
+            while await rows(connection, "begin_start", lock=START_LOCK) == [(False,)]:
+                await asyncio.sleep(START_LOOK_S)
+            try:
+                yield
+            finally:
+                await rows(connection, "end_start", lock=START_LOCK)
 
     async def actors(self, alive_s: float) -> list[DeliveryActor]:
         """The live actors that are not draining."""

@@ -1,14 +1,20 @@
 -- Membership: lives of delivery actors, leases of dead ones, and nodes.
 
--- name: wait_for_other_starts
-SELECT pg_advisory_xact_lock(%(lock)s)
+-- name: begin_start
+-- Of the session: a transaction that stays open, or waits here, would hold up the migrations that a start makes.
+SELECT pg_try_advisory_lock(%(lock)s)
+
+-- name: end_start
+SELECT pg_advisory_unlock(%(lock)s)
 
 -- name: new_epoch
 SELECT nextval('delivery_epochs')
 
 -- name: register_actor
+-- A node that drains goes on to; one that got the names of a drained one that is gone does not drain.
 INSERT INTO delivery_actors (name, epoch, node_id) VALUES (%(name)s, %(epoch)s, %(node_id)s)
-ON CONFLICT (name) DO UPDATE SET epoch = excluded.epoch, node_id = excluded.node_id, started_at = now(), seen_at = now()
+ON CONFLICT (name) DO UPDATE SET epoch = excluded.epoch, node_id = excluded.node_id, started_at = now(), seen_at = now(),
+    draining = delivery_actors.draining AND delivery_actors.node_id = excluded.node_id
 
 -- name: epoch_of
 SELECT epoch FROM delivery_actors WHERE name = %(name)s FOR UPDATE

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cluster.up import check_secret
+from cluster.resealing import check_secret
 from cluster.vault import Vault, WrongKey
 
 OURS, OTHER = (

@@ -122,6 +122,34 @@ async def test_a_new_life_takes_back_what_the_last_one_held(journal: Journal) ->
     assert [actor.epoch for actor in await journal.membership.actors(60)] == [reborn]
 
 
+async def test_a_drained_node_goes_on_to_drain_and_one_that_gets_its_names_does_not(journal: Journal) -> None:
+    await journal.membership.register("delivery-0-0", "drained")
+    await journal.membership.drain_node("drained")
+    await journal.membership.register("delivery-0-0", "drained")
+    assert await journal.membership.is_draining("drained")
+    await journal.membership.register("delivery-0-0", "new")
+    assert not await journal.membership.is_draining("new")
+    assert [actor.name for actor in await journal.membership.actors(60)] == ["delivery-0-0"]
+
+
+async def test_starts_come_one_after_the_other_and_hold_up_no_migration(journal: Journal, journal_dsn: str) -> None:
+    began: list[int] = []
+
+    async def start(number: int) -> None:
+        async with journal.membership.starting():
+            began.append(number)
+
+    async with journal.membership.starting():
+        other = asyncio.create_task(start(2))
+        async with await psycopg.AsyncConnection.connect(journal_dsn, autocommit=True) as connection:
+            for _ in range(3):  # each waits for the transactions that there are
+                await connection.execute("CREATE INDEX CONCURRENTLY one ON tenants (name)")
+                await connection.execute("DROP INDEX CONCURRENTLY one")
+        began.append(1)
+    await other
+    assert began == [1, 2]
+
+
 async def test_a_lifetime_ends_in_every_state(journal: Journal) -> None:
     tenant = await a_tenant(journal)
     soon = datetime.now(UTC) + timedelta(seconds=0.3)

@@ -20,6 +20,7 @@ from api.http.refusals import Unauthenticated
 from cluster.cli import main
 from cluster.commands.instance import Instance
 from cluster.context import Context
+from cluster.installation import running
 from cluster.installation.doctor import CHECKS, FindingState, Installation
 from cluster.installation.own_python import run_module
 from cluster.installation.private_files import Unsafe
@@ -190,6 +191,17 @@ def test_the_command_without_a_running_postray(folder: Path) -> None:
     (folder / FILE).symlink_to("/etc/passwd")
     refused = CliRunner().invoke(main, ["secret", "rotate"], env=environ)
     assert refused.exit_code == 1 and "is a link" in refused.output
+
+
+def test_the_postray_of_a_cluster_runs_without_a_command(folder: Path) -> None:
+    secret_key("", folder)
+    run = running.Run(pid=1, url="http://127.0.0.1:1", page="", processes=[])
+    running.write_run(folder, run)
+    here = {"POSTRAY_DATA_DIR": str(folder)}
+    cluster = here | {"POSTRAY_RAY_ADDRESS": "127.0.0.1:1", "POSTRAY_POSTGRES_DSN": "postgresql://127.0.0.1/p"}
+    for environ, restart in ((here, False), (cluster, True)):
+        shown = json.loads(CliRunner().invoke(main, ["secret", "rotate", "--json"], env=environ).output)
+        assert shown["restart"] is restart
 
 
 def test_a_configured_secret_is_the_operators_to_change(folder: Path) -> None:
