@@ -198,6 +198,8 @@ async def scheduler(context: Context, links: Links) -> "Scheduler":
     lease_s = context.settings.delivery.lease_s
     kept = context.settings.retention
     retention = Retention(bodies_days=kept.bodies_days, messages_days=kept.messages_days)
+    data_dir = None if context.settings.postgres.dsn else context.data_path
+    kept_free_bytes = context.settings.http.min_free_disk_mb * MIB
     return Scheduler(
         journal,
         dispatcher,
@@ -207,13 +209,8 @@ async def scheduler(context: Context, links: Links) -> "Scheduler":
         rating=rating,
         tls_reporting=_tls_reporting(context.settings, journal, routing.resolver),
         purges=purges(journal, context.settings),
-        storage=StorageWatch(
-            journal,
-            None if context.settings.postgres.dsn else context.data_path,
-            kept_free_bytes=context.settings.http.min_free_disk_mb * MIB,
-            retention=retention,
-        ),
-        retaining=Retaining(journal, retention),
+        storage=StorageWatch(journal, data_dir, kept_free_bytes=kept_free_bytes, retention=retention),
+        retaining=Retaining(journal, retention, data_dir=data_dir, kept_free_bytes=kept_free_bytes),
     )
 
 

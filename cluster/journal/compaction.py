@@ -15,6 +15,7 @@ from typing import Any
 from psycopg import AsyncConnection, errors
 
 from cluster.journal.database import JournalPart, Row
+from cluster.journal.rewriting import REWRITE_LOCK, drop_copies
 
 EMBEDDED = "postray.embedded"
 """The setting that tells the embedded server from one of the operator's own."""
@@ -24,6 +25,8 @@ SETTING_S = 0.02
 """Pause between two looks whether a changed setting is in force."""
 FILE_S = 0.02
 """Pause after each file of the log: mail goes first."""
+REWRITE_S = 1.0
+"""Pause between two looks whether partitions are still rewritten."""
 
 IS_EMBEDDED = f"SELECT coalesce(current_setting('{EMBEDDED}', true), '') = 'on'"
 DELETES_FILES = "SELECT current_setting('wal_recycle') = 'off'"
@@ -45,10 +48,12 @@ class Compaction(JournalPart):
     async def compact(self, tables: Sequence[str] = ()) -> None:
         """Remove deleted rows from the pages of these tables (all, when none is named), as autovacuum would later, and
         delete the files of the write-ahead log so far. On an operator's own server no setting is changed: the current
-        file is ended and a checkpoint made, as far as the user may. After an interruption, call it again. Raises
-        Unavailable."""
+        file is ended and a checkpoint made, as far as the user may. Partitions that are being rewritten are waited for:
+        their copies have what was there before. After an interruption, call it again. Raises Unavailable."""
+        # No connection is held meanwhile, nor a snapshot, as one would be that waits for the lock.
+        while not await self._vacuumed(tables):
+            await asyncio.sleep(REWRITE_S)
         async with self._database.connection() as connection:
-            await connection.execute(f"VACUUM {', '.join(tables)}".encode(), prepare=False)
             if not await _value(connection, IS_EMBEDDED):
                 for statement in (NEXT_FILE, "CHECKPOINT"):
                     with contextlib.suppress(errors.InsufficientPrivilege):
@@ -63,6 +68,19 @@ class Compaction(JournalPart):
                     await _delete_log(connection)
                 finally:
                     await _change(connection, RESTORE)
+
+    async def _vacuumed(self, tables: Sequence[str]) -> bool:
+        """Whether it was done; not while partitions are rewritten."""
+        async with self._database.connection() as connection:
+            if not await _value(connection, f"SELECT pg_try_advisory_lock({REWRITE_LOCK})"):
+                return False
+            try:
+                await drop_copies(connection)
+                await connection.execute(f"VACUUM {', '.join(tables)}".encode(), prepare=False)
+            finally:
+                if not connection.closed:
+                    await connection.execute(b"SELECT pg_advisory_unlock(%s)", [REWRITE_LOCK])
+        return True
 
     async def restore(self) -> None:
         """Undo what a process that was killed in ``compact`` left set. Raises Unavailable."""

@@ -60,12 +60,14 @@ CREATE TABLE day_partitions (
 )""",
     """
 -- One row: the days before which bodies, and records, have gone or are going. Who makes a finished message unfinished
--- shares the lock of the row, so that no body goes that is needed again.
+-- shares the lock of the row, so that no body goes that is needed again. seen is the last day of which it was believed
+-- that it had come: a clock that is far ahead of it may be wrong.
 CREATE TABLE retention (
     bodies_before   date NOT NULL,
-    records_before  date NOT NULL
+    records_before  date NOT NULL,
+    seen            date NOT NULL
 )""",
-    "INSERT INTO retention VALUES ('0001-01-01', '0001-01-01')",
+    "INSERT INTO retention VALUES ('0001-01-01', '0001-01-01', (now() AT TIME ZONE 'UTC')::date)",
     """
 -- While partitions are rewritten: the messages that stay, with their bodies if they are unfinished, and the files that
 -- these refer to. Worth nothing after a crash: the rewrite begins anew.
@@ -91,13 +93,26 @@ CREATE UNLOGGED TABLE changed_rows (
     key             text COLLATE "C" NOT NULL,
     is_new          boolean NOT NULL
 )""",
+    "CREATE INDEX changed_rows_of_table ON changed_rows (table_name, id)",
     """
+-- Each key is named: whatever takes the whole row reads its bodies, which may be large.
 CREATE FUNCTION note_changed_row() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
-    row jsonb := CASE TG_OP WHEN 'DELETE' THEN to_jsonb(OLD) ELSE to_jsonb(NEW) END;
+    changed record;
+    key text;
 BEGIN
+    IF TG_OP = 'DELETE' THEN
+        changed := OLD;
+    ELSE
+        changed := NEW;
+    END IF;
+    CASE TG_ARGV[1]
+        WHEN 'id' THEN key := changed.id;
+        WHEN 'message_id' THEN key := changed.message_id;
+        WHEN 'sha256' THEN key := changed.sha256::text;
+    END CASE;
     INSERT INTO changed_rows (table_name, tenant_id, key, is_new)
-    VALUES (TG_ARGV[0], row ->> 'tenant_id', row ->> TG_ARGV[1], TG_OP = 'INSERT');
+    VALUES (TG_ARGV[0], changed.tenant_id, key, TG_OP = 'INSERT');
     RETURN NULL;
 END $$""",
 )

@@ -27,6 +27,23 @@ class Partitions(JournalPart):
         """Make the partitions of today and of the days ahead that are missing; returns those days."""
         return await _make(self._database, lambda have: missing_days(now.astimezone(UTC).date(), have))
 
+    async def server_time(self) -> datetime:
+        """What Postgres' clock tells."""
+        row = await self._database.row("server_time")
+        assert row is not None
+        at: datetime = row[0]
+        return at
+
+    async def seen_day(self) -> date:
+        """The last day of which it was believed that it had come."""
+        row = await self._database.row("seen_day")
+        assert row is not None
+        day: date = row[0]
+        return day
+
+    async def see_day(self, day: date) -> None:
+        await self._database.execute("see_day", day=day)
+
     async def sizes(self) -> dict[str, int]:
         """The bytes of each partition on the disk, with its indexes, by name."""
         return dict(await self._database.rows("partition_sizes"))

@@ -66,10 +66,15 @@ class Copy(Struct, frozen=True):
         return f"SELECT {key} FROM ({self._page()}) k ORDER BY {key} DESC LIMIT 1"
 
     def forget_changed(self) -> str:
-        """Delete the copies of rows that were changed."""
+        """Delete the copies of rows that were changed; returns the keys of those that had come as new."""
+        body = self.table.body
+        has_more = "" if body is None else f" OR s.{body} <> '' AND NOT ({self._keeps_body()})"
         return (
-            f"DELETE FROM {self.target} s USING unnest(%(tenant_ids)s::text[], %(keys)s::text[]) AS k (tenant_id, key)"
+            f"WITH forgotten AS (DELETE FROM {self.target} s"
+            " USING unnest(%(tenant_ids)s::text[], %(keys)s::text[]) AS k (tenant_id, key)"
             f" WHERE s.tenant_id = ANY (ARRAY[k.tenant_id]) AND s.{_key(self.table)} = ANY (ARRAY[{_cast(self.table)}])"
+            f" RETURNING k.tenant_id, k.key, NOT ({self._stays()}){has_more} AS was_new)"
+            " SELECT DISTINCT tenant_id, key FROM forgotten WHERE was_new"
         )
 
     def copy_changed(self, source: Partition) -> str:

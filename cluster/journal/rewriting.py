@@ -2,8 +2,8 @@
 
 What stays is copied to a new table in steps, while everything goes on; a trigger notes what others change meanwhile,
 and it is copied again. Then one short transaction exchanges the new table for the partitions, which are dropped. It
-gets its locks within ``LOCK_MS``, or tries again later. A process that is killed leaves nothing but a table that is not
-in use: the next one begins anew.
+gets its locks within ``LOCK_MS``, or tries again later. What a process that is killed leaves is not in use: the next
+one drops it and begins anew.
 
 What makes this safe: a finished message becomes unfinished only by a retry, and none is retried whose body is going
 (``share_retention``). What is unfinished when the gathering begins stays, even when it ends meanwhile.
@@ -11,18 +11,19 @@ What makes this safe: a finished message becomes unfinished only by a retry, and
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
+from typing import Any
 
 from msgspec import Struct
 from psycopg import AsyncConnection, errors
 
-from cluster.journal.database import Database, JournalPart, Row, execute, rows
+from cluster.journal.database import Database, JournalPart, Row, Unavailable, execute, rows
 from cluster.journal.day_tables import ATTACHMENTS, DAY_TABLES, MESSAGES, OUTCOMES
 from cluster.journal.partitions import attach, bounds_check, by_table, run
 from cluster.journal.rewrite_statements import Copy
 from cluster.journal.staying import each_block, gather_ended, gather_files, gather_messages
-from cluster.policy.retention import WORTH_SHARE, Cutoffs, Partition, next_rewrite
+from cluster.policy.retention import WORTH_SHARE, Cutoffs, Partition, Room, next_rewrite
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +37,12 @@ BLOCKS = 500
 PAGE = 5000
 """Keys that are copied in a transaction."""
 CHANGES = 1000
-"""Changed rows that are copied again in a transaction."""
-MOST_ROUNDS = 1000
-"""Of such copies before the exchange: were others to change more than can be copied, it would never come."""
+"""Changed rows that are copied again in a transaction. The exchange holds everything up, so it copies fewer."""
+TARGETS = tuple(f"new_{table.name}" for table in DAY_TABLES)
+"""Each table's copy, as long as it is not in use."""
+
+Look = Callable[[], Awaitable[Room | None]]
+"""Tells the room on the disk; None where it is not known."""
 
 
 class Rewritten(Struct, frozen=True, kw_only=True):
@@ -49,6 +53,20 @@ class Rewritten(Struct, frozen=True, kw_only=True):
     freed_bytes: int
 
 
+async def _unknown() -> None:
+    return None
+
+
+class NoRoom(Unavailable):
+    """There is not enough room on the disk for a copy. ``rewritten`` is what was done nevertheless."""
+
+    rewritten: Sequence[Rewritten] = ()
+
+
+class _Behind(Exception):
+    """Others have changed more than is copied while nobody else can do anything."""
+
+
 class Rewriting(JournalPart):
     """Rewrites partitions. ``lock_ms`` and ``again_s`` are for tests."""
 
@@ -57,23 +75,41 @@ class Rewriting(JournalPart):
         self._lock_ms = lock_ms
         self._again_s = again_s
 
-    async def clear(self, cutoffs: Cutoffs, worth_share: float = WORTH_SHARE) -> list[Rewritten] | None:
-        """Rewrite what is to be rewritten as of ``cutoffs`` (``next_rewrite``); returns what was. None: another process
-        does so now. Raises Unavailable."""
+    async def clear(
+        self, cutoffs: Cutoffs, worth_share: float = WORTH_SHARE, look: Look = _unknown
+    ) -> list[Rewritten] | None:
+        """Rewrite what is to be rewritten as of ``cutoffs`` (``next_rewrite``), as far as there is room for the copies;
+        returns what was. None: another process does so now. Raises Unavailable, NoRoom."""
         done: list[Rewritten] = []
         async with self._database.connection() as connection:
             if not await _value(connection, f"SELECT pg_try_advisory_lock({REWRITE_LOCK})"):
                 return None
             try:
+                if await _leftovers(connection):
+                    await self._briefly(connection, _cleaned)
                 while copies := await _copies(connection, cutoffs, worth_share):
-                    done += await self._round(connection, copies, cutoffs)
+                    await self._round(connection, await _with_room(connection, copies, look), cutoffs, look, done)
+            except Exception as error:
+                if not connection.closed:
+                    await drop_copies(connection)
+                    await self._tried(connection, _cleaned)
+                if isinstance(error, NoRoom):
+                    error.rewritten = done
+                raise
             finally:
                 if not connection.closed:
                     await run(connection, f"SELECT pg_advisory_unlock({REWRITE_LOCK})")
         return done
 
-    async def _round(self, connection: AsyncConnection[Row], copies: list[Copy], cutoffs: Cutoffs) -> list[Rewritten]:
-        """One rewrite of each table that needs one."""
+    async def _round(
+        self,
+        connection: AsyncConnection[Row],
+        copies: Sequence[Copy],
+        cutoffs: Cutoffs,
+        look: Look,
+        done: list[Rewritten],
+    ) -> None:
+        """One rewrite of each table that needs one; ``done`` gets them."""
         await self._briefly(connection, _emptied)
         await execute(connection, "begin_clearing", bodies=cutoffs.bodies, records=cutoffs.records)
         for copy in copies:
@@ -85,9 +121,8 @@ class Rewriting(JournalPart):
             await gather_ended(connection, (await partitions_of(connection))[OUTCOMES.name], cutoffs)
         if any(copy.table is ATTACHMENTS for copy in copies):
             await gather_files(connection)
-        done = []
         for copy in copies:
-            await _copy(connection, copy)
+            await _copy(connection, copy, look)
             done.append(await self._exchange(connection, copy))
             log.info(
                 "partitions rewritten table=%s first=%s until=%s bodies_before=%s records_before=%s freed_bytes=%d",
@@ -99,7 +134,6 @@ class Rewriting(JournalPart):
                 done[-1].freed_bytes,
             )
         await self._briefly(connection, _emptied)
-        return done
 
     async def _prepare(self, connection: AsyncConnection[Row], copy: Copy) -> None:
         first = None if copy.rewrite.is_oldest else copy.rewrite.first
@@ -113,12 +147,12 @@ class Rewriting(JournalPart):
 
     async def _exchange(self, connection: AsyncConnection[Row], copy: Copy) -> Rewritten:
         """Let the new table take the place of its sources."""
-        for _ in range(MOST_ROUNDS):
-            if await _copy_changes(connection, copy) < CHANGES:
-                break
+        await _caught_up(connection, copy)
         sizes = [await _size(connection, source.name) for source in copy.rewrite.sources]
         freed_bytes = sum(sizes) - await _size(connection, copy.target)
-        await self._briefly(connection, partial(_exchanged, copy))
+        while not await self._tried(connection, partial(_exchanged, copy)):
+            await asyncio.sleep(self._again_s)
+            await _caught_up(connection, copy)
         # Copies of rows that were erased meanwhile leave the pages now, and not when autovacuum comes by.
         await run(connection, f"VACUUM (ANALYZE) {copy.name}")
         partition = Partition(
@@ -134,15 +168,20 @@ class Rewriting(JournalPart):
         self, connection: AsyncConnection[Row], act: Callable[[AsyncConnection[Row]], Awaitable[None]]
     ) -> None:
         """Run it in a transaction that waits for each lock for a moment, again and again until it has them all."""
-        while True:
-            try:
-                async with connection.transaction():
-                    await run(connection, f"SET LOCAL lock_timeout = '{self._lock_ms}ms'")
-                    await act(connection)
-            except (errors.LockNotAvailable, errors.DeadlockDetected):
-                await asyncio.sleep(self._again_s)
-            else:
-                return
+        while not await self._tried(connection, act):
+            await asyncio.sleep(self._again_s)
+
+    async def _tried(
+        self, connection: AsyncConnection[Row], act: Callable[[AsyncConnection[Row]], Awaitable[None]]
+    ) -> bool:
+        """Run it in such a transaction once; returns whether it was done."""
+        try:
+            async with connection.transaction():
+                await run(connection, f"SET LOCAL lock_timeout = '{self._lock_ms}ms'")
+                await act(connection)
+        except (errors.LockNotAvailable, errors.DeadlockDetected, _Behind):
+            return False
+        return True
 
 
 def _lose_records(copy: Copy, cutoffs: Cutoffs) -> bool:
@@ -170,16 +209,72 @@ async def _copies(connection: AsyncConnection[Row], cutoffs: Cutoffs, worth_shar
     return copies
 
 
+async def _with_room(connection: AsyncConnection[Row], copies: Sequence[Copy], look: Look) -> Sequence[Copy]:
+    """Those copies for which there is room. Days of which only keys are read need little. Of the others none comes
+    before one that precedes it: outcomes go with their messages or later. Raises NoRoom when there is none."""
+    room = await look()
+    if room is None:
+        return copies
+    found, lacking = [], ""
+    for copy in copies:
+        if copy.is_by_keys:
+            if room.is_enough_to_drop:
+                found.append(copy)
+            else:
+                lacking = lacking or f"half of what is kept free, {room.kept_free_bytes}"
+        elif not lacking:
+            needed = sum([await _size(connection, source.name) for source in copy.rewrite.sources])
+            if room.is_enough(needed):
+                found.append(copy)
+            else:
+                lacking = f"{needed} for {copy.name} beside {room.kept_free_bytes}, which are kept free"
+    if not found:
+        raise NoRoom(f"of the disk {room.free_bytes} bytes are free, but rewriting a day needs {lacking}")
+    return found
+
+
+async def _leftovers(connection: AsyncConnection[Row]) -> bool:
+    """Whether a process that was killed has left anything."""
+    return bool(
+        await _value(
+            connection,
+            f"SELECT EXISTS (SELECT FROM unnest(ARRAY{list(TARGETS)}) AS name WHERE to_regclass(name) IS NOT NULL)"
+            " OR EXISTS (SELECT FROM pg_trigger WHERE tgname = 'note_changes') OR EXISTS (SELECT FROM changed_rows)",
+        )
+    )
+
+
+async def _cleaned(connection: AsyncConnection[Row]) -> None:
+    cursor = await connection.execute("SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname = 'note_changes'")
+    for (partition,) in await cursor.fetchall():
+        await run(connection, f"DROP TRIGGER note_changes ON {partition}")
+    await drop_copies(connection)
+    await _emptied(connection)
+
+
+async def drop_copies(connection: AsyncConnection[Row]) -> None:
+    """Drop the copies that never came into use; the caller has ``REWRITE_LOCK``."""
+    await run(connection, f"DROP TABLE IF EXISTS {', '.join(TARGETS)}")
+
+
 async def _emptied(connection: AsyncConnection[Row]) -> None:
     await run(connection, "TRUNCATE staying_messages, staying_files, changed_rows")
 
 
-async def _copy(connection: AsyncConnection[Row], copy: Copy) -> None:
+async def _copy(connection: AsyncConnection[Row], copy: Copy, look: Look) -> None:
+    """Raises NoRoom."""
+
+    async def look_again() -> None:
+        room = await look()
+        if room is not None and not (room.is_enough_to_drop if copy.is_by_keys else room.is_enough(0)):
+            raise NoRoom(f"the disk has become full, {room.free_bytes} bytes are free; {copy.name} waits")
+
     for source in copy.rewrite.sources:
         if not copy.is_by_keys:
-            await each_block(connection, source, copy.blocks(source), BLOCKS, {})
+            await each_block(connection, source, copy.blocks(source), BLOCKS, {}, look_again)
             continue
         async for page in _pages(connection, copy):
+            await look_again()
             await connection.execute(copy.keys(source).encode(), page, prepare=False)
 
 
@@ -197,17 +292,25 @@ async def _pages(connection: AsyncConnection[Row], copy: Copy) -> AsyncIterator[
         at = dict(zip(names, last, strict=True))
 
 
+async def _caught_up(connection: AsyncConnection[Row], copy: Copy) -> None:
+    """Copy what others have changed until few changes are left."""
+    while await _copy_changes(connection, copy) == CHANGES:
+        pass
+
+
 async def _copy_changes(connection: AsyncConnection[Row], copy: Copy) -> int:
     """Copy again what others have changed; returns how many changes."""
     async with connection.transaction():
         changes = await rows(connection, "changed_rows", table_name=copy.table.name, limit=CHANGES)
         if changes:
-            facts = {
+            facts: dict[str, Any] = {
                 "tenant_ids": [tenant_id for _, tenant_id, _, _ in changes],
                 "keys": [key for _, _, key, _ in changes],
-                "new": [is_new for _, _, _, is_new in changes],
             }
-            await connection.execute(copy.forget_changed().encode(), facts, prepare=False)
+            cursor = await connection.execute(copy.forget_changed().encode(), facts, prepare=False)
+            # What came as new in an earlier page stays as such, whatever was changed of it since.
+            new = set(await cursor.fetchall())
+            facts["new"] = [is_new or (tenant_id, key) in new for _, tenant_id, key, is_new in changes]
             for source in copy.rewrite.sources:
                 await connection.execute(copy.copy_changed(source).encode(), facts, prepare=False)
             await execute(connection, "forget_changed_rows", ids=[id for id, _, _, _ in changes])
@@ -218,8 +321,8 @@ async def _exchanged(copy: Copy, connection: AsyncConnection[Row]) -> None:
     table, rewrite = copy.table, copy.rewrite
     # Waits for whoever has changed a row of the table and has not committed yet.
     await run(connection, f"LOCK TABLE ONLY {table.name} IN ACCESS EXCLUSIVE MODE")
-    while await _copy_changes(connection, copy):
-        pass
+    if await _copy_changes(connection, copy) == CHANGES:
+        raise _Behind
     for source in rewrite.sources:
         await run(connection, f"ALTER TABLE {table.name} DETACH PARTITION {source.name}")
         await run(connection, f"DROP TABLE {source.name}")

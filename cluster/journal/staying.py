@@ -6,6 +6,7 @@ for long.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -71,17 +72,21 @@ def _files(page: list[Row]) -> set[tuple[str, bytes]]:
 
 
 async def each_block(
-    connection: AsyncConnection[Row], partition: Partition, statement: str, blocks: int, facts: dict[str, Any]
-) -> int:
-    """Run a statement for all blocks that the partition has now, so many at a time; returns how many rows changed."""
+    connection: AsyncConnection[Row],
+    partition: Partition,
+    statement: str,
+    blocks: int,
+    facts: dict[str, Any],
+    before_each: Callable[[], Awaitable[None]] | None = None,
+) -> None:
+    """Run a statement for all blocks that the partition has now, so many at a time."""
     cursor = await connection.execute(
         "SELECT pg_relation_size(%s::regclass) / current_setting('block_size')::bigint", [partition.name]
     )
     [(count,)] = await cursor.fetchall()
-    changed = 0
     for block in range(0, int(count), blocks):
         span = {"from_block": f"({block},0)", "to_block": f"({block + blocks},0)"}
-        cursor = await connection.execute(statement.encode(), {**facts, **span}, prepare=False)
-        changed += cursor.rowcount
+        if before_each is not None:
+            await before_each()
+        await connection.execute(statement.encode(), {**facts, **span}, prepare=False)
         await asyncio.sleep(0)
-    return changed

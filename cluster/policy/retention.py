@@ -15,6 +15,9 @@ AHEAD_DAYS = 3
 WORTH_SHARE = 0.5
 """A partition of many days is rewritten when this share of them has gone, so that what stays is not copied daily."""
 
+JUMP_DAYS = 3
+"""A clock that is further ahead of the last day that was seen may be wrong."""
+
 
 class Retention(Struct, frozen=True, kw_only=True):
     """For how many days after its own a day's bodies and records are kept."""
@@ -51,6 +54,27 @@ class Rewrite(Struct, frozen=True, kw_only=True):
     until: date
     is_oldest: bool
     cutoffs: Cutoffs
+
+
+class Room(Struct, frozen=True, kw_only=True):
+    """On the disk of the journal. Mail is refused when less than ``kept_free_bytes`` are free."""
+
+    free_bytes: int
+    kept_free_bytes: int
+
+    def is_enough(self, bytes: int) -> bool:
+        """Whether a copy that may take so much can be made while mail is taken."""
+        return self.free_bytes - self.kept_free_bytes > bytes
+
+    @property
+    def is_enough_to_drop(self) -> bool:
+        """Whether days may be dropped of which little is copied. It makes room, so it goes on while mail is refused."""
+        return self.free_bytes >= self.kept_free_bytes // 2
+
+
+def is_jump(seen: date, today: date) -> bool:
+    """Whether the clock is further ahead of the last day that was seen than it would be from round to round."""
+    return today - seen > timedelta(days=JUMP_DAYS)
 
 
 def cutoffs(now: datetime, retention: Retention) -> Cutoffs:

@@ -1,5 +1,6 @@
 """What was erased leaves the files of the embedded Postgres, and its settings are afterwards as they were."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from cluster.installation.embedded import EmbeddedPostgres
 from cluster.journal import compaction
 from cluster.journal.journal import Journal, migrate
+from cluster.journal.rewriting import REWRITE_LOCK
 
 SECRET = "zoe.quinesentinel@example.net"
 
@@ -75,6 +77,23 @@ async def test_the_log_has_nothing_of_before(server: tuple[Path, str], own: Jour
     await own.compaction.compact(["messages"])
     assert log_files(folder) == []
     assert is_recycling(dsn)
+
+
+async def test_copies_of_partitions_that_are_rewritten_have_nothing_of_it(
+    server: tuple[Path, str], own: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rewrite that is under way is waited for, without a connection; what one that was killed left is dropped."""
+    monkeypatch.setattr(compaction, "REWRITE_S", 0.01)
+    _, dsn = server
+    sql(dsn, "CREATE TABLE new_messages (LIKE messages)")
+    with psycopg.connect(dsn, autocommit=True) as rewriting:
+        rewriting.execute(b"SELECT pg_advisory_lock(%s)", [REWRITE_LOCK])
+        compacting = asyncio.create_task(own.compaction.compact(["messages"]))
+        for _ in range(20):
+            await own.partitions.server_time()
+        assert not compacting.done() and sql(dsn, "SELECT to_regclass('new_messages')::text") == "new_messages"
+    await compacting
+    assert sql(dsn, "SELECT to_regclass('new_messages')::text") is None
 
 
 async def test_files_are_reused_again_when_it_fails(

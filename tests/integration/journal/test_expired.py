@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -88,8 +89,8 @@ async def test_a_tenant_is_erased_while_days_are_rewritten(
     await tenants.delete(tenant_id)
     copy_rows = rewriting._copy
 
-    async def slowly(connection: object, copy: object) -> None:
-        await copy_rows(connection, copy)  # type: ignore[arg-type]
+    async def slowly(connection: Any, copy: Any, look: Any) -> None:
+        await copy_rows(connection, copy, look)
         await asyncio.sleep(0.05)
 
     monkeypatch.setattr(rewriting, "_copy", slowly)

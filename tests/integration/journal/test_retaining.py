@@ -1,14 +1,19 @@
 """Thirty days and more in a minute: the clock is an argument. A steady rate of mail, retention of three and seven days:
 the disk stays flat, and mail that is scheduled for later than everything is kept whole."""
 
+import shutil
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import psycopg
+import pytest
 from msgspec.structs import replace
 
 from actors.retaining import Retaining
 from cluster.ids import moment
 from cluster.journal.journal import Journal
+from cluster.journal.rewriting import NoRoom
 from cluster.policy.retention import Retention
 from tests.integration.journal.builders import a_message, a_tenant, waiting
 from tests.integration.journal.stored import sql
@@ -27,6 +32,14 @@ class Clock:
 
     def __call__(self) -> datetime:
         return self.now
+
+    async def of_server(self) -> datetime:
+        return self.now
+
+
+def a_retaining(journal: Journal, clock: Clock, **more: Any) -> Retaining:
+    facts = {"data_dir": None, "kept_free_bytes": 0, "clock": clock, "server_clock": clock.of_server}
+    return Retaining(journal, KEPT, **(facts | more))
 
 
 async def a_day_of_mail(world: World, day: date) -> None:
@@ -57,7 +70,7 @@ async def a_day_of_mail(world: World, day: date) -> None:
 
 async def test_thirty_days_and_more(journal: Journal, journal_dsn: str) -> None:
     clock = Clock()
-    retaining = Retaining(journal, KEPT, clock)
+    retaining = a_retaining(journal, clock)
     await retaining.round()
     world = World(journal, journal_dsn, await a_tenant(journal))
     [scheduled] = await world.accept(day=START.date(), send_at=START + timedelta(days=25))
@@ -95,7 +108,7 @@ async def test_thirty_days_and_more(journal: Journal, journal_dsn: str) -> None:
 
 async def test_what_an_operator_prunes(journal: Journal, journal_dsn: str) -> None:
     clock = Clock()
-    retaining = Retaining(journal, KEPT, clock)
+    retaining = a_retaining(journal, clock)
     await retaining.round()
     world = World(journal, journal_dsn, await a_tenant(journal))
     [done], [unfinished], [young] = (
@@ -109,3 +122,86 @@ async def test_what_an_operator_prunes(journal: Journal, journal_dsn: str) -> No
     found = {id for (id,) in await sql(journal_dsn, "SELECT id FROM messages")}
     assert found == {unfinished, young}
     assert await world.is_whole(unfinished, b"2" * 32) and await world.is_whole(young)
+
+
+async def bodies(dsn: str) -> int:
+    [(count,)] = await sql(dsn, "SELECT count(*) FROM messages WHERE octet_length(personal) > 0")
+    return int(count)
+
+
+async def test_nothing_goes_by_a_clock_that_is_wrong(
+    journal: Journal, journal_dsn: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock, elapsed = Clock(), [0.0]
+    retaining = a_retaining(journal, clock, elapsed=lambda: elapsed[0])
+    await retaining.round()
+    world = World(journal, journal_dsn, await a_tenant(journal))
+    await world.end(await world.accept(day=START.date()))
+    clock.now = START + timedelta(days=4000)
+    for hours in (0, 1, 23):
+        elapsed[0] = hours * 3600.0
+        await retaining.round()
+        assert await bodies(journal_dsn) == 1
+    assert len([r for r in caplog.records if r.levelname == "WARNING"]) == 1
+    clock.now = START + timedelta(days=2)  # it was set right
+    elapsed[0] = 25 * 3600.0
+    await retaining.round()
+    assert await bodies(journal_dsn) == 1
+    clock.now = START + timedelta(days=50)  # it was off, and is on for a day
+    await retaining.round()
+    assert await bodies(journal_dsn) == 1
+    elapsed[0] += 25 * 3600.0
+    clock.now += timedelta(days=1)
+    await retaining.round()
+    assert await bodies(journal_dsn) == 0
+
+
+async def test_nothing_goes_that_is_young_by_the_clock_of_postgres(journal: Journal, journal_dsn: str) -> None:
+    """The scheduler's clock gains a day every day, which is no jump."""
+    clock, server = Clock(), Clock()
+    retaining = a_retaining(journal, clock, server_clock=server.of_server)
+    await retaining.round()
+    world = World(journal, journal_dsn, await a_tenant(journal))
+    await world.end(await world.accept(day=START.date()))
+    for _ in range(8):
+        clock.now += timedelta(days=1)
+        await retaining.round()
+    assert await bodies(journal_dsn) == 1
+    for _ in range(4):
+        server.now += timedelta(days=1)
+        await retaining.round()
+    assert await bodies(journal_dsn) == 0
+
+
+class Disk(NamedTuple):
+    total: int
+    used: int
+    free: int
+
+
+async def test_no_copy_is_begun_for_which_the_disk_has_no_room(
+    journal: Journal, journal_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What makes room at once goes even so."""
+    kept, free = 10**9, [10**11]
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Disk(10**12, 0, free[0]))
+    clock = Clock()
+    retaining = a_retaining(journal, clock, data_dir=tmp_path, kept_free_bytes=kept)
+    await retaining.round()
+    world = World(journal, journal_dsn, await a_tenant(journal))
+    await world.end(await world.accept(day=START.date()), at=START)
+    clock.now += timedelta(days=3)
+    await retaining.round()
+    clock.now += timedelta(days=2)
+    free[0] = kept + 1000
+    with pytest.raises(NoRoom, match="are free"):
+        await retaining.round()
+    assert await bodies(journal_dsn) == 1
+    assert await sql(journal_dsn, "SELECT count(*) FROM attachments") == [(0,)]
+    assert retaining.rewritten > 0
+    free[0] = kept // 2 - 1
+    with pytest.raises(NoRoom):
+        await retaining.prune(START.date() + timedelta(days=1))
+    free[0] = kept // 2
+    assert await retaining.prune(START.date() + timedelta(days=1))
+    assert await sql(journal_dsn, "SELECT count(*) FROM messages") == [(0,)]

@@ -14,9 +14,9 @@ from cluster.journal.database import Database
 from cluster.journal.day_tables import DAY_TABLES
 from cluster.journal.journal import Journal
 from cluster.journal.records import Attachment, Recipient, decode_content, encode
-from cluster.journal.rewriting import Rewriting
+from cluster.journal.rewriting import NoRoom, Rewriting
 from cluster.policy.lifecycle import Status
-from cluster.policy.retention import Cutoffs, Retention, cutoffs
+from cluster.policy.retention import Cutoffs, Retention, Room, cutoffs
 from tests.integration.journal.builders import a_message, a_request, a_tenant, an_outcome, some_messages, waiting
 from tests.integration.journal.stored import sql
 from tests.integration.journal.test_partitions import on_day
@@ -157,8 +157,8 @@ def after_copying(monkeypatch: pytest.MonkeyPatch, table: str, act: Callable[[],
     copy_rows = rewriting._copy
     done: list[str] = []
 
-    async def copied(connection: Any, copy: Any) -> None:
-        await copy_rows(connection, copy)
+    async def copied(connection: Any, copy: Any, look: Any) -> None:
+        await copy_rows(connection, copy, look)
         if copy.table.name == table and copy.rewrite.until > DAY and not done:
             done.append(table)
             await act()
@@ -269,10 +269,135 @@ async def test_a_clearing_that_was_killed_begins_anew(
         await clearing.clear(after(30))
     monkeypatch.undo()
     assert await world.is_whole(unfinished, b"2" * 32)
+    assert not await left(world)
     assert await clearing.clear(after(30))
     assert await world.is_whole(unfinished, b"2" * 32)
     assert {id for (id,) in await world.sql("SELECT id FROM messages")} == {unfinished}
     assert await world.sql("SELECT relname::text FROM pg_class WHERE relname ~ '^new_'") == []
+
+
+async def left(world: World) -> list[Any]:
+    """What a rewrite has left behind."""
+    found: list[Any] = []
+    for statement in (
+        "SELECT relname::text FROM pg_class WHERE relname ~ '^new_' AND relkind = 'r'",
+        "SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname = 'note_changes'",
+        "SELECT key FROM changed_rows",
+    ):
+        found += await world.sql(statement)
+    return found
+
+
+async def test_what_a_killed_process_left_goes_though_nothing_is_to_be_rewritten(
+    world: World, clearing: Rewriting
+) -> None:
+    partition = f"messages_{DAY:%Y%m%d}"
+    await world.sql("CREATE TABLE new_messages (LIKE messages INCLUDING ALL)")
+    await world.sql(
+        f"CREATE TRIGGER note_changes AFTER INSERT OR UPDATE OR DELETE ON {partition} FOR EACH ROW"
+        " EXECUTE FUNCTION note_changed_row('messages', 'id')"
+    )
+    await world.accept()
+    assert len(await left(world)) == 3
+    assert await clearing.clear(after(0)) == []
+    assert await left(world) == []
+
+
+async def test_a_copy_ends_when_the_disk_becomes_full(
+    world: World, clearing: Rewriting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rewriting, "BLOCKS", 1)
+    for _ in range(4):
+        await world.end(await world.accept(50))
+    await clearing.clear(after(6))
+    looks = 0
+
+    async def look() -> Room:
+        nonlocal looks
+        looks += 1
+        return Room(free_bytes=10**12 if looks < 4 else 5, kept_free_bytes=10)
+
+    with pytest.raises(NoRoom, match="has become full") as raised:
+        await clearing.clear(after(7), look=look)
+    assert looks == 4 and raised.value.rewritten == []
+    assert await left(world) == []
+    assert await clearing.clear(after(7))
+
+
+@pytest.mark.parametrize("days", [7, 30])
+async def test_what_comes_meanwhile_stays_however_often_it_is_changed(
+    world: World, clearing: Rewriting, monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
+    """A change that is copied in a later step than the row's coming is no reason to drop it."""
+    monkeypatch.setattr(rewriting, "CHANGES", 1)
+    await world.end(await world.accept())
+    late: list[str] = []
+
+    async def meanwhile() -> None:
+        late.extend(await world.accept(file=b"3" * 32))
+        await world.end(late)
+        await world.sql("UPDATE messages SET subject = 'Changed' WHERE id = %s", late[0])
+
+    after_copying(monkeypatch, "messages", meanwhile)
+    assert await clearing.clear(after(days))
+    found = await world.sql("SELECT subject, octet_length(personal) > 0 FROM messages WHERE id = %s", late[0])
+    assert found == [("Changed", True)]
+
+
+async def test_an_exchange_that_is_behind_lets_others_go_on(
+    world: World, clearing: Rewriting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large transaction commits while the exchange waits for it: its rows are copied before it is tried again."""
+    monkeypatch.setattr(rewriting, "CHANGES", 3)
+    ids = await world.accept(20)
+    await world.end(ids)
+    within: list[int] = []
+    exchanged = rewriting._exchanged
+    tries = 0
+
+    async def changed_first(copy: Any, connection: Any) -> None:
+        nonlocal tries
+        if copy.table.name == "messages" and copy.rewrite.until > DAY:
+            tries += 1
+            if tries == 1:
+                await world.sql("UPDATE messages SET subject = 'Changed'")
+            within.append(len(await world.sql("SELECT id FROM changed_rows WHERE table_name = 'messages'")))
+        await exchanged(copy, connection)
+
+    monkeypatch.setattr(rewriting, "_exchanged", changed_first)
+    assert await clearing.clear(after(7))
+    assert within == [20, 0]
+    assert await world.sql("SELECT DISTINCT subject FROM messages") == [("Changed",)]
+
+
+async def test_noting_a_change_reads_no_body(world: World) -> None:
+    await world.accept()
+    partition = f"requests_{DAY:%Y%m%d}"
+    async with await psycopg.AsyncConnection.connect(world.dsn) as connection:
+        await connection.execute(
+            f"UPDATE {partition} SET content = (SELECT string_agg(decode(md5(n::text), 'hex'), '')"
+            " FROM generate_series(1, 60000) n)".encode()
+        )
+        await connection.commit()
+        await connection.execute(
+            f"CREATE TRIGGER note_changes AFTER UPDATE ON {partition} FOR EACH ROW"
+            " EXECUTE FUNCTION note_changed_row('requests', 'id')".encode()
+        )
+        read = (
+            "SELECT pg_stat_get_xact_blocks_fetched(reltoastrelid) FROM pg_class"
+            f" WHERE oid = '{partition}'::regclass".encode()
+        )
+        cursor = await connection.execute(read)
+        before = await cursor.fetchone()
+        await connection.execute(f"UPDATE {partition} SET categories = '{{a}}'".encode())
+        cursor = await connection.execute("SELECT tenant_id FROM changed_rows")
+        assert await cursor.fetchall() == [(world.tenant_id,)]
+        cursor = await connection.execute(read)
+        assert await cursor.fetchone() == before
+        await connection.execute(f"SELECT md5(content) FROM {partition}".encode())
+        cursor = await connection.execute(read)
+        assert await cursor.fetchone() != before  # this is what would show
+        await connection.rollback()
 
 
 async def test_one_process_at_a_time(world: World, clearing: Rewriting, monkeypatch: pytest.MonkeyPatch) -> None:

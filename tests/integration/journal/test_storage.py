@@ -179,7 +179,7 @@ async def test_a_prune_takes_what_its_plan_says_and_leaves_what_is_unfinished(
     before = (datetime.now(UTC) + timedelta(days=1)).date()
     plan = prunable(await journal.partitions.all(), before)
     assert {f"messages_{datetime.now(UTC):%Y%m%d}", f"attachments_{datetime.now(UTC):%Y%m%d}"} <= plan
-    pruning = Pruning(Retaining(journal, KEPT).prune, Tasks())
+    pruning = Pruning(Retaining(journal, KEPT, data_dir=None, kept_free_bytes=0).prune, Tasks())
     async with asyncio.timeout(60):
         while (state := pruning.step("one", before)).state == "running":
             await asyncio.sleep(0.01)
