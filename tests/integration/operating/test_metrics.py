@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -70,9 +71,11 @@ class Installation:
 async def installation(
     journal: Journal, journal_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Installation]:
-    # Both would hold for the tests that follow.
+    # All of these would hold for the tests that follow.
     monkeypatch.setattr(os, "nice", lambda more: more)
     monkeypatch.setattr(confinement, "confine", lambda writable: False)
+    monkeypatch.setenv("TMPDIR", tempfile.gettempdir())
+    monkeypatch.setattr(tempfile, "tempdir", tempfile.gettempdir())
     secret = secret_key("", tmp_path)
     key = await ensure_demo(journal, Vault(secret), tmp_path)
     http, smtp, page, inbound, submission = (HeldPort(ANY_PORT) for _ in range(5))
