@@ -1,7 +1,6 @@
 """POST /api/admin/clickhouse-backup: a backup of the embedded ClickHouse, which only the recorder can make. ``postray
 backup`` calls it until the backup is there, and takes it from the recorder's node."""
 
-import asyncio
 from typing import Annotated
 
 import msgspec
@@ -12,13 +11,11 @@ from msgspec import Struct
 
 from analytics.backup import BackupState
 from analytics.client import ClickHouseUnavailable
+from api.admin.asking import ask
 from api.http.body import TypedBody
 from api.http.errors import answers
 from api.http.examples import Example
-from cluster.intake.backpressure import Overloaded
-from cluster.peers import Call, PeerGone
-
-ANSWER_S = 45.0
+from cluster.peers import Call
 
 
 class WantedBackup(Struct, frozen=True, kw_only=True):
@@ -51,10 +48,7 @@ class BackupCalls:
 
     async def back_up(self, data: JSONBody[WantedBackup]) -> BackupState:
         try:
-            async with asyncio.timeout(ANSWER_S):
-                state: BackupState = await self._call("recorder", "back_up", data.name)
-        except (PeerGone, TimeoutError) as error:
-            raise Overloaded("The recorder does not answer now; try again later") from error
+            state: BackupState = await ask(self._call, "recorder", "back_up", data.name)
         except ClickHouseUnavailable as error:
             return BackupState(state="failed", reason=error.reason)
         return state

@@ -3,10 +3,9 @@
 ``postray storage prune`` calls POST until it is done.
 """
 
-import asyncio
 from collections.abc import Callable
 from datetime import UTC, date, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from litestar import get, post
@@ -16,6 +15,7 @@ from msgspec import Struct
 
 from analytics.client import ClickHouseUnavailable
 from analytics.storage import StoredPartition
+from api.admin.asking import ask
 from api.http.body import TypedBody
 from api.http.errors import answers
 from api.http.examples import Example
@@ -23,12 +23,11 @@ from api.http.refusals import Fault, Invalid
 from cluster.intake.backpressure import Overloaded
 from cluster.journal.journal import Journal, TookTooLong
 from cluster.journal.storage import StoredTable
-from cluster.peers import Call, PeerGone
+from cluster.peers import Call
 from cluster.policy.retention import Retention
 from cluster.policy.storage import Outlook, Pruned, StoredDay, prunable, stored_days
 from cluster.settings import RetentionSettings
 
-ANSWER_S = 45.0
 MOST_TENANTS = 100
 MOST_COUNTED = 10_000
 RETENTION = RetentionSettings()
@@ -126,11 +125,11 @@ class StorageCalls:
         return [show(self.show), plan(self.plan), prune(self.prune)]
 
     async def show(self) -> StorageView:
-        outlook: Outlook = await self._ask("scheduler", "storage")
+        outlook: Outlook = await ask(self._call, "scheduler", "storage")
         clickhouse: list[StoredPartition] = []
         clickhouse_problem = tenants_problem = ""
         try:
-            clickhouse = await self._ask("recorder", "stored")
+            clickhouse = await ask(self._call, "recorder", "stored")
         except (ClickHouseUnavailable, Overloaded) as error:
             clickhouse_problem = str(error)
         shares: dict[str, int] = {}
@@ -169,16 +168,9 @@ class StorageCalls:
 
     async def prune(self, data: JSONBody[WantedPrune]) -> Pruned:
         self._check(data.before)
-        pruned: Pruned = await self._ask("scheduler", "prune", data.name, data.before)
+        pruned: Pruned = await ask(self._call, "scheduler", "prune", data.name, data.before)
         return pruned
 
     def _check(self, before: date) -> None:
         if before > self._clock().date():
             raise Invalid([Fault("Must not be after today (UTC): mail of today is still being accepted", "before")])
-
-    async def _ask(self, actor: str, method: str, *arguments: Any) -> Any:
-        try:
-            async with asyncio.timeout(ANSWER_S):
-                return await self._call(actor, method, *arguments)
-        except (PeerGone, TimeoutError) as error:
-            raise Overloaded(f"The {actor} does not answer now; try again later") from error

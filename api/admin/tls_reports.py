@@ -1,6 +1,5 @@
 """/api/admin/tls-reports: the TLS reports (RFC 8460) of a day, and sending them now. The scheduler has both."""
 
-import asyncio
 from datetime import date
 from typing import Annotated, Any
 
@@ -10,17 +9,16 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import JSONBody, QueryParameter
 from msgspec import Struct
 
+from api.admin.asking import ask
 from api.http import help_texts
 from api.http.body import TypedBody
 from api.http.errors import answers
 from api.http.examples import Example
 from api.http.refusals import Conflict
-from cluster.intake.backpressure import Overloaded
-from cluster.peers import Call, PeerGone
+from cluster.peers import Call
 from cluster.policy.routes.domains import spelled_names
 from cluster.policy.tls.shown_reports import ShownReports
 
-ANSWER_S = 45.0
 LONGEST_NAME = 255
 
 
@@ -79,11 +77,7 @@ class TlsReportCalls:
         return SendingBegun(await self._ask("send_tls_reports", data.day, spelled_names(data.domain)))
 
     async def _ask(self, method: str, *arguments: Any) -> Any:
-        try:
-            async with asyncio.timeout(ANSWER_S):
-                found = await self._call("scheduler", method, *arguments)
-        except (PeerGone, TimeoutError) as error:
-            raise Overloaded("The scheduler does not answer now; try again later") from error
+        found = await ask(self._call, "scheduler", method, *arguments)
         if found is None:
             raise Conflict("TLS reports are off: tls_reports.sender is not set", help=help_texts.TLS_REPORTS)
         return found

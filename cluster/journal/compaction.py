@@ -10,12 +10,12 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
 
 from psycopg import AsyncConnection, errors
 
 from cluster.journal.database import JournalPart, Row
 from cluster.journal.rewriting import REWRITE_LOCK, drop_copies
+from cluster.journal.sessions import run, session_lock, value
 
 EMBEDDED = "postray.embedded"
 """The setting that tells the embedded server from one of the operator's own."""
@@ -54,7 +54,7 @@ class Compaction(JournalPart):
         while not await self._vacuumed(tables):
             await asyncio.sleep(REWRITE_S)
         async with self._database.connection() as connection:
-            if not await _value(connection, IS_EMBEDDED):
+            if not await value(connection, IS_EMBEDDED):
                 for statement in (NEXT_FILE, "CHECKPOINT"):
                     with contextlib.suppress(errors.InsufficientPrivilege):
                         await connection.execute(statement.encode(), prepare=False)
@@ -63,7 +63,7 @@ class Compaction(JournalPart):
             async with _unlocked_after(connection):
                 await _change(connection, "ALTER SYSTEM SET wal_recycle = off")
                 try:
-                    while not await _value(connection, DELETES_FILES):
+                    while not await value(connection, DELETES_FILES):
                         await asyncio.sleep(SETTING_S)
                     await _delete_log(connection)
                 finally:
@@ -71,24 +71,19 @@ class Compaction(JournalPart):
 
     async def _vacuumed(self, tables: Sequence[str]) -> bool:
         """Whether it was done; not while partitions are rewritten."""
-        async with self._database.connection() as connection:
-            if not await _value(connection, f"SELECT pg_try_advisory_lock({REWRITE_LOCK})"):
-                return False
-            try:
+        async with self._database.connection() as connection, session_lock(connection, REWRITE_LOCK) as is_ours:
+            if is_ours:
                 await drop_copies(connection)
-                await connection.execute(f"VACUUM {', '.join(tables)}".encode(), prepare=False)
-            finally:
-                if not connection.closed:
-                    await connection.execute(b"SELECT pg_advisory_unlock(%s)", [REWRITE_LOCK])
-        return True
+                await run(connection, f"VACUUM {', '.join(tables)}")
+            return is_ours
 
     async def restore(self) -> None:
         """Undo what a process that was killed in ``compact`` left set. Raises Unavailable."""
         async with self._database.connection() as connection:
-            if not await _value(connection, IS_EMBEDDED) or not await _value(connection, IS_CHANGED):
+            if not await value(connection, IS_EMBEDDED) or not await value(connection, IS_CHANGED):
                 return
-            if await _value(connection, f"SELECT pg_try_advisory_lock({LOCK})"):
-                async with _unlocked_after(connection):
+            async with session_lock(connection, LOCK) as is_ours:
+                if is_ours:
                     await _change(connection, RESTORE)
 
 
@@ -97,8 +92,8 @@ async def _delete_log(connection: AsyncConnection[Row]) -> None:
     advances to the first file that does not exist yet."""
     # The checkpointer deletes the files. After a checkpoint it has the new setting, too.
     await connection.execute(b"CHECKPOINT", prepare=False)
-    last = await _value(connection, LAST_FILE)
-    while await _value(connection, CURRENT_FILE) <= last:
+    last = await value(connection, LAST_FILE)
+    while await value(connection, CURRENT_FILE) <= last:
         await connection.execute(NEXT_FILE.encode(), prepare=False)
         await asyncio.sleep(FILE_S)
     await connection.execute(b"CHECKPOINT", prepare=False)
@@ -116,10 +111,3 @@ async def _unlocked_after(connection: AsyncConnection[Row]) -> AsyncIterator[Non
         yield
     finally:
         await connection.execute(b"SELECT pg_advisory_unlock(%s)", [LOCK])
-
-
-async def _value(connection: AsyncConnection[Row], query: str) -> Any:
-    cursor = await connection.execute(query.encode(), prepare=False)
-    row = await cursor.fetchone()
-    assert row is not None
-    return row[0]

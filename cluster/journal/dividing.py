@@ -10,12 +10,14 @@ it is done, so the migration goes on where it was interrupted.
 import asyncio
 import logging
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import Any
 
-from psycopg import AsyncConnection, errors
+from psycopg import AsyncConnection
 
 from cluster.journal.day_tables import ATTACHMENTS, DAY_TABLES, REQUESTS, DayTable, day_of
-from cluster.journal.partitions import PARTITIONS_LOCK, attach, bounds_check, make_day, run
+from cluster.journal.partitions import PARTITIONS_LOCK, attach, bounds_check, make_day
+from cluster.journal.sessions import Act, run, tried, value
 from cluster.policy.retention import AHEAD_DAYS
 
 log = logging.getLogger(__name__)
@@ -23,8 +25,6 @@ log = logging.getLogger(__name__)
 NAME = "0021_days"
 CHECK = "within_days"
 FILES_INDEX = "attachments_by_day"
-LOCK_MS = 50
-"""How long a step waits for its locks: what comes after it waits as long."""
 AGAIN_S = 0.2
 
 PARENTS = {
@@ -59,9 +59,9 @@ CREATE TABLE day_partitions (
     records_before  date
 )""",
     """
--- One row: the days before which bodies, and records, have gone or are going. Who makes a finished message unfinished
--- shares the lock of the row, so that no body goes that is needed again. seen is the last day of which it was believed
--- that it had come: a clock that is far ahead of it may be wrong.
+-- One row: the days before which bodies, and records, have gone or are going. A process that makes a finished message
+-- unfinished shares the lock of the row, so that no body goes that is needed again. seen is the last day of which it
+-- was believed that it had come: a clock that is far ahead of it may be wrong.
 CREATE TABLE retention (
     bodies_before   date NOT NULL,
     records_before  date NOT NULL,
@@ -135,16 +135,16 @@ async def divide_by_day(connection: AsyncConnection[Any]) -> None:
         await step(connection, table, until)
     log.info("dividing the journal by day: step=%d of=%d index of attachments", len(steps) + 1, len(steps) + 2)
     await _index_attachments(connection)
-    firsts = {table: await _first_day(connection, table, today) for table in DAY_TABLES}
+    firsts = dict.fromkeys(DAY_TABLES, await _first_day(connection, today)) | {ATTACHMENTS: today}
     log.info("dividing the journal by day: step=%d of=%d exchange of tables", len(steps) + 2, len(steps) + 2)
-    await _briefly(connection, lambda: _exchange(connection, firsts, until, today))
+    await _briefly(connection, lambda connection: _exchange(connection, firsts, until, today))
 
 
 async def _exchange_empty(connection: AsyncConnection[Any], today: date) -> bool:
     """Exchange tables that have no rows, as a new installation's; returns whether they have none."""
     is_empty = False
 
-    async def exchange() -> None:
+    async def exchange(connection: AsyncConnection[Any]) -> None:
         nonlocal is_empty
         if not await _are_empty(connection):
             return
@@ -165,7 +165,7 @@ async def _exchange_empty(connection: AsyncConnection[Any], today: date) -> bool
 
 async def _are_empty(connection: AsyncConnection[Any]) -> bool:
     found = " OR ".join(f"EXISTS (SELECT FROM {table.name})" for table in DAY_TABLES)
-    return bool(await _value(connection, f"SELECT NOT ({found})"))
+    return bool(await value(connection, f"SELECT NOT ({found})"))
 
 
 async def _bound(connection: AsyncConnection[Any], today: date) -> date:
@@ -178,7 +178,7 @@ async def _bound(connection: AsyncConnection[Any], today: date) -> date:
     if found and (least := min(until for _, until in found)) > today + timedelta(days=1):
         return least
     for name, _ in found:
-        await _briefly(connection, lambda name=name: run(connection, f"ALTER TABLE {name} DROP CONSTRAINT {CHECK}"))
+        await _briefly(connection, partial(run, statement=f"ALTER TABLE {name} DROP CONSTRAINT {CHECK}"))
     return today + timedelta(days=AHEAD_DAYS + 1)
 
 
@@ -186,14 +186,14 @@ async def _add_day(connection: AsyncConnection[Any], today: date) -> None:
     """Attachments of before go as if they had come today. The default is for older processes, which go on meanwhile."""
     if not await _has_column(connection, ATTACHMENTS):
         statement = f"ALTER TABLE attachments ADD COLUMN day date NOT NULL DEFAULT '{today}'"
-        await _briefly(connection, lambda: run(connection, statement))
+        await _briefly(connection, partial(run, statement=statement))
 
 
 async def _check(connection: AsyncConnection[Any], table: DayTable, until: date) -> None:
     if await _constraint(connection, table) is not None:
         return
 
-    async def add() -> None:
+    async def add(connection: AsyncConnection[Any]) -> None:
         check = bounds_check(table, None, until)
         await run(connection, f"ALTER TABLE {table.name} ADD CONSTRAINT {CHECK} CHECK ({check}) NOT VALID")
         await run(connection, f"COMMENT ON CONSTRAINT {CHECK} ON {table.name} IS '{until}'")
@@ -217,18 +217,15 @@ async def _constraint(connection: AsyncConnection[Any], table: DayTable) -> bool
 
 async def _index_attachments(connection: AsyncConnection[Any]) -> None:
     """The index of the new primary key. One whose building was interrupted is invalid, and built anew."""
-    if await _value(connection, f"SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('{FILES_INDEX}')"):
+    if await value(connection, f"SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('{FILES_INDEX}')"):
         return
     await run(connection, f"DROP INDEX CONCURRENTLY IF EXISTS {FILES_INDEX}")
     await run(connection, f"CREATE UNIQUE INDEX CONCURRENTLY {FILES_INDEX} ON attachments (tenant_id, sha256, day)")
 
 
-async def _first_day(connection: AsyncConnection[Any], table: DayTable, today: date) -> date:
-    """The day of the oldest message; of other tables, too. No index begins with the ids of messages, but one with those
-    of requests."""
-    if table is ATTACHMENTS:
-        return today
-    least = await _value(connection, f"SELECT min(id) FROM {REQUESTS.name}")
+async def _first_day(connection: AsyncConnection[Any], today: date) -> date:
+    """The day of the oldest request, which is that of its messages: no index begins with the ids of messages."""
+    least = await value(connection, f"SELECT min(id) FROM {REQUESTS.name}")
     return min(today, day_of(least)) if least else today
 
 
@@ -280,30 +277,17 @@ async def _lock(connection: AsyncConnection[Any]) -> None:
     await run(connection, f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE")
 
 
-async def _briefly(connection: AsyncConnection[Any], act: Any) -> None:
-    """Run it in a transaction that waits for each lock ``LOCK_MS`` at most, again and again until it has them."""
-    while True:
-        try:
-            async with connection.transaction():
-                await run(connection, f"SET LOCAL lock_timeout = '{LOCK_MS}ms'")
-                await act()
-        except (errors.LockNotAvailable, errors.DeadlockDetected):
-            await asyncio.sleep(AGAIN_S)
-        else:
-            return
+async def _briefly(connection: AsyncConnection[Any], act: Act) -> None:
+    """Run it in a transaction that waits for each lock for a moment, again and again until it has them."""
+    while not await tried(connection, act):
+        await asyncio.sleep(AGAIN_S)
 
 
 async def _has_column(connection: AsyncConnection[Any], table: DayTable) -> bool:
     return bool(
-        await _value(
+        await value(
             connection,
             f"SELECT count(*) FROM pg_attribute WHERE attrelid = '{table.name}'::regclass"
             f" AND attname = '{table.column}' AND NOT attisdropped",
         )
     )
-
-
-async def _value(connection: AsyncConnection[Any], query: str) -> Any:
-    cursor = await connection.execute(query.encode(), prepare=False)
-    row = await cursor.fetchone()
-    return row and row[0]

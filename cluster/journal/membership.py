@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from cluster.journal.database import JournalPart, execute, rows
 from cluster.journal.records import DeliveryActor
+from cluster.journal.sessions import session_lock
 from cluster.policy.routes.membership import Member
 
 START_LOCK = 0x75703031  # any constant will do: "up01"
@@ -45,12 +46,12 @@ class Membership(JournalPart):
     async def starting(self) -> AsyncIterator[None]:
         """Within this context no other start of the cluster's actors is within its own. Waits for one that is."""
         async with self._database.connection() as connection:
-            while await rows(connection, "begin_start", lock=START_LOCK) == [(False,)]:
+            while True:
+                async with session_lock(connection, START_LOCK) as is_ours:
+                    if is_ours:
+                        yield
+                        return
                 await asyncio.sleep(START_LOOK_S)
-            try:
-                yield
-            finally:
-                await rows(connection, "end_start", lock=START_LOCK)
 
     async def actors(self, alive_s: float) -> list[DeliveryActor]:
         """The live actors that are not draining."""

@@ -1,12 +1,5 @@
 -- Membership: lives of delivery actors, leases of dead ones, and nodes.
 
--- name: begin_start
--- Of the session: a transaction that stays open, or waits here, would hold up the migrations that a start makes.
-SELECT pg_try_advisory_lock(%(lock)s)
-
--- name: end_start
-SELECT pg_advisory_unlock(%(lock)s)
-
 -- name: new_epoch
 SELECT nextval('delivery_epochs')
 

@@ -10,10 +10,11 @@ from psycopg import AsyncConnection
 
 from cluster.journal.database import Database, JournalPart, Row, execute, rows
 from cluster.journal.day_tables import DAY_TABLES, DayTable
+from cluster.journal.sessions import run
 from cluster.policy.retention import Cutoffs, Partition, has_day, missing_days
 
 PARTITIONS_LOCK = 0x64617973
-"""The advisory lock of whoever makes partitions: "days"."""
+"""The advisory lock of the process that makes partitions: "days"."""
 
 
 class Partitions(JournalPart):
@@ -104,20 +105,15 @@ def bounds_check(table: DayTable, first: date | None, until: date) -> str:
     return condition if first is None else f"{table.column} >= '{table.first_value(first)}' AND {condition}"
 
 
-async def run(connection: AsyncConnection[Row], statement: str) -> None:
-    """Run a statement that names a partition: names cannot be parameters. It is not kept prepared."""
-    await connection.execute(statement.encode(), prepare=False)
-
-
 def by_table(found: Iterable[Row]) -> dict[str, list[Partition]]:
     """The rows of ``day_partitions`` as the partitions of each table."""
-    by_table: dict[str, list[Partition]] = {table.name: [] for table in DAY_TABLES}
+    partitions: dict[str, list[Partition]] = {table.name: [] for table in DAY_TABLES}
     for name, table_name, first, until, is_oldest, bodies_before, records_before in found:
         cleared = None if bodies_before is None else Cutoffs(bodies=bodies_before, records=records_before)
-        by_table[table_name].append(
+        partitions[table_name].append(
             Partition(name=name, first=first, until=until, is_oldest=is_oldest, cleared=cleared)
         )
-    return by_table
+    return partitions
 
 
 def _table(name: str) -> DayTable:

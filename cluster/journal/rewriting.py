@@ -16,21 +16,20 @@ from functools import partial
 from typing import Any
 
 from msgspec import Struct
-from psycopg import AsyncConnection, errors
+from psycopg import AsyncConnection
 
 from cluster.journal.database import Database, JournalPart, Row, Unavailable, execute, rows
 from cluster.journal.day_tables import ATTACHMENTS, DAY_TABLES, MESSAGES, OUTCOMES
-from cluster.journal.partitions import attach, bounds_check, by_table, run
+from cluster.journal.partitions import attach, bounds_check, by_table
 from cluster.journal.rewrite_statements import Copy
+from cluster.journal.sessions import LOCK_MS, Act, run, session_lock, tried, value
 from cluster.journal.staying import each_block, gather_ended, gather_files, gather_messages
 from cluster.policy.retention import WORTH_SHARE, Cutoffs, Partition, Room, next_rewrite
 
 log = logging.getLogger(__name__)
 
 REWRITE_LOCK = 0x72657772
-"""The advisory lock of whoever rewrites: "rewr"."""
-LOCK_MS = 50
-"""How long a transaction waits for a lock on a partition or a table: others that come after it wait as long."""
+"""The advisory lock of the process that rewrites: "rewr"."""
 AGAIN_S = 2.0
 BLOCKS = 500
 """Of a partition that are copied in a transaction: 4 MiB, and the large values of their rows."""
@@ -81,8 +80,8 @@ class Rewriting(JournalPart):
         """Rewrite what is to be rewritten as of ``cutoffs`` (``next_rewrite``), as far as there is room for the copies;
         returns what was. None: another process does so now. Raises Unavailable, NoRoom."""
         done: list[Rewritten] = []
-        async with self._database.connection() as connection:
-            if not await _value(connection, f"SELECT pg_try_advisory_lock({REWRITE_LOCK})"):
+        async with self._database.connection() as connection, session_lock(connection, REWRITE_LOCK) as is_ours:
+            if not is_ours:
                 return None
             try:
                 if await _leftovers(connection):
@@ -96,9 +95,6 @@ class Rewriting(JournalPart):
                 if isinstance(error, NoRoom):
                     error.rewritten = done
                 raise
-            finally:
-                if not connection.closed:
-                    await run(connection, f"SELECT pg_advisory_unlock({REWRITE_LOCK})")
         return done
 
     async def _round(
@@ -143,7 +139,7 @@ class Rewriting(JournalPart):
             check = bounds_check(copy.table, first, copy.rewrite.until)
             await run(connection, f"ALTER TABLE {copy.target} ADD CONSTRAINT within_days CHECK ({check})")
         for source in copy.rewrite.sources:
-            await self._briefly(connection, partial(_run, copy.watch(source)))
+            await self._briefly(connection, partial(run, statement=copy.watch(source)))
 
     async def _exchange(self, connection: AsyncConnection[Row], copy: Copy) -> Rewritten:
         """Let the new table take the place of its sources."""
@@ -164,24 +160,17 @@ class Rewriting(JournalPart):
         )
         return Rewritten(sources=copy.rewrite.sources, partition=partition, freed_bytes=freed_bytes)
 
-    async def _briefly(
-        self, connection: AsyncConnection[Row], act: Callable[[AsyncConnection[Row]], Awaitable[None]]
-    ) -> None:
+    async def _briefly(self, connection: AsyncConnection[Row], act: Act) -> None:
         """Run it in a transaction that waits for each lock for a moment, again and again until it has them all."""
         while not await self._tried(connection, act):
             await asyncio.sleep(self._again_s)
 
-    async def _tried(
-        self, connection: AsyncConnection[Row], act: Callable[[AsyncConnection[Row]], Awaitable[None]]
-    ) -> bool:
+    async def _tried(self, connection: AsyncConnection[Row], act: Act) -> bool:
         """Run it in such a transaction once; returns whether it was done."""
         try:
-            async with connection.transaction():
-                await run(connection, f"SET LOCAL lock_timeout = '{self._lock_ms}ms'")
-                await act(connection)
-        except (errors.LockNotAvailable, errors.DeadlockDetected, _Behind):
+            return await tried(connection, act, self._lock_ms)
+        except _Behind:
             return False
-        return True
 
 
 def _lose_records(copy: Copy, cutoffs: Cutoffs) -> bool:
@@ -236,7 +225,7 @@ async def _with_room(connection: AsyncConnection[Row], copies: Sequence[Copy], l
 async def _leftovers(connection: AsyncConnection[Row]) -> bool:
     """Whether a process that was killed has left anything."""
     return bool(
-        await _value(
+        await value(
             connection,
             f"SELECT EXISTS (SELECT FROM unnest(ARRAY{list(TARGETS)}) AS name WHERE to_regclass(name) IS NOT NULL)"
             " OR EXISTS (SELECT FROM pg_trigger WHERE tgname = 'note_changes') OR EXISTS (SELECT FROM changed_rows)",
@@ -319,7 +308,7 @@ async def _copy_changes(connection: AsyncConnection[Row], copy: Copy) -> int:
 
 async def _exchanged(copy: Copy, connection: AsyncConnection[Row]) -> None:
     table, rewrite = copy.table, copy.rewrite
-    # Waits for whoever has changed a row of the table and has not committed yet.
+    # Waits for each transaction that has changed a row of the table and has not committed yet.
     await run(connection, f"LOCK TABLE ONLY {table.name} IN ACCESS EXCLUSIVE MODE")
     if await _copy_changes(connection, copy) == CHANGES:
         raise _Behind
@@ -349,15 +338,5 @@ async def _exchanged(copy: Copy, connection: AsyncConnection[Row]) -> None:
     )
 
 
-async def _run(statement: str, connection: AsyncConnection[Row]) -> None:
-    await run(connection, statement)
-
-
 async def _size(connection: AsyncConnection[Row], name: str) -> int:
-    return int(str(await _value(connection, f"SELECT pg_total_relation_size('{name}'::regclass)")))
-
-
-async def _value(connection: AsyncConnection[Row], query: str) -> object:
-    cursor = await connection.execute(query.encode(), prepare=False)
-    row = await cursor.fetchone()
-    return row and row[0]
+    return int(await value(connection, f"SELECT pg_total_relation_size('{name}'::regclass)"))

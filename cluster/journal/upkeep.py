@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from psycopg import AsyncConnection
 
 from cluster.journal.database import Database, JournalPart, Row, execute, rows
+from cluster.journal.sessions import session_lock
 from cluster.policy.upkeep import HOT, HotTable
 
 LOCK = 0x55504B50
@@ -52,15 +53,8 @@ class TableUpkeep(JournalPart):
     @asynccontextmanager
     async def working(self) -> AsyncIterator["Working | None"]:
         """The work on the tables; None while another process is at it. Raises Unavailable."""
-        async with self._database.connection() as connection:
-            cursor = await connection.execute(b"SELECT pg_try_advisory_lock(%s)", [LOCK])
-            if await cursor.fetchone() != (True,):
-                yield None
-                return
-            try:
-                yield Working(connection, self._database)
-            finally:
-                await connection.execute(b"SELECT pg_advisory_unlock(%s)", [LOCK])
+        async with self._database.connection() as connection, session_lock(connection, LOCK) as is_ours:
+            yield Working(connection, self._database) if is_ours else None
 
 
 class Working:
