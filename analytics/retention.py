@@ -42,4 +42,4 @@ def keep_for(client: ClickHouse, kept: RetentionSettings) -> None:
             found = _DAYS.search(engine)
             if found is None or int(found[1]) != days:
                 client.command(f"ALTER TABLE {table} MODIFY TTL {time} + INTERVAL {days} DAY")
-                log.info("rows are kept table=%s days=%d before=%s", table, days, found[1] if found else "for ever")
+                log.info("rows are kept table=%s days=%d before=%s", table, days, found[1] if found else "unlimited")

@@ -145,7 +145,7 @@ class OutageMail:
     # The log
 
     def leave_log(self) -> None:
-        """Nobody reads the log until ``read_log``."""
+        """The consumer reads nothing until ``read_log``."""
         self._log_is_read.clear()
         self._log_is_empty.clear()
 

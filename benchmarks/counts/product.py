@@ -201,7 +201,7 @@ async def _start(product: Product, context: Callable[..., Context], stack: Async
         raise AssertionError(f"nobody kills {actor}")
 
     async def place(*_: object) -> Any:
-        raise AssertionError("nobody is placed")
+        raise AssertionError("this product has one node and places no actors")
 
     async def share(data: bytes) -> Awaitable[bytes]:
         handle: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()

@@ -83,7 +83,7 @@ class Outage:
     title = "The journal's hot tables over a long outage"
     notes = (
         "Pages are counted by EXPLAIN (ANALYZE, BUFFERS, WAL), in memory or not; the statements are undone.",
-        "Steady mail goes on all the time. Nobody reads the event log during the outage.",
+        "Steady mail goes on all the time. No consumer reads the event log during the outage.",
     )
 
     def __init__(self, options: Options) -> None:

@@ -119,7 +119,7 @@ def _request(row: Row) -> dict[str, Any]:
 def _message_without(row: Row, mentions: Mentions) -> dict[str, Any]:
     """What a message has of its own, as it is stored, without the addresses."""
     _, data, told, subject, from_email, error_message = row
-    # What has gone names nobody.
+    # A body that has gone contains no address.
     personal = decode_personalization(data) if data else None
     if personal is not None and (new := personalization_without(personal, mentions)) != personal:
         data, told = encode(new), told and encode_told(new.custom_args, new.headers)

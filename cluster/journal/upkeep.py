@@ -85,7 +85,7 @@ class Working:
     async def leave_pages(self, first: int, behind: int) -> int | None:
         """Move deliveries out of the pages from ``first`` to before ``behind``, and of all later ones, into pages with
         room; returns how many, ``MOST_REWRITTEN`` at most, and None when no earlier page had room. Only those are moved
-        that nobody is about to touch. Call it after ``vacuum``, which has the first pages used first. Raises
+        that no other process is about to touch. Call it after ``vacuum``, which has the first pages used first. Raises
         Unavailable."""
         place = f"({first},0)"
         async with self._database.transaction() as connection:

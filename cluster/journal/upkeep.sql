@@ -20,7 +20,7 @@ JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_namespace n ON n.oid = i.relname
 WHERE NOT x.indisvalid AND i.relname ~ '_cc(new|old)[0-9]*$'
 
 -- name: at_the_end
--- Deliveries in some pages that nobody is about to touch. Locks them until the transaction ends.
+-- Deliveries in some pages that no other process is about to touch. Locks them until the transaction ends.
 SELECT message_id, recipient_no FROM deliveries
 WHERE ctid >= %(first)s::text::tid AND ctid < %(behind)s::text::tid
     AND owner IS NULL AND due_at > now() + interval '1 minute'
