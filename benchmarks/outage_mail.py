@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from cluster.events import Deferred, Delivered
 from cluster.ids import new_id, new_ids
@@ -241,16 +241,7 @@ def _some(items: Sequence[T], most: int) -> Iterator[Sequence[T]]:
 
 def _delivered(claimed: Claimed) -> OutcomeWithEvent:
     event = Delivered(
-        id=new_id("evt_"),
-        at=time.time(),
-        tenant_id=claimed.tenant_id,
-        message_id=claimed.message_id,
-        recipient=claimed.recipient,
-        attempt=claimed.attempts,
-        site=claimed.domain,
-        mx_host=f"mx.{claimed.domain}",
-        mx_ip="203.0.113.7",
-        source_ip="192.0.2.1",
+        **_attempt(claimed, datetime.now(UTC)),
         tls_version="TLSv1.3",
         tls_cipher="TLS_AES_256_GCM_SHA384",
         smtp_response="250 2.0.0 Ok: queued as 4XK2bL0dZ3z9",
@@ -262,21 +253,24 @@ def _delivered(claimed: Claimed) -> OutcomeWithEvent:
 def _deferred(claimed: Claimed) -> OutcomeWithEvent:
     """Due again at once."""
     now = datetime.now(UTC)
-    event = Deferred(
-        id=new_id("evt_"),
-        at=now.timestamp(),
-        tenant_id=claimed.tenant_id,
-        message_id=claimed.message_id,
-        recipient=claimed.recipient,
-        attempt=claimed.attempts,
-        site=claimed.domain,
-        mx_host=f"mx.{claimed.domain}",
-        mx_ip="203.0.113.7",
-        source_ip="192.0.2.1",
-        reason=REASON,
-        next_attempt_at=now.timestamp(),
-    )
+    event = Deferred(**_attempt(claimed, now), reason=REASON, next_attempt_at=now.timestamp())
     return _outcome(claimed, Status.QUEUED, now, REASON), event
+
+
+def _attempt(claimed: Claimed, at: datetime) -> dict[str, Any]:
+    """What the events of attempts have in common."""
+    return {
+        "id": new_id("evt_"),
+        "at": at.timestamp(),
+        "tenant_id": claimed.tenant_id,
+        "message_id": claimed.message_id,
+        "recipient": claimed.recipient,
+        "attempt": claimed.attempts,
+        "site": claimed.domain,
+        "mx_host": f"mx.{claimed.domain}",
+        "mx_ip": "203.0.113.7",
+        "source_ip": "192.0.2.1",
+    }
 
 
 def _outcome(claimed: Claimed, status: Status, due_at: datetime | None = None, error: str | None = None) -> Outcome:
