@@ -13,7 +13,7 @@ from msgspec import Struct
 from cluster.context import DEGRADED, Facts, Home
 from cluster.metrics import Counter, Gauge
 from cluster.peers import PeerGone
-from cluster.policy.placement import Kind, Node, Place, Plan, plan
+from cluster.policy.placement import Kind, Node, Place, Plan, kind_of, plan
 from cluster.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ class Keeping:
             placed = {place.kind for place in self._plan.places}
             for name, reason in self._plan.missing.items():
                 # A node without room for one more of a kind is no reason to send clients away.
-                found[name] = f"{DEGRADED}{reason}" if name.partition("-")[0] in placed else reason
+                found[name] = f"{DEGRADED}{reason}" if kind_of(name) in placed else reason
         return found
 
     async def round(self) -> None:

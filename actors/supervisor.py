@@ -19,6 +19,7 @@ from cluster.context import DEGRADED, keeps_from_work
 from cluster.journal.journal import Journal, Unavailable
 from cluster.metrics import Counter, Gauge, Reading
 from cluster.peers import Call, PeerGone
+from cluster.policy.placement import kind_of
 from cluster.policy.routes.membership import ACTOR_ALIVE_S
 from cluster.tasks import Tasks
 
@@ -102,12 +103,10 @@ class Supervisor:
     def _weighed(self, actor: str, problem: str | None) -> str | None:
         """One of those that each node has and that has not started yet is no reason to send clients away, while
         another of its kind works."""
-        kind, is_one_of_many, _ = actor.partition("-")
-        if not is_one_of_many or actor in self._answered or problem == NOT_ASKED or not keeps_from_work(problem):
+        kind = kind_of(actor)
+        if kind == actor or actor in self._answered or problem == NOT_ASKED or not keeps_from_work(problem):
             return problem
-        works = any(
-            one.partition("-")[0] == kind and not keeps_from_work(self._problems[one]) for one in self._answered
-        )
+        works = any(kind_of(one) == kind and not keeps_from_work(self._problems[one]) for one in self._answered)
         return f"{DEGRADED}{problem}" if works else problem
 
     async def metrics(self) -> list[Reading]:

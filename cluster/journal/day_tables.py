@@ -5,7 +5,7 @@ message's id. Attachments have no id and are divided by the day of the request t
 """
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from typing import Literal
 
 from msgspec import Struct
@@ -34,7 +34,7 @@ class DayTable(Struct, frozen=True, kw_only=True):
         """The least value of this day in the column."""
         if self.prefix is None:
             return day.isoformat()
-        return self.prefix + moment(int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000))
+        return self.prefix + moment(int(datetime.combine(day, time(), UTC).timestamp() * 1000))
 
     def cutoffs(self, cutoffs: Cutoffs) -> Cutoffs:
         """What goes of this table."""

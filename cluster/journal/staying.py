@@ -7,7 +7,7 @@ for long.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from typing import Any
 
 from psycopg import AsyncConnection
@@ -34,8 +34,10 @@ async def gather_messages(connection: AsyncConnection[Row], before: str) -> None
 
 async def gather_ended(connection: AsyncConnection[Row], outcomes: list[Partition], cutoffs: Cutoffs) -> None:
     """Note the messages of days whose records go that ended later than that."""
-    ended_at = datetime(cutoffs.records.year, cutoffs.records.month, cutoffs.records.day, tzinfo=UTC)
-    facts = {"before": MESSAGES.first_value(cutoffs.records), "ended_at": ended_at}
+    facts = {
+        "before": MESSAGES.first_value(cutoffs.records),
+        "ended_at": datetime.combine(cutoffs.records, time(), UTC),
+    }
     for partition in outcomes:
         if not partition.is_oldest and partition.first >= cutoffs.records:
             continue

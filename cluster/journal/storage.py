@@ -5,8 +5,8 @@ from datetime import UTC, date, datetime, timedelta
 
 from msgspec import Struct
 
-from cluster.ids import first_id
 from cluster.journal.database import JournalPart, fetch, rows
+from cluster.journal.day_tables import MESSAGES
 from cluster.policy.storage import Sample
 
 SAMPLED_PAGES = 1000
@@ -72,8 +72,7 @@ class Storage(JournalPart):
 
     async def unfinished_before(self, day: date, most: int) -> int:
         """How many messages of the days before this one are unfinished; counted to ``most``."""
-        before = first_id("msg_", datetime(day.year, day.month, day.day, tzinfo=UTC))
-        row = await self._database.row("unfinished_before", before=before, most=most)
+        row = await self._database.row("unfinished_before", before=MESSAGES.first_value(day), most=most)
         assert row is not None
         return int(row[0])
 

@@ -8,7 +8,7 @@ is asked of the queue itself.
 """
 
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from msgspec import Struct
@@ -107,7 +107,7 @@ class TenantBodies(JournalPart):
         if day is None or (keeps.looked_again is not None and day <= keeps.looked_again):
             return False
         since = day - timedelta(days=1) if keeps.looked_again is None else keeps.looked_again
-        after = MESSAGES.first_value(since) + "0" * 16
+        after = first_id("msg_", datetime.combine(since, time(), UTC))
         return bool(await self._database.execute("look_again", tenant_id=keeps.tenant_id, after=after, day=day))
 
     async def clear_files(self, keeps: KeepsLess, limit: int) -> None:

@@ -15,7 +15,7 @@ from cluster.installation.stopping import StopProgress
 from cluster.launch import places
 from cluster.launch.host_process import reaching, start_actor
 from cluster.peers import PeerGone
-from cluster.policy.placement import Place
+from cluster.policy.placement import Place, kind_of
 from cluster.topology import ACTORS, DELIVERY, SUPERVISOR
 
 log = logging.getLogger(__name__)
@@ -86,8 +86,8 @@ class Stop:
         self._end([SUPERVISOR], deadline, None)
         names = places.names()
         while names:
-            for kind in dict.fromkeys((*reversed(_KINDS), *map(_kind_of, names))):
-                of_kind = [name for name in names if _kind_of(name) == kind]
+            for kind in dict.fromkeys((*reversed(_KINDS), *map(kind_of, names))):
+                of_kind = [name for name in names if kind_of(name) == kind]
                 if kind == DELIVERY:
                     began = time.monotonic()
                     self._end(of_kind, deadline + waiting.most_s, waiting)
@@ -155,7 +155,3 @@ class Stop:
 
 
 _KINDS = [spec.kind for spec in ACTORS]
-
-
-def _kind_of(name: str) -> str:
-    return name.partition("-")[0]

@@ -64,6 +64,11 @@ class Place(Struct, frozen=True):
     node_id: str
 
 
+def kind_of(name: str) -> str:
+    """The kind of the actor with this name."""
+    return name.partition("-")[0]
+
+
 class Plan(Struct, frozen=True, kw_only=True):
     start: tuple[Place, ...]
     """In the order of the kinds."""

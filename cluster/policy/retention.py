@@ -6,7 +6,7 @@ place. What stays of days whose records go moves to the oldest partition.
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 from msgspec import Struct
 
@@ -98,7 +98,7 @@ def of_records(cutoffs: Cutoffs) -> Cutoffs:
 
 def goes_at(partition: Partition, retention: Retention) -> tuple[datetime, datetime]:
     """When the bodies and the records of a whole partition go."""
-    end = datetime(partition.until.year, partition.until.month, partition.until.day, tzinfo=UTC)
+    end = datetime.combine(partition.until, time(), UTC)
     return end + timedelta(days=retention.bodies_days), end + timedelta(days=retention.messages_days)
 
 
