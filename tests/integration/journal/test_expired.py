@@ -1,37 +1,27 @@
 """What still works for messages whose bodies have gone, and what is erased while days are rewritten."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from cluster.journal import rewriting
-from cluster.journal.database import Database
 from cluster.journal.journal import Journal
 from cluster.journal.records import Recipient, decode_personalization
 from cluster.journal.rewriting import Rewriting
 from cluster.policy.lifecycle import Status
 from tests.integration.journal import erasing
 from tests.integration.journal.builders import a_tenant
+from tests.integration.journal.days import DAY, World, after
 from tests.integration.journal.erasing import ADA, BOB
 from tests.integration.journal.test_erasure import World as TenantErasing
 from tests.integration.journal.test_mail_in import DELAY, failure, mail
 from tests.integration.journal.test_partitions import TODAY
-from tests.integration.journal.test_rewriting import DAY, World, after
 
 
 @pytest.fixture
 async def world(journal: Journal, journal_dsn: str) -> World:
     return World(journal, journal_dsn, await a_tenant(journal))
-
-
-@pytest.fixture
-async def clearing(journal_dsn: str) -> AsyncIterator[Rewriting]:
-    database = Database(journal_dsn, application="clearing")
-    await database.open()
-    yield Rewriting(database, again_s=0.05)
-    await database.close()
 
 
 async def test_late_reports_are_taken(world: World, clearing: Rewriting) -> None:

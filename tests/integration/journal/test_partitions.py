@@ -1,14 +1,13 @@
 """The tables that are divided by day: days are made ahead or by the intake, and statements open few of them."""
 
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
 import pytest
 from msgspec.structs import replace
 
-from cluster.ids import moment
 from cluster.journal.day_tables import DAY_TABLES, day_of, span
 from cluster.journal.journal import Journal
 from cluster.journal.message_filter import MessageFilter
@@ -17,22 +16,12 @@ from cluster.journal.records import NewRequest
 from cluster.journal.statements import QUERIES
 from cluster.policy.lifecycle import Status
 from tests.integration.journal.builders import a_message, a_request, a_tenant, an_outcome, waiting
+from tests.integration.journal.days import on_day
 from tests.integration.journal.plans import explained
 
 NOW = datetime.now(UTC)
 TODAY = NOW.date()
 DAYS = 30
-
-
-def on_day(request: NewRequest, day: date) -> NewRequest:
-    """The request as if it came on this day."""
-    time = moment(int(datetime(day.year, day.month, day.day, 12, tzinfo=UTC).timestamp() * 1000))
-
-    def moved(id: str) -> str:
-        return f"{id[:4]}{time}{id[14:]}"
-
-    messages = tuple(replace(message, id=moved(message.id)) for message in request.messages)
-    return replace(request, id=moved(request.id), messages=messages)
 
 
 async def test_days_are_made_ahead_once(journal: Journal) -> None:

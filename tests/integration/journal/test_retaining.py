@@ -16,8 +16,8 @@ from cluster.journal.journal import Journal
 from cluster.journal.rewriting import NoRoom
 from cluster.policy.retention import Retention
 from tests.integration.journal.builders import a_message, a_tenant, waiting
+from tests.integration.journal.days import World
 from tests.integration.journal.stored import sql
-from tests.integration.journal.test_rewriting import World
 
 START = datetime.now(UTC).replace(hour=12) + timedelta(days=1)
 KEPT = Retention(bodies_days=3, messages_days=7)

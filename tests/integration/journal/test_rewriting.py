@@ -1,8 +1,8 @@
 """Bodies go, and records go, but nothing that is unfinished, whatever others do meanwhile."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -10,75 +10,20 @@ import pytest
 from msgspec.structs import replace
 
 from cluster.journal import rewriting
-from cluster.journal.database import Database
 from cluster.journal.day_tables import DAY_TABLES
 from cluster.journal.journal import Journal
-from cluster.journal.records import Attachment, Recipient, decode_content, encode
+from cluster.journal.records import Recipient, decode_content
 from cluster.journal.rewriting import NoRoom, Rewriting
 from cluster.policy.lifecycle import Status
-from cluster.policy.retention import Cutoffs, Retention, Room, cutoffs
-from tests.integration.journal.builders import a_message, a_request, a_tenant, an_outcome, some_messages, waiting
-from tests.integration.journal.stored import sql
-from tests.integration.journal.test_partitions import on_day
-
-NOW = datetime.now(UTC)
-DAY = NOW.date() + timedelta(days=1)
-KEPT = Retention(bodies_days=7, messages_days=30)
-FILE = b"1" * 32
-
-
-def after(days: int) -> Cutoffs:
-    """What goes so many days after the end of ``DAY``."""
-    return cutoffs(datetime(DAY.year, DAY.month, DAY.day, 1, tzinfo=UTC) + timedelta(days=days + 1), KEPT)
-
-
-class World:
-    """A tenant whose messages are of one day. All of its mail has a file."""
-
-    def __init__(self, journal: Journal, dsn: str, tenant_id: str) -> None:
-        self.journal, self.dsn, self.tenant_id = journal, dsn, tenant_id
-
-    async def accept(self, count: int = 1, *, file: bytes = FILE, day: date = DAY, **more: Any) -> list[str]:
-        request = a_request(self.tenant_id, *[replace(one, **more) for one in some_messages(count)])
-        attachment = Attachment(filename="a.txt", sha256=file, size=6)
-        content = encode(replace(decode_content(request.content), attachments=(attachment,)))
-        request = on_day(replace(request, content=content, attachments={file: b"a file"}), day)
-        await self.journal.intake.accept([request])
-        return [message.id for message in request.messages]
-
-    async def end(
-        self, ids: Sequence[str], status: Status = Status.DELIVERED, *, at: datetime | None = None, window_s: float = 0
-    ) -> None:
-        for id in ids:
-            [w] = waiting(self.tenant_id, replace(a_message(), id=id))
-            await self.journal.queue.commit([an_outcome(w, status)], owner=1, window_s=window_s)
-        if at is not None:
-            await self.sql("UPDATE outcomes SET finished_at = %s WHERE message_id = ANY (%s)", at, list(ids))
-
-    async def is_whole(self, id: str, file: bytes = FILE) -> bool:
-        """Whether the message has all that is needed to send it."""
-        row = await self.journal.messages.find(self.tenant_id, id)
-        assert row is not None and row.personalization and row.content
-        files = await self.journal.messages.attachments(self.tenant_id, [file])
-        return not row.content_expired and files == {file: b"a file"}
-
-    async def sql(self, statement: str, *parameters: Any) -> Any:
-        return await sql(self.dsn, statement, *parameters)
+from cluster.policy.retention import Room, cutoffs
+from tests.integration.journal.builders import a_message, a_tenant, waiting
+from tests.integration.journal.days import DAY, KEPT, NOW, World, after
 
 
 @pytest.fixture
 async def world(journal: Journal, journal_dsn: str) -> World:
     await journal.partitions.make_ahead(NOW + timedelta(days=1))
     return World(journal, journal_dsn, await a_tenant(journal))
-
-
-@pytest.fixture
-async def clearing(journal_dsn: str) -> AsyncIterator[Rewriting]:
-    """Another process's, which does not wait for long."""
-    database = Database(journal_dsn, application="clearing")
-    await database.open()
-    yield Rewriting(database, again_s=0.05)
-    await database.close()
 
 
 async def test_bodies_go_but_those_of_unfinished_messages(world: World, clearing: Rewriting) -> None:

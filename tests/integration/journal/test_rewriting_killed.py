@@ -13,8 +13,8 @@ import psycopg
 from cluster.ids import moment
 from cluster.journal.journal import Journal
 from tests.integration.journal.builders import a_tenant
+from tests.integration.journal.days import DAY, NOW, World, after
 from tests.integration.journal.stored import sql
-from tests.integration.journal.test_rewriting import DAY, NOW, World, after
 
 MANY = 30_000
 PROGRAM = """
