@@ -276,7 +276,7 @@ def down(config: str | None) -> None:
 
 
 def _end_cluster(settings: Settings) -> None:
-    from cluster.ending import end_cluster
+    from cluster.down import end_cluster
     from cluster.launch.ray_node import NoCluster
 
     _in_place(make_data_dir, settings)
