@@ -199,7 +199,7 @@ async def submit(
     loop = asyncio.get_running_loop()
     connections: list[_Connection] = []
     try:
-        with _interrupting_nobody():
+        with _without_preempting():
             for _ in range(clients):
                 _, connection = await loop.create_connection(lambda: _Connection(left, submitted, login), host, port)
                 connections.append(connection)
@@ -211,7 +211,7 @@ async def submit(
 
 
 @contextmanager
-def _interrupting_nobody() -> Iterator[None]:
+def _without_preempting() -> Iterator[None]:
     """A reply wakes the load, which would interrupt the server that has just written it, once for each message. As a
     batch process it reads the replies of that moment together, as soon as a core is free."""
     before = os.sched_getscheduler(0)

@@ -51,8 +51,8 @@ class Partitions(JournalPart):
 
 
 async def make_days(database: Database, days: Iterable[date]) -> list[date]:
-    """Make the partitions of those of these days that have none; returns these. The intake calls it where nobody has
-    made partitions ahead."""
+    """Make the partitions of those of these days that have none; returns these. The intake calls it where no
+    partition was made ahead."""
     asked = sorted(set(days))
     return await _make(database, lambda have: [day for day in asked if not has_day(have, day)])
 

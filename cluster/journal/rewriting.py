@@ -63,7 +63,7 @@ class NoRoom(Unavailable):
 
 
 class _Behind(Exception):
-    """Others have changed more than is copied while nobody else can do anything."""
+    """Other transactions have changed more rows than the exchange may copy under its lock."""
 
 
 class Rewriting(JournalPart):

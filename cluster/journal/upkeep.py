@@ -1,7 +1,8 @@
 """The journal's part that keeps the files of the hot tables small, while mail flows.
 
 Nothing here takes a lock that intake, claims or outcomes wait for, but for one: vacuum cuts off the end of a file under
-an exclusive lock. It takes that lock only when nobody has the table, and gives it up when somebody waits for it.
+an exclusive lock. It takes that lock only when no other transaction uses the table, and releases it when one
+waits.
 """
 
 from collections.abc import AsyncIterator, Sequence

@@ -11,7 +11,7 @@ JOIN pg_class c ON c.oid = ANY (ARRAY[t.name::regclass::oid])
 JOIN pg_class o ON o.oid = ANY (ARRAY[c.reltoastrelid])
 
 -- name: left_over_indexes
--- What REINDEX CONCURRENTLY leaves behind when it is interrupted: indexes that are kept up for nobody.
+-- What REINDEX CONCURRENTLY leaves behind when it is interrupted: indexes that cost each write and serve no query.
 SELECT format('%%I.%%I', n.nspname, i.relname)
 FROM unnest(%(tables)s::text[]) AS t (name)
 JOIN pg_class c ON c.oid = ANY (ARRAY[t.name::regclass::oid])

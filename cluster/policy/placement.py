@@ -1,11 +1,11 @@
 """Which actor runs on which node: the nodes and the living actors in, what is to be started and stopped out.
 
 Who performs it asks every second (``actors/keeping.py``), and once when postray starts (``cluster/up.py``). A round
-starts only names that nobody has, so an actor moves in two: it is stopped in one, and started in a later one. What is
-placed stays where it is for as long as it may be there.
+starts only names that no living actor has, so an actor moves in two: it is stopped in one, and started in a later one.
+What is placed stays where it is for as long as it may be there.
 
-A node has a *number*, by which its actors are named ("delivery-2-0"): the least that no other node has, and it keeps
-it as long as one of them lives. So the actors themselves are the memory of it, and the last plan while Ray does not say
+A node has a *number*, by which its actors are named ("delivery-2-0"): the least that no other node has, and it keeps it
+as long as one of them lives. So the actors themselves are the memory of it, and the last plan while Ray does not say
 where they are. A node on which nothing may run that every node has needs no number.
 """
 
@@ -81,7 +81,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     @property
     def is_done(self) -> bool:
-        """Whether everybody is where it belongs, or nobody can do more about it."""
+        """Whether every actor is at its place, or nothing more can be done."""
         return not self.start and not self.stop
 
 

@@ -176,7 +176,7 @@ async def test_no_node_matters(tmp_path: Path, ray_nodes: RayNodes, journal_dsn:
 
 
 async def test_when_the_head_dies_everything_ends(tmp_path: Path, ray_nodes: RayNodes, journal_dsn: str) -> None:
-    """So nothing is accepted that nobody delivers. The last test: its cluster is gone then."""
+    """So no message is accepted that no actor can deliver. The last test: its cluster is gone then."""
     with joined(tmp_path, ray_nodes.address, journal_dsn) as postray:
         actors = [psutil.Process(postray.pid_of(place.name)) for place in on_one_node(postray.settings)]
         for pid in ray_nodes.head:

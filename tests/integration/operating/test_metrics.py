@@ -108,7 +108,7 @@ async def installation(
         return Facts(nodes=(Node(id="here", cpus=8.0),), living=tuple(Living(name, "here") for name in names))
 
     async def place(*_: object) -> None:
-        raise AssertionError("everybody is at its place")
+        raise AssertionError("every actor is at its place")
 
     async def share(data: bytes) -> Awaitable[bytes]:
         return asyncio.get_running_loop().create_future()
