@@ -1,6 +1,6 @@
 """Which actor runs on which node: the nodes and the living actors in, what is to be started and stopped out.
 
-Who performs it asks every second (``actors/keeping.py``), and once when postray starts (``cluster/up.py``). A round
+The supervisor performs it every second (``actors/keeping.py``), and ``postray up`` once (``cluster/up.py``). A round
 starts only names that no living actor has, so an actor moves in two: it is stopped in one, and started in a later one.
 What is placed stays where it is for as long as it may be there.
 
