@@ -64,7 +64,9 @@ def _recipient(one: RecipientReport, message: ReportedMessage, recipient_no: int
     number = _among(named, message)
     if number is not None:
         return number if recipient_no in (None, number) else None
-    if named:
+    # Only hosts that were told of an original recipient name one, and what they were told has gone with the body.
+    is_told = message.is_expired and bool(one.original_recipient)
+    if named and not is_told:
         return None
     if recipient_no is not None:
         return recipient_no if recipient_no < len(message.recipients) else None

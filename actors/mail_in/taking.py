@@ -22,7 +22,7 @@ from cluster.tracking.tokens import Recipient
 log = logging.getLogger(__name__)
 
 BELIEVED_FOR = timedelta(days=30)
-"""Hosts give up after days; who has an old address may have found it in an archive."""
+"""After the message ended: hosts give up after days; who has an old address may have found it in an archive."""
 MOST_ORIGINAL_BYTES = 64 * 1024
 """What is kept of a mail that was not understood."""
 LONGEST_WHY = 4000
@@ -98,8 +98,8 @@ class Taking:
 
     def _decision(self, report: Report, message: ReportedMessage, named: Named) -> Decision:
         now = self._now()
-        if message.created_at < now - BELIEVED_FOR:
-            return Decision((), (f"{message.id} is older than {BELIEVED_FOR.days} days",))
+        if message.ended_at is not None and message.ended_at < now - BELIEVED_FOR:
+            return Decision((), (f"{message.id} ended more than {BELIEVED_FOR.days} days ago",))
         return decide(report, message, named.recipient_no, now)
 
     async def _unsubscribe(self, mail: ReceivedMessage, mailbox: str, named: Named) -> None:

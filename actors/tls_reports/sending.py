@@ -15,13 +15,12 @@ from cluster.intake.prepared import prepared_request
 from cluster.intake.senders import tenant_of_sender
 from cluster.journal.idempotency import IdempotencyKey
 from cluster.journal.journal import Journal
-from cluster.journal.records import Address, Content, PreparedPersonalization
+from cluster.journal.records import TLS_REPORT, Address, Content, PreparedPersonalization
 from cluster.policy.routes.domains import domain_of, spelled
 from cluster.policy.tls.report import file_name, report, report_id
 from cluster.policy.tls.rua import Destination
 from cluster.settings import TlsReportSettings
 
-CATEGORY = "tls-report"
 LIFETIME = timedelta(days=1)
 MEDIA_TYPE = "application/tlsrpt+gzip"
 
@@ -93,7 +92,7 @@ class Sending:
         content = Content(
             from_=Address(self._sender),
             subject=f"Report Domain: {domain}",
-            categories=(CATEGORY,),
+            categories=(TLS_REPORT,),
             original=original,
             reports_tls=True,
         )

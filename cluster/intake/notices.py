@@ -13,14 +13,13 @@ from msgspec import Struct
 from cluster.intake.prepared import prepared_request
 from cluster.intake.senders import tenant_of_sender
 from cluster.journal.journal import Journal
-from cluster.journal.records import Address, Attachment, BodyPart, Content, PreparedPersonalization
+from cluster.journal.records import NOTICE, Address, Attachment, BodyPart, Content, PreparedPersonalization
 from cluster.message.header_fields import one_line
 from cluster.policy.routes.domains import spelled
 
 log = logging.getLogger(__name__)
 
 LIFETIME = timedelta(days=1)
-CATEGORY = "notice"
 
 
 class NoticeFile(Struct, frozen=True):
@@ -57,7 +56,7 @@ class Notices:
                 for hash, data in files.items()
                 if file is not None
             ),
-            categories=(CATEGORY,),
+            categories=(NOTICE,),
         )
         request = prepared_request(
             content,

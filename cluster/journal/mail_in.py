@@ -18,7 +18,7 @@ from cluster.journal.day_tables import span
 from cluster.journal.ending import tally
 from cluster.journal.event_log import append
 from cluster.journal.excerpts import decode_report_terms
-from cluster.journal.records import Outcome
+from cluster.journal.records import Outcome, is_own_mail
 from cluster.journal.suppressions import NewSuppression, suppress
 from cluster.message.dsn import Dsn
 from cluster.policy.lifecycle import UNFINISHED, Status, Transition, after, can, fold
@@ -51,13 +51,16 @@ class ReportedMessage(Struct, frozen=True, kw_only=True):
     batch_id: str | None
     categories: tuple[str, ...]
     recipients: tuple[str, ...]
-    created_at: datetime
+    ended_at: datetime | None
+    """None: not all of its deliveries have ended."""
     subject: str
     group_id: int | None
     dsn: Dsn | None = None
     """What its submitter asked for in the envelope (RFC 3461)."""
     is_notice: bool = False
     """It is postray's own mail."""
+    is_expired: bool = False
+    """Its body has gone, and with it what its submitter asked for."""
 
 
 class ArrivedMail(Struct, frozen=True, kw_only=True):
@@ -143,8 +146,9 @@ class MailIn(JournalPart):
         )
         if row is None:
             return None
-        tenant_id, set_, batch_id, categories, recipients, created_at, subject, group_id, personal = row
+        tenant_id, set_, batch_id, categories, recipients, ended_at, subject, group_id, key_id, personal = row
         terms = decode_report_terms(personal)
+        is_expired = not personal
         return ReportedMessage(
             id=message_id,
             tenant_id=tenant_id,
@@ -152,11 +156,12 @@ class MailIn(JournalPart):
             batch_id=batch_id,
             categories=tuple(categories),
             recipients=tuple(recipients),
-            created_at=created_at,
+            ended_at=ended_at,
             subject=subject,
             group_id=group_id,
             dsn=terms.dsn,
-            is_notice=terms.is_notice,
+            is_notice=is_own_mail(categories, key_id) if is_expired else terms.is_notice,
+            is_expired=is_expired,
         )
 
     async def take(

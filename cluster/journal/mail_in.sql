@@ -12,12 +12,13 @@ UPDATE mail_in SET effect = %(effect)s WHERE id = %(id)s
 
 -- name: reported_message
 -- The message that an address names; no row when it, or its tenant, is gone.
-SELECT t.id, t.settings::text, m.batch_id, r.categories, m.to_emails, m.created_at, m.subject, r.group_id,
+SELECT t.id, t.settings::text, m.batch_id, r.categories, m.to_emails, o.finished_at, m.subject, r.group_id, r.key_id,
     m.personal
 FROM tenants t
 JOIN messages m ON m.tenant_id = t.id AND m.id = %(message_id)s
 JOIN requests r ON r.id = m.request_id
     AND r.id BETWEEN 'req_' || %(since)s::text AND 'req_' || %(upto)s::text
+LEFT JOIN outcomes o ON o.tenant_id = t.id AND o.message_id = %(message_id)s
 WHERE t.number = %(tenant_number)s AND t.deleted_at IS NULL
 
 -- name: return_one_of_many

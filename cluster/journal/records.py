@@ -103,6 +103,16 @@ class PreparedPersonalization(Struct, frozen=True, kw_only=True, omit_defaults=T
     the sender's domain, and feeds none of that tenant's rates and suppression lists."""
 
 
+NOTICE, TLS_REPORT = "notice", "tls-report"
+"""The categories of postray's own mail."""
+
+
+def is_own_mail(categories: Sequence[str], key_id: str | None) -> bool:
+    """Whether a request is postray's own mail, by what is still known once its body has gone: no key has sent it, and
+    it has the category of such mail."""
+    return key_id is None and list(categories) in ([NOTICE], [TLS_REPORT])
+
+
 class Recipient(Struct, frozen=True, array_like=True):
     """One envelope recipient of a new message: the mailbox (RFC 5321 §4.1.2) and its domain in A-label form."""
 

@@ -249,9 +249,11 @@ async def test_reports_that_are_made_up_change_nothing_and_are_listed_with_why(r
     why = f"it names {email}, and the message went to {other}" if kind == "report" else "Feedback-Type"
     assert kept["effect"] == "" and why in " ".join(kept["why"])
     with psycopg.connect(journal_dsn(reporting.world.postray.settings), autocommit=True) as connection:
-        connection.execute("UPDATE messages SET created_at = created_at - interval '31 days' WHERE id = %s", [id])
+        connection.execute(
+            "UPDATE outcomes SET finished_at = finished_at - interval '31 days' WHERE message_id = %s", [id]
+        )
     await reporting.report(sender, a_report(email) if kind == "report" else a_complaint(sender, email))
     (old,) = reporting.listed(id)
-    assert (old["effect"], old["why"][-1]) == ("", f"{id} is older than 30 days")
+    assert (old["effect"], old["why"][-1]) == ("", f"{id} ended more than 30 days ago")
     await reporting.delivered(f"last-{kind}.ok@example.com")
     assert await reporting.state(id, batch_id, email) == before

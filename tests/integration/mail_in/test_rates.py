@@ -4,15 +4,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
+import pytest
 from msgspec.structs import replace
 
 from actors.rating import TenantRating
 from cluster.journal.journal import Journal
-from cluster.journal.records import Address, NewMessage, PreparedPersonalization
+from cluster.journal.records import NOTICE, Address, NewMessage, PreparedPersonalization
 from cluster.policy.lifecycle import Status
 from cluster.suppression.lists import SuppressionList
 from cluster.tenancy.rates import RateLimits
 from tests.integration.journal.builders import a_message, a_request, a_tenant, an_outcome, each, sent, waiting
+from tests.integration.journal.stored import sql
 from tests.integration.mail_in.world import FEEDBACK, MailInWorld, a_complaint, a_report, a_world
 
 LIMITS = RateLimits(bounces=0.1, complaints=0.003)
@@ -100,6 +102,23 @@ async def test_postrays_own_mail_counts_for_nothing(journal: Journal, journal_ds
     for number in range(4):
         for list in (SuppressionList.BOUNCES, SuppressionList.SPAM_REPORTS):
             assert await journal.suppressions.entry(tenant_id, list, f"{number}@example.net") is None
+
+
+@pytest.mark.parametrize("key_id", [None, "key_01HXYZ"])
+async def test_postrays_own_mail_counts_for_nothing_after_its_body_has_gone(
+    journal: Journal, journal_dsn: str, tmp_path: Path, key_id: str | None
+) -> None:
+    """A tenant's own mail may have the same category; but a key has sent it."""
+    tenant_id = await a_tenant(journal)
+    message = a_message("ada@example.net", personalization=a_notice("ada@example.net"))
+    await journal.intake.accept([replace(a_request(tenant_id, message), categories=(NOTICE,), key_id=key_id)])
+    await journal.queue.commit([an_outcome(one, Status.DELIVERED) for one in waiting(tenant_id, message)], owner=1)
+    await sql(journal_dsn, "UPDATE messages SET personal = ''")
+    async with a_world(journal, tmp_path) as world:
+        await report(world, message)
+        assert (await journal.mail_in.page(1))[0].effect == "ada@example.net bounced"
+    entry = await journal.suppressions.entry(tenant_id, SuppressionList.BOUNCES, "ada@example.net")
+    assert (entry is None) == (key_id is None)
 
 
 def a_notice(email: str) -> PreparedPersonalization:
