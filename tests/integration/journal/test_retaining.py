@@ -1,8 +1,11 @@
 """Thirty days and more in a minute: the clock is an argument. A steady rate of mail, retention of three and seven days:
-the disk stays flat, and mail that is scheduled for later than everything is kept whole."""
+the disk stays flat, and mail that is scheduled for later than everything is kept whole, and sent."""
 
 import shutil
 from datetime import UTC, date, datetime, timedelta
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,8 +17,11 @@ from actors.retaining import Retaining
 from cluster.ids import moment
 from cluster.journal.journal import Journal
 from cluster.journal.rewriting import NoRoom
+from cluster.policy.lifecycle import Status
 from cluster.policy.retention import Retention
-from tests.integration.journal.builders import a_message, a_tenant, waiting
+from tests.dkim_verifier import verdicts
+from tests.integration.delivery import world as delivery
+from tests.integration.journal.builders import a_message, a_tenant
 from tests.integration.journal.days import World
 from tests.integration.journal.stored import sql
 
@@ -72,7 +78,14 @@ async def test_thirty_days_and_more(journal: Journal, journal_dsn: str) -> None:
     clock = Clock()
     retaining = a_retaining(journal, clock)
     await retaining.round()
-    world = World(journal, journal_dsn, await a_tenant(journal))
+    async with delivery.a_world(journal) as sending:
+        sending.zone("example.com", "127.0.0.1")
+        await thirty_days_and_more(journal, World(journal, journal_dsn, sending.tenant_id), sending, clock, retaining)
+
+
+async def thirty_days_and_more(
+    journal: Journal, world: World, sending: delivery.World, clock: Clock, retaining: Retaining
+) -> None:
     [scheduled] = await world.accept(day=START.date(), send_at=START + timedelta(days=25))
     sizes: list[int] = []
     counts: list[int] = []
@@ -80,12 +93,11 @@ async def test_thirty_days_and_more(journal: Journal, journal_dsn: str) -> None:
         day = START.date() + timedelta(days=n)
         await retaining.round()
         await a_day_of_mail(world, day)
-        if n == 25:  # its outcome is a fact of its own day
-            assert await world.is_whole(scheduled)
-            due = waiting(world.tenant_id, replace(a_message(), id=scheduled))
-            [claimed] = await journal.queue.claim(due, owner=1, lease_s=60)
-            assert claimed.personalization and claimed.message_id == scheduled
-            await world.end([scheduled], at=clock.now)
+        if n == 25:
+            assert await world.is_whole(scheduled) and sending.taken == []
+            await sent_whole(world, sending, scheduled)
+            # Its outcome is a fact of this day.
+            await world.sql("UPDATE outcomes SET finished_at = %s WHERE message_id = %s", clock.now, scheduled)
         clock.now += timedelta(days=1)
         await retaining.round()
         [(size,)] = await world.sql(
@@ -104,6 +116,19 @@ async def test_thirty_days_and_more(journal: Journal, journal_dsn: str) -> None:
     assert (row is None) == (25 + KEPT.messages_days + 1 < DAYS)
     assert retaining.made == DAYS + 1  # the journal was made with the first three days
     assert retaining.freed > DAYS * PER_DAY * 4000
+
+
+async def sent_whole(world: World, sending: delivery.World, id: str) -> None:
+    """The time of a message has come: it is delivered over SMTP, with its file and a signature that verifies."""
+    await world.sql("UPDATE deliveries SET due_at = now() WHERE message_id = %s", id)
+    row = await sending.finished(replace(a_message(), id=id))
+    assert row.status is Status.DELIVERED
+    [taken] = sending.taken
+    assert taken.rcpt_to == ("u0@example.com",)
+    assert verdicts(taken.content, sending.key_records) == [True]
+    message = message_from_bytes(taken.content, EmailMessage, policy=default)
+    [file] = message.iter_attachments()
+    assert (file.get_filename(), file.get_payload(decode=True)) == ("a.txt", b"a file")
 
 
 async def test_what_an_operator_prunes(journal: Journal, journal_dsn: str) -> None:
