@@ -22,6 +22,7 @@ QUICK: Mapping[str, Mapping[str, Any]] = {
     "attachments": {"per_request": 100},
     "backlog": {"messages": 100_000, "seconds": 5.0},
     "outage": {"messages": 20_000, "seconds": 20.0},
+    "days": {"messages": 50_000, "seconds": 5.0},
     "attacks": {"seconds": 3.0},
     "tracking": {"seconds": 2.0, "messages": 200},
     "webhooks": {"seconds": 4.0},
@@ -49,7 +50,7 @@ LEAST = 0.25
 ONCE = Repeats(repeats=1, warm_up=0.0)
 QUICK_REPEATS: Mapping[str, Repeats] = {
     **dict.fromkeys(
-        ("deliver", "attachments", "multi-recipient", "growth", "skew", "backlog", "outage", "attacks"), ONCE
+        ("deliver", "attachments", "multi-recipient", "growth", "skew", "backlog", "outage", "days", "attacks"), ONCE
     ),
     **dict.fromkeys(("peers", "submission"), Repeats(repeats=2, warm_up=0.0)),
 }

@@ -18,8 +18,10 @@ from cluster.installation import running
 from cluster.installation.local_secrets import SQL_PASSWORD
 from cluster.installation.ports import ANY_PORT, HeldPort
 from cluster.installation.private_files import make_folder
+from cluster.keys import operator_token
 from cluster.settings import Settings, load
 from cluster.topology import on_one_node
+from cluster.vault import find_ring
 
 START_S = 60.0
 STOP_S = 60.0
@@ -81,6 +83,13 @@ class PostrayProcess:
     def key(self) -> str:
         """The API key of the demo tenant, which may send from mail.example.com."""
         return (self.data_dir / "demo.key").read_text(encoding="ascii").strip()
+
+    @property
+    def operator_token(self) -> str:
+        """The token for /api/admin."""
+        ring = find_ring(self.settings.secret, self.settings.previous_secret, self.data_dir)
+        assert ring is not None
+        return operator_token(ring.current)
 
     @property
     def sql(self) -> str:

@@ -82,7 +82,8 @@ class SinkOptions(Struct, frozen=True, kw_only=True):
     """Extensions that are not offered."""
     writing: Writing = Writing.AT_ONCE
     reads: bool = False
-    """It looks for tracked links and the envelope sender, in mail whose recipients have fates."""
+    """It looks for tracked links and the envelope sender, and keeps mail with attachments, where recipients have
+    fates."""
 
 
 class SinkBehavior(Struct, frozen=True):
@@ -91,6 +92,8 @@ class SinkBehavior(Struct, frozen=True):
     manner: Manner
     share: float = 1.0
 
+
+ATTACHED = b"\nContent-Disposition: attachment"
 
 DEFER = ServerReply(451, "4.3.0 try again later")
 CLOSING = ServerReply(421, "4.3.2 not now", then=Then.CLOSE)
@@ -114,9 +117,11 @@ MANNERS: dict[Manner, tuple[bool, bool, Answer]] = {
 class Sink:
     """Decides on every message and logs it. If ``log`` is unbuffered, its lines survive a SIGKILL."""
 
-    def __init__(self, log: BinaryIO, random: Random, *, reads: bool = False) -> None:
+    def __init__(self, log: BinaryIO, random: Random, keeps_in: Path | None = None) -> None:
+        """``keeps_in``: where mail with attachments is kept; None: the sink does not read mail."""
         self._log = log
-        self._reads = reads
+        self._keeps_in = keeps_in
+        self._kept = 0
         self._random = random
         self._order = SinkBehavior(Manner.HONEST)
         self._greylisted: set[str] = set()
@@ -133,12 +138,16 @@ class Sink:
 
     def take(self, envelope: ReceivedMessage) -> Answer:
         """Decide on a complete message from the slow path."""
-        identity, links, sender = message_id(b"\n" + envelope.content, 1), None, ""
-        if self._reads:
+        identity, links, sender, kept = message_id(b"\n" + envelope.content, 1), None, "", ""
+        if self._keeps_in is not None:
             # A submitted message has the Message-ID of its author.
             links, sender = tracked_links(envelope.content), envelope.mail_from
             identity = message_of(sender) or identity
-        return self.decide(envelope.session, envelope.rcpt_to, identity, links, sender)
+            if ATTACHED in envelope.content:
+                self._kept += 1
+                kept = f"{self._kept}.eml"
+                (self._keeps_in / kept).write_bytes(envelope.content)
+        return self.decide(envelope.session, envelope.rcpt_to, identity, links, sender, kept)
 
     def decide(
         self,
@@ -147,6 +156,7 @@ class Sink:
         identity: str,
         links: TrackedLinks | None = None,
         sender: str = "",
+        kept: str = "",
     ) -> Answer:
         """The same from the facts that are known of every message (``flight_session.Decide``)."""
         accepted, replied, answer = MANNERS[self._order.manner if self._is_struck() else Manner.HONEST]
@@ -160,6 +170,7 @@ class Sink:
                 replied=replied,
                 links=links,
                 sender=sender,
+                kept=kept,
             )
         )
         return answer
@@ -190,7 +201,7 @@ async def serve(log_path: Path, options: SinkOptions) -> None:
     loop = asyncio.get_running_loop()
     buffering = 0 if options.writing is Writing.AT_ONCE else BUFFER_BYTES
     with log_path.open("ab", buffering=buffering) as log:
-        sink = Sink(log, Random(0), reads=options.reads)
+        sink = Sink(log, Random(0), log_path.parent if options.reads else None)
         service = Service(
             options=ServerOptions(
                 hostname="sink.test",

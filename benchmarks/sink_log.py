@@ -28,6 +28,8 @@ class Receipt(Struct, frozen=True, kw_only=True, tag="receipt"):
     """Of tracked mail, where the sink reads it."""
     sender: str = ""
     """The envelope sender, to which reports on the message go, where the sink reads mail."""
+    kept: str = ""
+    """The file, beside the log, that has the message as it came: of mail with attachments, where the sink reads it."""
 
 
 class ConnectionEnded(Struct, frozen=True, kw_only=True, tag="ended"):

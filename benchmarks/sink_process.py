@@ -16,6 +16,7 @@ class SinkProcess(ServerProcess):
     """One sink; its log is ``directory``/sink.jsonl."""
 
     def __init__(self, directory: Path, options: SinkOptions = DEFAULT) -> None:
+        self.directory = directory
         self._log = directory / "sink.jsonl"
         arguments = (str(self._log), msgspec.json.encode(options).decode())
         super().__init__("benchmarks.sink", arguments, directory / "sink.err")

@@ -5,7 +5,7 @@ The journal is read with the harness's own SQL, not through the code under test.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -13,10 +13,12 @@ from typing import Any
 import psycopg
 
 from analytics.client import ClickHouse
-from benchmarks.chaos.mail import number_of
+from benchmarks.chaos.carried import lacking
+from benchmarks.chaos.mail import number_of, past_number
+from benchmarks.chaos.past import ENDED
 from benchmarks.chaos.records import Events, Left, Shown, Stored, StoredEvent
 from benchmarks.client import Client, NotSent, Unanswered
-from cluster.journal.records import decode_personalization
+from benchmarks.sink_log import Line, Receipt
 from cluster.settings import ClickHouseSettings
 
 LOOK_S = 0.5
@@ -34,10 +36,11 @@ SELECT (SELECT count(*) FROM deliveries),
        (SELECT count(*) FROM report_windows)
 """
 MESSAGES = """
-SELECT m.id, r.categories, m.batch_id, m.personal, o.status::text, extract(epoch FROM o.finished_at)::float8,
+SELECT m.id, r.categories, m.batch_id, m.to_emails, o.status::text, extract(epoch FROM o.finished_at)::float8,
        (SELECT count(*) FROM outcomes o2 WHERE o2.message_id = m.id), o.error_message,
        extract(epoch FROM greatest(m.created_at, m.send_at))::float8
 FROM messages m JOIN requests r ON r.id = m.request_id LEFT JOIN outcomes o ON o.message_id = m.id
+WHERE r.categories <> ARRAY[%s]
 ORDER BY m.id
 """
 DELIVERIES = """
@@ -101,9 +104,9 @@ def _left(dsn: str) -> Left:
 
 
 def read_journal(dsn: str) -> tuple[list[Stored], list[str], dict[str, dict[str, int]]]:
-    """Every message, a description of every unfinished delivery, and the tallies of the batches."""
+    """Every message of the load, a description of every unfinished delivery, and the tallies of the batches."""
     with psycopg.connect(dsn, autocommit=True) as connection:
-        stored = [_stored(row) for row in connection.execute(MESSAGES)]
+        stored = [_stored(row) for row in connection.execute(MESSAGES, [ENDED])]
         unfinished = [
             f"{message_id} {recipient}: {status}, attempts {attempts}, owner {owner}, due in {due_in}, {error}"
             for message_id, recipient, status, attempts, owner, due_in, error in connection.execute(DELIVERIES)
@@ -121,12 +124,11 @@ def read_lists(dsn: str) -> list[tuple[str, str]]:
 
 
 def _stored(row: tuple[Any, ...]) -> Stored:
-    message_id, categories, batch_id, personalization, status, finished_at, outcomes, error_message, claimed_after = row
-    content = decode_personalization(bytes(personalization))
+    message_id, categories, batch_id, recipients, status, finished_at, outcomes, error_message, claimed_after = row
     return Stored(
         message_id=message_id,
         number=number_of(categories),
-        recipients=tuple(address.email for address in (*content.to, *content.cc, *content.bcc)),
+        recipients=tuple(recipients),
         batch_id=batch_id,
         status=status,
         finished_at=finished_at,
@@ -145,6 +147,27 @@ def read_events(data_dir: Path) -> list[StoredEvent]:
         return [StoredEvent(*row) for row in client.rows(EVENTS)]
     finally:
         client.close()
+
+
+async def ask_keys(client: Client) -> dict[str, str]:
+    """The texts in the DNS of the keys of all sender domains, by name. Raises RuntimeError."""
+    domains = await _ask(client, "/v3/whitelabel/domains")
+    if domains is None:
+        raise RuntimeError("GET /v3/whitelabel/domains failed at rest")
+    records = [record for domain in domains for record in domain["records"]]
+    return {record["host"]: record["data"] for record in records if record.get("key_state")}
+
+
+def read_lacking(folder: Path, sink: Iterable[Line], records: Mapping[str, str]) -> list[str]:
+    """The copies of mail of past days that lack something. ``folder``: where the sink has kept them; ``records``: of
+    ``ask_keys``."""
+    found = []
+    for line in sink:
+        if isinstance(line, Receipt) and line.accepted and (number := past_number(line.recipients[0])) is not None:
+            copy = (folder / line.kept).read_bytes() if line.kept else b""
+            if what := lacking(copy, number, records):
+                found.append(f"{line.message_id} to {line.recipients[0]}: came without {what}")
+    return found
 
 
 def counted(events: Iterable[StoredEvent]) -> Events:
@@ -189,7 +212,8 @@ async def ask_batches(client: Client, batch_ids: list[str]) -> tuple[dict[str, d
     return shown, problems
 
 
-async def _ask(client: Client, path: str) -> dict[str, Any] | None:
+async def _ask(client: Client, path: str) -> Any:
+    """The answer's JSON; None where there was none."""
     for _ in range(SAMPLE_TRIES):
         try:
             answer = await client.get(path)
@@ -197,7 +221,6 @@ async def _ask(client: Client, path: str) -> dict[str, Any] | None:
             pass
         else:
             if answer.status == 200:
-                body: dict[str, Any] = answer.json()
-                return body
+                return answer.json()
         await asyncio.sleep(LOOK_S)
     return None

@@ -19,6 +19,7 @@ class FaultLane(StrEnum):
     SINK = "sink"
     POISON = "poison"
     ENDPOINT = "endpoint"
+    DAYS = "days"
 
 
 class FaultKind(StrEnum):
@@ -69,6 +70,10 @@ class FaultKind(StrEnum):
     """The endpoint takes no post, and never answers."""
     ENDPOINT_LATE = "endpoint-late"
     """The answer comes late."""
+    PASS_DAYS = "pass-days"
+    """Past days go (``days.py``): their partitions are rewritten and dropped."""
+    KILL_CLEARING = "kill-clearing"
+    """SIGKILL of the scheduler while it lets past days go."""
 
 
 class Pace(Struct, frozen=True):
@@ -106,6 +111,8 @@ PACES: Mapping[FaultKind, Pace] = {
     FaultKind.ENDPOINT_FAILS: Pace(FaultLane.ENDPOINT, 1, 1, 4),
     FaultKind.ENDPOINT_STALLS: Pace(FaultLane.ENDPOINT, 1, 1, 3),
     FaultKind.ENDPOINT_LATE: Pace(FaultLane.ENDPOINT, 1, 2, 6),
+    FaultKind.PASS_DAYS: Pace(FaultLane.DAYS, 2, 4, 10),
+    FaultKind.KILL_CLEARING: Pace(FaultLane.DAYS, 1, 4, 8),
 }
 GAPS_S: Mapping[FaultLane, tuple[float, float]] = {
     FaultLane.KILLS: (2.0, 4.0),
@@ -113,6 +120,7 @@ GAPS_S: Mapping[FaultLane, tuple[float, float]] = {
     FaultLane.SINK: (1.0, 4.0),
     FaultLane.POISON: (15.0, 35.0),
     FaultLane.ENDPOINT: (1.0, 4.0),
+    FaultLane.DAYS: (0.5, 2.0),
 }
 """The gap between the end of a fault and the next of its lane. With a kill every 3 s there are 20 in 120 s, even when
 some find no process."""

@@ -18,6 +18,8 @@ FROM = {"email": "chaos@mail.example.com", "name": "Chaos"}
 POISON_FROM = {"email": "poison@mail.example.com", "name": "Poison"}
 DOMAINS = ("one.example.org", "two.example.org", "three.example.org", "four.example.org")
 CATEGORY = "chaos-"
+FIRST_OF_PAST = 1_000_000
+"""The numbers of requests of past days (``past.py``) begin here."""
 
 FATES = {"no": 0.04, "later": 0.06, "returned": 0.06, "complains": 0.03}
 """The shares of the fates that few recipients have; all others are "ok" (``fate_of``)."""
@@ -103,6 +105,12 @@ def draw(random: Random) -> RequestDraft:
     )
 
 
+def draw_past(random: Random, messages: tuple[int, int]) -> RequestDraft:
+    """The next random request of a past day."""
+    fates = tuple((_fate(random),) for _ in range(random.randint(*messages)))
+    return RequestDraft(fates=fates, delay_s=None, batch=False)
+
+
 def poison() -> RequestDraft:
     """A message that kills every actor that composes it. Scheduled, so that its id is known before it is composed."""
     return RequestDraft(fates=(("poison",),), delay_s=SCHEDULED_S[0] + 1, batch=False, poison=True)
@@ -182,6 +190,12 @@ def submission(draft: RequestDraft, number: int, *, now: float, batch_id: str | 
 def number_of(categories: list[str]) -> int | None:
     """The request's number, from its categories; None for a request of another sender."""
     return next((int(name.removeprefix(CATEGORY)) for name in categories if name.startswith(CATEGORY)), None)
+
+
+def past_number(address: str) -> int | None:
+    """The number of the request of a past day whose message goes to this address; None for other mail."""
+    name = address.partition("-")[0].removeprefix("r")
+    return int(name) if name.isdecimal() and int(name) >= FIRST_OF_PAST else None
 
 
 def is_in_group(subscriber: str) -> bool:

@@ -191,6 +191,16 @@ class VerdictFacts(Struct, frozen=True, kw_only=True):
     """The entries of suppression lists: addresses, and the lists' names."""
     windows: int = 0
     """Messages on which reports are still awaited."""
+    past: list[SentRequest] = []
+    """Those of ``sent`` that are of past days."""
+    days_passed: int = 0
+    """How often past days went."""
+    rewrites: int = 0
+    """Partitions that were rewritten."""
+    ended_left: int = 0
+    """Messages that ended on past days and are still there, though all past days have gone."""
+    lacking: list[str] = []
+    """Copies of mail of past days, and what they lack."""
     api_killed: list[Span] = []
     """When processes of the API were killed, as far as is known."""
     journal_away: list[Span] = []

@@ -17,6 +17,7 @@ COUNTED = ("promised", "delivered", "bounced", "failed", "cancelled", "duplicate
 LISTED = (
     *("promised", "submitted", "resubmitted", "unanswered", "found", "recipients", *COUNTED[1:-1]),
     *("set_aside", "suppressed", "unsubscribes", "fetches", "heard", "reports", "returned", "complaints"),
+    *("of_past_days", "days_passed", "rewrites"),
 )
 BROKEN = (
     "lost",
@@ -25,6 +26,7 @@ BROKEN = (
     "unsubscribed_but_sent",
     "disagreements",
     "unheard",
+    "lacking",
     "problems",
     "inexcusable",
 )

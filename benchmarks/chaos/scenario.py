@@ -6,12 +6,13 @@ independently of ``postray up``.
 """
 
 import asyncio
+import logging
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from datetime import UTC, date, datetime
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -22,8 +23,10 @@ from rich.console import Console
 
 from benchmarks.blocking import cancel_once_on_signals, to_its_end
 from benchmarks.chaos import facts, report
-from benchmarks.chaos.faults import ChaosFault, FaultKind, longest_outage_s, schedule
+from benchmarks.chaos.days import Days, rewrites
+from benchmarks.chaos.faults import ChaosFault, FaultKind, FaultLane, longest_outage_s, schedule
 from benchmarks.chaos.load import LoadStream
+from benchmarks.chaos.past import PastMail, days_until
 from benchmarks.chaos.poison import Poisoner
 from benchmarks.chaos.readers import Readers
 from benchmarks.chaos.records import Left, VerdictFacts
@@ -40,8 +43,10 @@ from benchmarks.phases import Phases, Tell
 from benchmarks.postray import PostrayProcess
 from benchmarks.sink import SinkOptions
 from benchmarks.sink_process import SinkProcess
+from cluster.demo import TENANT
 from cluster.installation.embedded import EmbeddedPostgres
 from cluster.installation.ports import ANY_PORT, HeldPort
+from cluster.journal.journal import Journal
 
 SMTP_TIMEOUT_S = 4.0
 LIFETIME_S = 3600.0
@@ -132,6 +137,11 @@ class ChaosWorld:
         """A client that sends reports."""
         return Submitting(self._mail_in.bind)
 
+    @property
+    def operator(self) -> Client:
+        """A client with the operator's token."""
+        return Client(self.postray.url, self.postray.operator_token)
+
     def keep_book(self, load: LoadStream, readers: Readers, reporters: Reporters) -> None:
         """Write the requests and answers into the scratch directory."""
         for name, records in (
@@ -176,19 +186,24 @@ async def run(options: ChaosOptions, console: Console) -> ChaosRecord:
             load = LoadStream(client, world.submission, options.rate, Random(options.seed), group_id)
             readers = Readers(client, world.sink.tail(), Random(options.seed))
             reporters = Reporters(world.mail_in, world.sink.tail(), Random(options.seed))
-            storm = Storm(world.postray, world.postgres, world.sink, world.hook, load.poison)
+            today = datetime.now(UTC).date()
+            steps = sum(fault.lane is FaultLane.DAYS for fault in faults)
+            days = Days(world.operator, world.dsn, days_until(today), steps)
+            storm = Storm(world.postray, world.postgres, world.sink, world.hook, load.poison, days)
             all_arrived = asyncio.Event()
-            async with asyncio.TaskGroup() as group:
+            async with _past(world, today, options, is_on=bool(steps)) as past, asyncio.TaskGroup() as group:
                 group.create_task(reporters.run(all_arrived))
                 with Poisoner(world.postray, world.dsn, storm.frozen) as poisoner:
                     with phases.phase("storm", options.seconds) as tell:
-                        await _through(storm, load, readers, faults, options.seconds, tell)
+                        await _through(storm, load, past, readers, faults, options.seconds, tell)
                     with phases.phase("rest") as tell:
                         await _at_rest(world, options, tell)
                 all_arrived.set()
             with phases.phase("reports") as tell:
                 left = await _at_rest(world, options, tell)
-            found = await _afterwards(world, storm, load, readers, reporters, left, options, phases)
+            with phases.phase("days"):
+                load.problems += await days.finish(options.max_wait_s) if steps else []
+            found = await _afterwards(world, storm, load, past, days, readers, reporters, left, options, phases)
             verdict = judge(found)
         finally:
             with phases.phase("ending"):
@@ -211,6 +226,28 @@ async def run(options: ChaosOptions, console: Console) -> ChaosRecord:
         verdict=verdict,
         broken=verdict.broken,
     )
+
+
+@asynccontextmanager
+async def _past(
+    world: ChaosWorld, today: date, options: ChaosOptions, *, is_on: bool
+) -> AsyncIterator[PastMail | None]:
+    """The mail of past days; None where no days pass."""
+    if not is_on:
+        yield None
+        return
+    for name in ("psycopg.pool", "cluster.journal.intake"):  # outages, and days that are made, are what is wanted
+        logging.getLogger(name).setLevel(logging.ERROR)
+    journal = Journal(world.dsn, application="past-mail")
+    await journal.open()
+    try:
+        tenant_id = await journal.tenants.named(TENANT)
+        assert tenant_id is not None
+        past = PastMail(journal, world.dsn, tenant_id, today, options.seconds, Random(options.seed))
+        await past.before_storm()
+        yield past
+    finally:
+        await journal.close()
 
 
 async def _add_endpoint(world: ChaosWorld, client: Client) -> None:
@@ -240,7 +277,13 @@ async def _ask(client: Client, method: str, path: str, body: Any, status: int) -
 
 
 async def _through(
-    storm: Storm, load: LoadStream, readers: Readers, faults: Sequence[ChaosFault], seconds: float, tell: Tell
+    storm: Storm,
+    load: LoadStream,
+    past: PastMail | None,
+    readers: Readers,
+    faults: Sequence[ChaosFault],
+    seconds: float,
+    tell: Tell,
 ) -> None:
     """Run load, readers and storm in parallel, until all have ended and all faults are undone."""
     began = time.monotonic()
@@ -255,6 +298,8 @@ async def _through(
     try:
         async with asyncio.timeout(seconds + LATE_S), asyncio.TaskGroup() as group:
             group.create_task(load.run(seconds))
+            if past is not None:
+                group.create_task(past.run())
             group.create_task(readers.run(seconds))
             group.create_task(_storm(storm, faults))
     finally:
@@ -278,6 +323,8 @@ async def _afterwards(
     world: ChaosWorld,
     storm: Storm,
     load: LoadStream,
+    past: PastMail | None,
+    days: Days,
     readers: Readers,
     reporters: Reporters,
     left: Left,
@@ -294,12 +341,15 @@ async def _afterwards(
         ids = [message.message_id for message in stored]
         shown, of_messages = await facts.ask_messages(client, ids, Random(options.seed))
         batches, of_batches = await facts.ask_batches(client, list(tallies))
+        keys = await facts.ask_keys(client)
+        ended_left = await to_its_end(days.left)
     with phases.phase("judging"):
         left_running = await to_its_end(world.postray.stop)
         events = await to_its_end(facts.read_events, world.postray.data_dir)
     world.keep_book(load, readers, reporters)
     problems = [
         *load.problems,
+        *(past.problems if past is not None else ()),
         *readers.problems,
         *reporters.problems,
         *storm.problems,
@@ -308,8 +358,15 @@ async def _afterwards(
         *of_batches,
     ]
     problems += [f"process {pid} was left by postray down" for pid in left_running]
+    sink = world.sink.lines()
+    of_past = past.sent if past is not None else []
     return VerdictFacts(
-        sent=load.sent,
+        sent=[*load.sent, *of_past],
+        past=of_past,
+        days_passed=days.passed,
+        rewrites=rewrites(world.postray.data_dir),
+        ended_left=ended_left,
+        lacking=facts.read_lacking(world.sink.directory, sink, keys),
         cancels=load.cancels,
         stored=stored,
         unfinished=unfinished,
@@ -321,7 +378,7 @@ async def _afterwards(
         each_event=events,
         posts=world.hook.posts(),
         owed=left.owed,
-        sink=world.sink.lines(),
+        sink=sink,
         problems=problems,
         fetches=readers.fetches,
         unsubscribes=readers.unsubscribes,

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 import psutil
 
 from benchmarks.blocking import to_its_end
+from benchmarks.chaos.days import Days
 from benchmarks.chaos.faults import ChaosFault, FaultKind, FaultLane
 from benchmarks.chaos.records import Done, Span
 from benchmarks.hook import HookBehavior, HookManner
@@ -32,6 +33,7 @@ ACTORS = {
     FaultKind.KILL_MAIL_IN: "mail_in",
     FaultKind.FREEZE_CLICKHOUSE: "recorder",
     FaultKind.FREEZE_DELIVERY: "delivery",
+    FaultKind.KILL_CLEARING: "scheduler",
 }
 MANNERS = {
     FaultKind.SINK_DROPS_BEFORE: SinkBehavior(Manner.DROP_BEFORE, 0.5),
@@ -57,6 +59,8 @@ TARGET_S = 6.0
 LOOK_S = 0.1
 THAWED_S = 2.0
 """After this, a continued process has read and recorded what arrived meanwhile, even on a busy machine."""
+CLEARING_S = 0.4
+"""So long after a rewrite has begun its process is killed at the latest: most take less."""
 UP_TRIES = 3
 """An operator's service manager would also start it again."""
 
@@ -71,6 +75,7 @@ class Storm:
         sink: SinkProcess,
         hook: HookProcess,
         poison: Callable[[], Awaitable[None]],
+        days: Days,
     ) -> None:
         self._postray = postray
         self._poison = poison
@@ -78,6 +83,7 @@ class Storm:
         self._postgres_runs = True
         self._sink = sink
         self._hook = hook
+        self._days = days
         self._frozen: set[psutil.Process] = set()
         self._began = 0.0
         self._began_at = 0.0
@@ -143,6 +149,14 @@ class Storm:
             case FaultKind.POISON:
                 await self._poison()
                 return []
+            case FaultKind.PASS_DAYS:
+                await self._days.pass_some(fault.duration_s)
+                return []
+            case FaultKind.KILL_CLEARING:
+                if not await self._days.begun(fault.duration_s):
+                    return []
+                await asyncio.sleep(fault.pick * CLEARING_S)
+                return _signal(await self._actor(fault), signal.SIGKILL)
             case kind if kind in MANNERS:
                 self._sink.order(MANNERS[kind])
                 await asyncio.sleep(fault.duration_s)

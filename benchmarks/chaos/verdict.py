@@ -74,6 +74,12 @@ class ChaosVerdict(Struct, frozen=True, kw_only=True):
     """Messages that were dropped because their recipient had unsubscribed. 0 in older records, as the next two."""
     unsubscribes: int = 0
     """Unsubscribes that were answered."""
+    of_past_days: int = 0
+    """Messages of past days that were promised. 0 in older records, as the next two."""
+    days_passed: int = 0
+    """How often past days went during the storm."""
+    rewrites: int = 0
+    """Partitions that were rewritten."""
     heard: int = 0
     """Events that the endpoint of webhooks was posted, each once. 0 in older records."""
     fetches: int = 0
@@ -97,6 +103,8 @@ class ChaosVerdict(Struct, frozen=True, kw_only=True):
     """Contradictions between journal, ClickHouse, sink and API."""
     unheard: list[str] = []
     """Events that the endpoint of webhooks did not get. Empty in older records."""
+    lacking: list[str] = []
+    """Copies of mail of past days that came without their file or a valid signature. Empty in older records."""
     problems: list[str]
     """Failures that no fault explains: unexpected answers, an API that is down at rest, processes left behind."""
 
@@ -110,6 +118,7 @@ class ChaosVerdict(Struct, frozen=True, kw_only=True):
             "unsubscribed but sent": self.unsubscribed_but_sent,
             "disagreements": self.disagreements,
             "unheard by the endpoint": self.unheard,
+            "without file or signature": self.lacking,
             "problems": self.problems,
             "inexcusable duplicates": self.inexcusable,
         }
@@ -146,6 +155,9 @@ def judge(facts: VerdictFacts) -> ChaosVerdict:
         set_aside=sum(map(_is_set_aside, facts.stored)),
         suppressed=sum(map(feedback.is_suppressed, facts.stored)),
         unsubscribes=sum(done.answered_at is not None for done in facts.unsubscribes),
+        of_past_days=sum(len(sent.message_ids) for sent in facts.past),
+        days_passed=facts.days_passed,
+        rewrites=facts.rewrites,
         heard=len({event.event_id for post in facts.posts for event in post.events}),
         fetches=sum(fetch.is_answered for fetch in facts.fetches),
         copies=copies.total(),
@@ -167,6 +179,7 @@ def judge(facts: VerdictFacts) -> ChaosVerdict:
         cancelled_but_sent=list(_sent_after_cancel(facts, receipts)),
         unsubscribed_but_sent=list(feedback.unsubscribed_but_sent(facts, receipts)),
         disagreements=[*_disagreements(facts, copies), *hooked.contradictions(facts.posts, facts.each_event)],
+        lacking=facts.lacking,
         unheard=list(hooked.missing(facts.posts, facts.each_event)),
         problems=facts.problems,
     )
@@ -265,6 +278,8 @@ def _disagreements(facts: VerdictFacts, copies: Counter[Copy]) -> Iterator[str]:
     yield from feedback.suppressed_unasked(facts)
     yield from feedback.miscounted(facts)
     yield from reported.miscounted(facts)
+    if facts.ended_left:
+        yield f"{facts.ended_left} messages that ended on past days are still there, though these have gone"
 
 
 def _of_message(message: Stored, facts: VerdictFacts, complainers: Collection[Copy]) -> Iterator[str]:

@@ -11,6 +11,7 @@ What makes this safe: a finished message becomes unfinished only by a retry, and
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
@@ -50,6 +51,8 @@ class Rewritten(Struct, frozen=True, kw_only=True):
     sources: tuple[Partition, ...]
     partition: Partition
     freed_bytes: int
+    held_s: float
+    """For so long the exchange had the lock that keeps all others from the table."""
 
 
 async def _unknown() -> None:
@@ -121,13 +124,15 @@ class Rewriting(JournalPart):
             await _copy(connection, copy, look)
             done.append(await self._exchange(connection, copy))
             log.info(
-                "partitions rewritten table=%s first=%s until=%s bodies_before=%s records_before=%s freed_bytes=%d",
+                "partitions rewritten table=%s first=%s until=%s bodies_before=%s records_before=%s freed_bytes=%d"
+                " held_ms=%.0f",
                 copy.table.name,
                 copy.rewrite.first,
                 copy.rewrite.until,
                 copy.cutoffs.bodies,
                 copy.cutoffs.records,
                 done[-1].freed_bytes,
+                done[-1].held_s * 1000,
             )
         await self._briefly(connection, _emptied)
 
@@ -146,9 +151,19 @@ class Rewriting(JournalPart):
         await _caught_up(connection, copy)
         sizes = [await _size(connection, source.name) for source in copy.rewrite.sources]
         freed_bytes = sum(sizes) - await _size(connection, copy.target)
-        while not await self._tried(connection, partial(_exchanged, copy)):
+        locked_at = 0.0
+
+        async def exchanged(connection: AsyncConnection[Row]) -> None:
+            nonlocal locked_at
+            # Waits for each transaction that has changed a row of the table and has not committed yet.
+            await run(connection, f"LOCK TABLE ONLY {copy.table.name} IN ACCESS EXCLUSIVE MODE")
+            locked_at = time.monotonic()
+            await _exchanged(copy, connection)
+
+        while not await self._tried(connection, exchanged):
             await asyncio.sleep(self._again_s)
             await _caught_up(connection, copy)
+        held_s = time.monotonic() - locked_at
         # Copies of rows that were erased meanwhile leave the pages now, and not when autovacuum comes by.
         await run(connection, f"VACUUM (ANALYZE) {copy.name}")
         partition = Partition(
@@ -158,7 +173,7 @@ class Rewriting(JournalPart):
             is_oldest=copy.rewrite.is_oldest,
             cleared=copy.cutoffs,
         )
-        return Rewritten(sources=copy.rewrite.sources, partition=partition, freed_bytes=freed_bytes)
+        return Rewritten(sources=copy.rewrite.sources, partition=partition, freed_bytes=freed_bytes, held_s=held_s)
 
     async def _briefly(self, connection: AsyncConnection[Row], act: Act) -> None:
         """Run it in a transaction that waits for each lock for a moment, again and again until it has them all."""
@@ -307,9 +322,8 @@ async def _copy_changes(connection: AsyncConnection[Row], copy: Copy) -> int:
 
 
 async def _exchanged(copy: Copy, connection: AsyncConnection[Row]) -> None:
+    """Raises _Behind. The caller has locked the table."""
     table, rewrite = copy.table, copy.rewrite
-    # Waits for each transaction that has changed a row of the table and has not committed yet.
-    await run(connection, f"LOCK TABLE ONLY {table.name} IN ACCESS EXCLUSIVE MODE")
     if await _copy_changes(connection, copy) == CHANGES:
         raise _Behind
     for source in rewrite.sources:

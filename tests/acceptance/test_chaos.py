@@ -24,3 +24,4 @@ def test_a_short_storm_breaks_no_promise(tmp_path: Path) -> None:
     assert sum(record["kills"].values()) >= 3
     assert all(record["verdict"][what] for what in ("fetches", "unsubscribes", "suppressed", "heard"))
     assert all(record["verdict"][what] for what in ("submitted", "reports", "returned", "complaints"))
+    assert record["verdict"]["of_past_days"] > 30 and record["verdict"]["rewrites"] > 10

@@ -37,7 +37,14 @@ def test_two_minutes_hold_many_kills_of_every_kind() -> None:
         kills = [fault.kind for fault in schedule(seed, 120) if fault.lane is FaultLane.KILLS]
         assert len(kills) >= 28
         assert kills.count(FaultKind.KILL_ALL) == 1
-        assert set(kills) == {kind for kind in FaultKind if kind.startswith("kill")}
+        assert set(kills) == {kind for kind in FaultKind if kind.startswith("kill")} - {FaultKind.KILL_CLEARING}
+
+
+def test_days_pass_again_and_again_and_that_is_interrupted() -> None:
+    for seed in SEEDS:
+        of_days = [fault.kind for fault in schedule(seed, 120) if fault.lane is FaultLane.DAYS]
+        assert of_days.count(FaultKind.PASS_DAYS) >= 7
+        assert of_days.count(FaultKind.KILL_CLEARING) >= 3
 
 
 def test_a_minute_holds_poison_and_leaves_time_for_it_to_be_set_aside() -> None:

@@ -104,6 +104,16 @@ def test_poison_must_be_set_aside(
     assert verdict.set_aside == (broken == [])
 
 
+def test_what_ended_on_days_that_have_gone_is_gone(facts: VerdictFacts) -> None:
+    verdict = judge(replace(facts, ended_left=2))
+    assert verdict.broken == ["disagreements: 1"]
+
+
+def test_mail_of_past_days_comes_whole(facts: VerdictFacts) -> None:
+    verdict = judge(replace(facts, past=facts.sent[:1], lacking=["msg_0: came without its file"]))
+    assert (verdict.of_past_days, verdict.broken) == (1, ["without file or signature: 1"])
+
+
 def test_nothing_else_may_be_set_aside(facts: VerdictFacts) -> None:
     aside = stored("msg_0", 0, OK, "failed", error_message=OWN)
     found = with_events(facts, msg_0={"processed": 1, "dropped": 1})
