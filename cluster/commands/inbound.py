@@ -93,7 +93,11 @@ def list_arrived(
 def explain_report(file: BinaryIO, as_json: bool) -> None:
     """Read the report in FILE ("-": standard input), and say what it is and why. Nothing needs to run, and nothing
     changes."""
-    report = read_report(file.read(MAX_BYTES + 1))
+    try:
+        data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise click.ClickException(f"{file.name} cannot be read: {error.strerror}") from error
+    report = read_report(data)
     judged = [_Judged.of(recipient) for recipient in report.recipients]
     if as_json:
         print_json(_for_programs(report, judged))

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner, Result
 
 from cluster.cli import main
@@ -59,3 +60,10 @@ def test_a_kind_that_there_is_not_is_an_error_that_names_the_kinds() -> None:
     answer = CliRunner().invoke(main, ["inbound", "list", "--kind", "nonsense"])
     assert answer.exit_code == 2
     assert "nonsense" in answer.output and all(f"'{kind}'" in answer.output for kind in Kind)
+
+
+@pytest.mark.parametrize("file", ["/proc/self/mem", "/", "/nowhere/report.eml"])
+def test_a_file_that_cannot_be_read_is_an_error_in_words(file: str) -> None:
+    answer = CliRunner().invoke(main, ["inbound", "explain", file])
+    assert answer.exit_code != 0 and isinstance(answer.exception, SystemExit)
+    assert file in answer.output
