@@ -104,9 +104,7 @@ class ApiServer:
             authenticator: Authenticator, sending: Sending, idempotency: Idempotency
         ) -> Submission | None:
             if submission is not None:
-                self.submission = Submission(
-                    submission, limits.max_bytes, authenticator, limiter, intake, sending, idempotency
-                )
+                self.submission = Submission(submission, limits, authenticator, limiter, intake, sending, idempotency)
             return self.submission
 
         app = create_app(

@@ -14,9 +14,11 @@ from msgspec import Struct
 
 from api.http.access import ROUTES, Access
 from api.http.auth import Authenticator
-from api.http.refusals import Forbidden, Invalid, Refusal, Unauthenticated
+from api.http.refusals import Fault, Forbidden, Invalid, Refusal, Unauthenticated
+from api.send.drafts import Draft
 from api.send.notes import Notes
 from api.send.sending import SENDGRID, Sending, Sent
+from api.submission.filling import fill_faults
 from api.submission.reading import read_dsn, read_submission
 from api.submission.repeats import name_of
 from cluster.access.client_address import client_address
@@ -29,7 +31,7 @@ from cluster.journal.journal import Rejected, Unavailable
 from cluster.journal.records import ApiKey
 from cluster.metrics import Counter
 from cluster.policy.routes.networks import Address
-from cluster.settings import SubmissionSettings, host_port
+from cluster.settings import MessageSettings, SubmissionSettings, host_port
 from cluster.smtpd.certificate import Certificate
 from cluster.smtpd.envelope import Answer, Extension, Login, ReceivedMessage, ServerOptions, ServerReply
 from cluster.smtpd.server import SmtpServer
@@ -46,6 +48,8 @@ ACCESS: Access = ROUTES["POST /v3/mail/send"]
 USER = "apikey"
 LARGE_FROM_BYTES = 256 * 1024
 """A message of this size is read in a thread: it would hold up the event loop."""
+MANY_FROM = 20
+"""With so many messages, filling the header of each takes a thread."""
 MOST_HEADER_BYTES = 256 * 1024
 MOST_ERRORS = 10
 MOST_FAULTS_TOLD = 3
@@ -75,16 +79,15 @@ class Submission:
     def __init__(
         self,
         parts: SubmissionParts,
-        most_bytes: int,
+        limits: MessageSettings,
         authenticator: Authenticator,
         limiter: TenantLimiter,
         intake: Intake,
         sending: Sending,
         idempotency: Idempotency,
     ) -> None:
-        """``most_bytes``: of a message."""
         self._parts = parts
-        self._most_bytes = most_bytes
+        self._limits = limits
         self._authenticator = authenticator
         self._limiter = limiter
         self._intake = intake
@@ -101,7 +104,7 @@ class Submission:
         options = ServerOptions(
             hostname=self._parts.hostname,
             extensions=frozenset(Extension),
-            max_message_bytes=self._most_bytes,
+            max_message_bytes=self._limits.max_bytes,
             max_header_bytes=MOST_HEADER_BYTES,
             max_connections=settings.max_connections,
             max_connections_per_address=settings.max_connections_per_address,
@@ -206,8 +209,13 @@ class Submission:
         self._intake.require_room()
         notes = Notes()
         draft = await _worked(mail, partial(read_submission, mail.rcpt_to, mail.content, notes))
+        draft.faults += await self._fill_faults(draft)
         draft.dsn = read_dsn(mail)
         return await self._sending.send(draft, notes, key, named=named, access=SENDGRID.access)
+
+    async def _fill_faults(self, draft: Draft) -> list[Fault]:
+        work = partial(fill_faults, draft, self._limits.max_subject_bytes)
+        return await asyncio.to_thread(work) if len(draft.mail.personalizations or ()) > MANY_FROM else work()
 
 
 async def _worked(mail: ReceivedMessage, work: Callable[[], T]) -> T:

@@ -51,24 +51,36 @@ class FilledHeader:
         self._pairs = [(field.spelling(data), field.raw_value(data)) for field in header.fields]
         self._whole = b"".join(self._lines)
         self._fillable: list[_Fillable] | None = None
+        self._found: tuple[tuple[str, ...], list[_Fillable]] = ((), [])
+        """Keys, and the fields that have some of them: the messages of a request usually have the same keys."""
 
     def filled(self, personalization: PreparedPersonalization) -> Changes:
         """The fields that a message changes: those with a key, and To where it is the message's own. Raises
         NotComposable when one would be too long, or no address."""
-        changes = self._substituted(personalization.substitutions)
+        changes = self.substituted(personalization.substitutions)
         return changes | self._addressed(personalization.to) if self._readdressed else changes
 
-    def _substituted(self, substitutions: Mapping[str, str]) -> Changes:
+    def substituted(self, substitutions: Mapping[str, str]) -> Changes:
+        """The fields with a key, filled. Raises NotComposable when one would be too long, or no address."""
         if not substitutions:
             return {}
-        if self._fillable is None:
-            self._fillable = self._texts()
         keys = keys_of(substitutions)
-        return {
-            one.number: b" " + self._value(one, keys, substitutions)
-            for one in self._fillable
-            if keys.occur_in(one.text)
-        }
+        fields = self._with_keys(keys, substitutions)
+        return {one.number: b" " + self._value(one, keys, substitutions) for one in fields}
+
+    def count(self, substitutions: Mapping[str, str]) -> int:
+        """How many fields have a key."""
+        return len(self._with_keys(keys_of(substitutions), substitutions)) if substitutions else 0
+
+    def _with_keys(self, keys: Keys, substitutions: Mapping[str, str]) -> list[_Fillable]:
+        names, found = self._found
+        wanted = tuple(substitutions)
+        if names != wanted:
+            if self._fillable is None:
+                self._fillable = self._texts()
+            found = [one for one in self._fillable if keys.occur_in(one.text)]
+            self._found = (wanted, found)
+        return found
 
     def _addressed(self, recipients: Sequence[Address]) -> Changes:
         """The first To with these recipients, and no other; nothing where there is none."""

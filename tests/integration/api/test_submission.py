@@ -171,6 +171,38 @@ async def test_each_fault_is_told(world: Submitting, message: bytes, code: int, 
     assert len(world.site.offered) == (1 if code == 250 else 0)
 
 
+def filled(field: str, *values: str) -> bytes:
+    to = [f"ada{number}@example.com" for number in range(len(values))]
+    said = {"to": to, "sub": {"-k-": list(values)}}
+    return field.encode() + b"\r\n" + with_smtpapi(said)
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        (filled("Cc: -k-@example.com", "Ada", "a b"), "[1].substitutions: They break the header: 'a b@example.com' is"),
+        (filled("Cc: bob@example.com, -k-", "x@example.com", ""), "[1].substitutions: They break the header: '' is"),
+        (filled("Cc: Bob <bob@-k->", "a@b"), "[0].substitutions: They break the header: 'bob@a@b' is"),
+        (filled("Reply-To: -k-", "a@b.example, c@d.example"), "[0].substitutions: They break the header: 'a@b.exa"),
+        (filled("X-Order: -k-", "n" * 999), "[0].substitutions: They break the header: header X-Order would have more"),
+        (filled("\r\n".join(["X: -k-"] * 1001), *["n"] * 20), "[19].substitutions: Their keys are in too many fields"),
+        (filled("Cc: -k-", *["Ada"] * 30), "[0].substitutions: They break the header: 'Ada' is"),
+    ],
+)
+async def test_values_that_break_the_header_are_told_at_once(world: Submitting, message: bytes, said: str) -> None:
+    with pytest.raises(aiosmtplib.SMTPResponseException) as refused:
+        await world.send(message)
+    assert refused.value.code == 550
+    assert refused.value.message.startswith(f"5.6.0 personalizations{said}")
+    assert not world.site.offered
+
+
+async def test_values_that_make_a_header_are_accepted(world: Submitting) -> None:
+    await world.send(filled("Cc: -k- <bob@example.com>, -k-@example.com", "Bea", "Ada"))
+    await world.send(filled("Cc: -k- <bob@example.com>", 'a, "b" <c'))
+    assert len(world.site.offered) == 2
+
+
 async def test_smtpapi_acts_as_the_api_does(world: Submitting) -> None:
     batch_id = await world.site.journal.batches.create(world.site.tenant_id)
     at = int((datetime.now(UTC) + timedelta(hours=1)).timestamp())
