@@ -18,6 +18,7 @@ OPERATOR_PREFIX_LENGTH = 11
 """``op_`` and eight digits."""
 
 _KEY = re.compile(r"(?:sg_live|sg_test|pii)_[0-9a-f]{32}", re.ASCII)
+_LONGER_THAN_SHOWN = re.compile(r"((?:(?:sg_live|sg_test)_|pii_[0-9a-f]{4}|op_)[0-9a-f]{8})[0-9a-f]+", re.ASCII)
 _OPERATOR_TOKEN = re.compile(r"op_[0-9a-f]{32}", re.ASCII)
 
 
@@ -31,6 +32,11 @@ def new_key(sandbox: bool, kind: KeyKind = "api") -> tuple[str, str, bytes]:
 def is_key(text: str) -> bool:
     """Whether ``text`` has the form of a key. Checked before the journal is queried."""
     return _KEY.fullmatch(text) is not None
+
+
+def without_keys(text: str) -> str:
+    """The text, with no more of keys and operators' tokens in it than a list may show."""
+    return _LONGER_THAN_SHOWN.sub(r"\1...", text)
 
 
 def key_hash(secret: str) -> bytes:

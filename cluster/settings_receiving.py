@@ -16,7 +16,7 @@ class BounceSettings(Section, frozen=True, kw_only=True):
     max_connections: int = 500
     """Connections at the same time, on each node."""
     max_connections_per_address: int = 20
-    """Connections of one client."""
+    """Connections of one client; for IPv6, of one /64."""
     trusted_proxies: tuple[str, ...] = ()
     """Networks of proxies: connections from them begin with a header of the PROXY protocol, version 2."""
     complaint_addresses: tuple[str, ...] = ()
@@ -44,7 +44,7 @@ class SubmissionSettings(Section, frozen=True, kw_only=True):
     max_connections: int = 2000
     """Connections at the same time, of one API process."""
     max_connections_per_address: int = 200
-    """Connections of one client."""
+    """Connections of one client; for IPv6, of one /64."""
     max_connections_per_key: int = 200
     """Connections of one API key, to one API process."""
     trusted_proxies: tuple[str, ...] = ()

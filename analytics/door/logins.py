@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 from msgspec import Struct
 
 from analytics.door.failures import ErrorCode, QueryFailed, failed
-from cluster.access.client_address import client_address
-from cluster.access.login_failures import Failures
+from cluster.access.client_address import address_key, client_address
+from cluster.access.login_failures import LONGEST_USER, Failures, failure_line
 from cluster.installation.local_secrets import SQL_USER as OPERATOR
 from cluster.journal.journal import Unavailable
 from cluster.journal.records import ApiKey
@@ -21,7 +21,6 @@ log = logging.getLogger(__name__)
 
 TENANT = "apikey"
 SCOPE = "stats.export"
-_LONGEST_USER = 64
 
 FindKey = Callable[[bytes], Awaitable[ApiKey | None]]
 """The API key with this hash; None when there is none. Raises Unavailable."""
@@ -57,15 +56,14 @@ class Logins:
 
     async def login(self, user: str, password: str, address: str) -> Login:
         """Who has these credentials. Raises QueryFailed."""
-        names = (address, user[:_LONGEST_USER])
+        names = (address_key(address), user[:LONGEST_USER])
         try:
             found = await self._found(user, password, address)
         except Unavailable:
             raise failed(ErrorCode.NETWORK_ERROR, "The key cannot be looked up now; try again") from None
         except QueryFailed as error:
             if error.code == ErrorCode.AUTHENTICATION_FAILED:
-                # One line in one form for each failure, for programs such as fail2ban that read logs.
-                log.warning("auth failed address=%s user=%s", address, printable(user[:_LONGEST_USER]))
+                log.warning("%s", failure_line(address, user))
                 await asyncio.sleep(self._failures.add(*names))
             raise
         self._failures.forget(*names)
@@ -74,7 +72,7 @@ class Logins:
     async def _found(self, user: str, password: str, address: str) -> Login:
         wrong = failed(
             ErrorCode.AUTHENTICATION_FAILED,
-            f"{printable(user[:_LONGEST_USER])}: Authentication failed: the user is {OPERATOR}, with the password that "
+            f"{printable(user[:LONGEST_USER])}: Authentication failed: the user is {OPERATOR}, with the password that "
             f"postray up prints, or {TENANT}, with an API key as the password",
         )
         if user == OPERATOR:

@@ -5,6 +5,7 @@ first proxy that is not trusted, the client may have written itself. So the list
 address that is no trusted proxy is the client's.
 """
 
+import ipaddress
 import re
 from collections.abc import Iterable, Sequence
 
@@ -33,6 +34,16 @@ def client_address(peer: str, forwarded: Iterable[str], trusted: Sequence[Networ
             if isinstance(address, str) or not within(address, trusted):
                 return address
     return address  # the request began at the last of the proxies
+
+
+def address_key(host: str) -> str:
+    """What counts as one address: of IPv6 the first 64 bits, since a site has all of them (RFC 6177)."""
+    if ":" not in host:
+        return host
+    address = ipaddress.IPv6Address(host.partition("%")[0])
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(address) >> 64 << 64, 64)))
 
 
 def _address(text: str) -> Address | str:

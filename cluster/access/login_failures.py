@@ -1,8 +1,14 @@
-"""The pause after failed logins: each further attempt is slower, by client and by user, in a bounded table."""
+"""What follows a failed login: each further attempt is slower, by client and by user, in a bounded table; and the line
+in the log."""
 
 from collections import OrderedDict
 from collections.abc import Callable
 
+from cluster.keys import without_keys
+from cluster.printable import printable
+
+LONGEST_USER = 64
+"""Characters of a user that are logged and counted by."""
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
 FORGIVEN_AFTER_S = 600.0
@@ -34,3 +40,9 @@ class Failures:
         while len(self._failed) > self._kept:
             self._failed.popitem(last=False)
         return min(float(FIRST_PAUSE_S * (1 << min(count - 1, 10))), LONGEST_PAUSE_S)
+
+
+def failure_line(address: str, user: str) -> str:
+    """What the log has of a failed login, in one form for programs that read logs, such as fail2ban. Some give a key as
+    the user: of that it has as much as a list of keys may show."""
+    return f"auth failed address={address} user={printable(without_keys(user)[:LONGEST_USER])}"

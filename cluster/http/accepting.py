@@ -10,7 +10,8 @@ import logging
 import socket
 from collections.abc import Callable
 
-from cluster.http.connections import Connections, Seat, address_key
+from cluster.access.client_address import address_key
+from cluster.http.connections import Connections, Seat
 
 log = logging.getLogger(__name__)
 

@@ -3,7 +3,6 @@
 Pure: time is an argument. ``accepting.py`` requests seats, ``protocol.py`` reports the phase of its connection.
 """
 
-import ipaddress
 import math
 from enum import IntEnum
 from typing import Protocol
@@ -295,16 +294,6 @@ class Connections:
         seat = Seat(address, self._lines, None)
         self._reserved[seat] = now + self._bounds.head_timeout_s
         return seat, victim
-
-
-def address_key(host: str) -> str:
-    """What counts as one address: of IPv6 the first 64 bits, since a site has all of them (RFC 6177)."""
-    if ":" not in host:
-        return host
-    address = ipaddress.IPv6Address(host.partition("%")[0])
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(ipaddress.IPv6Network((int(address) >> 64 << 64, 64)))
 
 
 def affordable(wanted: int, *, descriptors: int, used: int, reserved: int = RESERVED) -> int:

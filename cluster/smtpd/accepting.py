@@ -12,6 +12,7 @@ import socket
 import ssl
 from collections.abc import Callable, Sequence
 
+from cluster.access.client_address import address_key
 from cluster.access.terms import within
 from cluster.listening import bound
 from cluster.policy.routes.networks import Network, plain
@@ -72,8 +73,9 @@ class Acceptor:
                 log.warning("no client accepted reason=%r", str(error))
                 await asyncio.sleep(_REST_S)
                 continue
-            if len(service.wires) + service.arriving >= service.options.max_connections:
-                connection.close()  # nothing can be said before the handshake
+            is_full = len(service.wires) + service.arriving >= service.options.max_connections
+            if is_full and (self._tls is not None or within(plain(str(address[0])), self._trusted)):
+                connection.close()  # nothing can be said before the handshake, or the proxy's header
                 continue
             task = loop.create_task(self._open(connection, Client(str(address[0]), int(address[1])), _Place(service)))
             self._opening.add(task)
@@ -108,10 +110,10 @@ class Acceptor:
         loop, options = asyncio.get_running_loop(), self._service.options
         if self._tls is None:
             await loop.connect_accepted_socket(lambda: self._make(client, place.give_up), connection)
-        elif self._service.addresses[client.address] >= options.max_connections_per_address:
+        elif self._service.addresses[address_key(client.address)] >= options.max_connections_per_address:
             connection.close()  # nothing can be said before the handshake
         else:
-            place.count(client.address)
+            place.count(address_key(client.address))
             await loop.connect_accepted_socket(
                 lambda: self._make(client, place.give_up),
                 connection,

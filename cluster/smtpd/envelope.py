@@ -46,7 +46,7 @@ class ServerOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Content of all connections that is received and not yet answered. Beyond it, messages are refused with 452."""
     max_connections: int = 2000
     max_connections_per_address: int = 2000
-    """Of one client."""
+    """Of one client; for IPv6, of one /64."""
     max_connections_per_login: int = 2000
     max_recipients: int = 1000
     """RFC 5321 §4.5.3.1.8 asks for at least 100."""

@@ -8,7 +8,8 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from cluster.printable import printable
+from cluster.access.client_address import address_key
+from cluster.access.login_failures import LONGEST_USER, failure_line
 from cluster.smtpd import syntax
 from cluster.smtpd.authentication import Credentials, Exchange
 from cluster.smtpd.envelope import Extension, Login, ServerReply, Then
@@ -26,8 +27,6 @@ _TOO_MANY_OF_LOGIN = ServerReply(421, "4.7.0 too many connections of this login"
 _WELCOME = ServerReply(235, "2.7.0 authenticated")
 _MOST_FAILED_LOGINS = 3
 """On one connection."""
-_LONGEST_USER = 64
-"""Characters of a user that are logged and counted by."""
 
 
 class LoginSession(ServerProtocol):
@@ -102,11 +101,10 @@ class LoginSession(ServerProtocol):
         if self.state is not ServerState.WAITING:  # the connection has ended meanwhile
             return
         service = self.service
-        names = (f"address {self.address}", f"user {user[:_LONGEST_USER]}")
+        names = (f"address {address_key(self.address)}", f"user {user[:LONGEST_USER]}")
         if isinstance(found, ServerReply):
             if found.code >= 500:
-                # One line in one form for each failure, for programs such as fail2ban that read logs.
-                log.warning("auth failed address=%s user=%s", self.address, printable(user[:_LONGEST_USER]))
+                log.warning("%s", failure_line(self.address, user))
                 self._failed_logins += 1
                 is_last = self._failed_logins >= _MOST_FAILED_LOGINS
                 then = Then.CLOSE if is_last else Then.CONTINUE

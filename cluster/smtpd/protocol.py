@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import cast
 
+from cluster.access.client_address import address_key
 from cluster.access.login_failures import Failures
 from cluster.smtpd.envelope import (
     Answer,
@@ -43,7 +44,7 @@ class Service:
     failures: Failures = field(default_factory=lambda: Failures(time.monotonic))
     authenticate: Authenticate | None = None
     addresses: Counter[str] = field(default_factory=Counter)
-    """Connections by the address of the client."""
+    """Connections by the address of the client (``address_key``)."""
     arriving: int = 0
     """Clients that are accepted and have no session yet: their handshake, or the header of their proxy, comes first."""
     logins: Counter[str] = field(default_factory=Counter)
@@ -99,7 +100,7 @@ class ServerProtocol(asyncio.Protocol):
         self.input = bytearray()
         self.position = 0
         self.number = 0
-        self.peer = self.address = self.tls_version = self.tls_cipher = ""
+        self.peer = self.address = self._address_key = self.tls_version = self.tls_cipher = ""
         self.login: Login | None = None
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
@@ -131,9 +132,10 @@ class ServerProtocol(asyncio.Protocol):
             host, port = self._client.address, self._client.port
         self.peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self.address = host
+        self._address_key = address_key(host)
         service = self.service
         self._counted()
-        service.addresses[host] += 1
+        service.addresses[self._address_key] += 1
         service.connected += 1
         self.number = service.connected
         service.wires.add(self)
@@ -146,7 +148,7 @@ class ServerProtocol(asyncio.Protocol):
             answer = _SHUTTING_DOWN
         elif len(service.wires) > self.options.max_connections:
             answer = _TOO_MANY_CONNECTIONS
-        elif service.addresses[self.address] > self.options.max_connections_per_address:
+        elif service.addresses[self._address_key] > self.options.max_connections_per_address:
             answer = _TOO_MANY_OF_CLIENT
         elif self.behaviour.greeting is not None:
             answer = self.behaviour.greeting()
@@ -164,7 +166,7 @@ class ServerProtocol(asyncio.Protocol):
         self.forget()
         service = self.service
         service.wires.discard(self)
-        count_down(service.addresses, self.address)
+        count_down(service.addresses, self._address_key)
         if service.closing and not service.wires:
             service.all_closed.set()
 

@@ -154,6 +154,19 @@ async def test_failures_are_logged_and_end_the_connection(
         assert "\x1b" not in lines[2]
 
 
+@pytest.mark.parametrize("key", ["sg_live_", "sg_test_", "pii_", "op_"])
+async def test_a_key_that_is_given_as_the_user_is_not_logged(
+    tls: ssl.SSLContext, caplog: pytest.LogCaptureFixture, key: str
+) -> None:
+    secret = key + "0123456789abcdef" * 2
+    async with a_site(tls) as site, site.client() as client:
+        for user in (secret, f"{'x' * 40}{secret}"):
+            assert (await client.ask(f"AUTH PLAIN {coded('', user, 'guess')}")).startswith("535 5.7.8")
+    lines = [record.getMessage() for record in caplog.records if "auth failed" in record.getMessage()]
+    assert len(lines) == 2 and f"user={key}01234567" in lines[0] and lines[0].endswith("...")
+    assert not any("cdef" in line for line in lines)
+
+
 def test_each_failure_waits_longer() -> None:
     now = 0.0
     failures = login_failures.Failures(lambda: now, kept=3)

@@ -24,8 +24,10 @@ ELSEWHERE = (ipaddress.ip_network("192.0.2.0/24"),)
 
 
 def header(address: str, addition: bytes = b"") -> bytes:
-    rest = socket.inet_aton(address) + socket.inet_aton("198.51.100.1") + struct.pack("!HH", 40000, 25) + addition
-    return SIGNATURE + struct.pack("!BBH", 0x21, 0x11, len(rest)) + rest
+    family, to = (socket.AF_INET6, "2001:db8::f") if ":" in address else (socket.AF_INET, "198.51.100.1")
+    ends = socket.inet_pton(family, address) + socket.inet_pton(family, to)
+    rest = ends + struct.pack("!HH", 40000, 25) + addition
+    return SIGNATURE + struct.pack("!BBH", 0x21, 0x21 if ":" in address else 0x11, len(rest)) + rest
 
 
 LOCAL = SIGNATURE + struct.pack("!BBH", 0x20, 0, 0)
@@ -149,6 +151,27 @@ async def test_the_bound_is_of_the_client_not_of_the_proxy(tls: ssl.SSLContext, 
         if not tls_at_once:
             assert (await client.reply()).startswith("421 4.7.0")
         assert await client.closed()
+
+
+async def test_of_ipv6_a_network_is_one_client(tls: ssl.SSLContext) -> None:
+    async with a_site(tls, ServerOptions(max_connections_per_address=1)) as site, contextlib.AsyncExitStack() as stack:
+        for address, code in (("2001:db8::1", "220"), ("2001:db8::ffff:1", "421 4.7.0"), ("2001:db8:0:1::1", "220")):
+            client = await stack.enter_async_context(await RawClient.connect(site.port))
+            client.send(header(address))
+            assert (await client.reply()).startswith(code)
+    assert not site.server._service.addresses
+
+
+async def test_a_client_without_a_proxy_is_told_that_the_server_is_full(tls: ssl.SSLContext) -> None:
+    async with (
+        a_site(tls, ServerOptions(max_connections=1), ELSEWHERE) as site,
+        await RawClient.connect(site.port) as client,
+        await RawClient.connect(site.port) as other,
+    ):
+        assert (await client.reply()).startswith("220")
+        assert (await other.reply()).startswith("421 4.3.2")
+        assert await other.closed()
+        assert (await client.ask("NOOP")).startswith("250")
 
 
 async def test_connections_that_wait_for_a_header_are_bounded(tls: ssl.SSLContext) -> None:

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.http.connections import FEWEST, ConnectionBounds, Connections, Phase, Seat, address_key, affordable
+from cluster.access.client_address import address_key
+from cluster.http.connections import FEWEST, ConnectionBounds, Connections, Phase, Seat, affordable
 
 BOUNDS = ConnectionBounds(
     connections=4, per_address=3, head_timeout_s=10, idle_timeout_s=60, unread_timeout_s=30, leaving_s=2, reserved=2
