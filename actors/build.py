@@ -157,6 +157,7 @@ async def delivery(context: Context, links: Links) -> "Deliverer":
         ledger=Ledger(own),
         marker=marker,
         stall_watch=StallWatch(own / "stalled"),
+        worked_s=time.thread_time,
         tls_results=results,
         random=random.random,
         now=time.time,
@@ -166,6 +167,7 @@ async def delivery(context: Context, links: Links) -> "Deliverer":
 
 
 async def scheduler(context: Context, links: Links) -> "Scheduler":
+    from actors.balancing import Balancing
     from actors.compose.probe import signed_probe
     from actors.measuring import StorageWatch
     from actors.purging import purges
@@ -211,6 +213,7 @@ async def scheduler(context: Context, links: Links) -> "Scheduler":
         purges=purges(journal, context.settings),
         storage=StorageWatch(journal, data_dir, kept_free_bytes=kept_free_bytes, retention=retention),
         retaining=Retaining(journal, retention, data_dir=data_dir, kept_free_bytes=kept_free_bytes),
+        balancing=Balancing(journal, context.settings.delivery.split_sites, now=time.time),
     )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
+from actors.balancing import Balancing
 from actors.erasing import RecipientEraser, TenantEraser
 from actors.importing import ListImporter
 from actors.measuring import StorageWatch
@@ -76,11 +77,13 @@ class Scheduler:
         purges: Sequence[Purge] = (),
         storage: StorageWatch | None = None,
         retaining: Retaining | None = None,
+        balancing: Balancing | None = None,
     ) -> None:
         """``lease_s``: how long an owner may hold what it is offered without claiming it. ``verifier`` looks at sender
         domains; None looks at none. ``rating`` counts the rates of tenants; None counts none. ``tls_reporting`` is None
         where no TLS reports are sent. ``purges`` remove what is past its end. ``storage`` measures the disk; None
-        measures nothing. ``retaining`` keeps the partitions of days; None leaves them as they are."""
+        measures nothing. ``retaining`` keeps the partitions of days; None leaves them as they are.
+        ``balancing`` spreads destinations over delivery actors; None leaves them to the hash."""
         self._journal = journal
         self._dispatcher = dispatcher
         self._call = call
@@ -97,6 +100,7 @@ class Scheduler:
         self._storage = storage
         self._upkeep = Upkeep(journal)
         self._retaining = retaining
+        self._balancing = balancing
         self._pruning = None if retaining is None else Pruning(retaining.prune, self._tasks)
         self._problem: str | None = None
         self._full: dict[Lane, float] = {}
@@ -119,6 +123,8 @@ class Scheduler:
             self._tasks.spawn("TLS reports", self._tls_reporting.run())
         if self._retaining is not None:
             self._tasks.spawn("partitions", self._retaining.run())
+        if self._balancing is not None:
+            self._tasks.spawn("balance", self._balancing.run())
         for purge in self._purges:
             self._tasks.spawn(f"purge of {purge.what}", purge.run())
         if self._storage is not None:

@@ -295,7 +295,7 @@ def admin(
         routing.active_policy,
         routing.router,
         routing.resolver,
-        members=lambda: dispatcher.members,
+        ring=lambda: dispatcher.ring,
         tls_of=tls_of,
     )
     return Admin(

@@ -30,8 +30,8 @@ class DeliverySettings(Section, frozen=True, kw_only=True):
     capture_sink: bool = False
     """The capture sink runs in the other modes as well, for routes via "capture"."""
     split_sites: dict[str, int] = field(default_factory=dict)
-    """Sites with too much mail for one process, such as {"google.com" = 2}, and the number of shares of each. A share
-    has its part of the site's limits."""
+    """Sites with too much mail for one process, such as {"google.com" = 2}, and the number of shares that each has at
+    least: hot sites are split by themselves. A share has its part of the site's limits."""
     lease_s: float = 60.0
     """How long a delivery actor may hold a delivery without claiming it."""
     sending_lease_s: float = 1800.0

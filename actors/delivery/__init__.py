@@ -22,6 +22,6 @@ socket and comes back up once:
    it. The delivery is then released, and its site and the parked lanes are looked at again.
 
 Beside that run ``heartbeat`` (ownership), ``upkeep`` (the active policy through ``policy_follower``, the
-``site_allowances`` of warm-ups, automation's actions, idle sites) and, at shutdown, ``leaving``. Deliveries that are
-held and must not be sent from here go back to the journal through ``giving_back``.
+``site_allowances`` of warm-ups, automation's actions, idle sites, ``load_reports``) and, at shutdown, ``leaving``.
+Deliveries that are held and must not be sent from here go back to the journal through ``giving_back``.
 """

@@ -11,19 +11,16 @@ from actors.delivery.giving_back import GivingBack
 from actors.delivery.held import HeldDeliveries
 from actors.delivery.ledger import Ledger
 from actors.delivery.ownership import Ownership
-from actors.delivery.site import Withdrawn
+from actors.delivery.site import Site, Withdrawn
 from actors.delivery.site_turns import SiteTurns
 from actors.delivery.sites import Sites
 from cluster.journal.journal import Unavailable
+from cluster.policy.balance.assignment import whole_name
 from cluster.policy.routes.routing import Source
 from cluster.routing.active_policy import ActivePolicy
+from cluster.routing.router import Router
 
 log = logging.getLogger(__name__)
-
-HEARTBEAT_S = 1.0
-UNSETTLED_S = 0.1
-"""Time between heartbeats while members change: until the membership is settled, nothing is sent to some
-destinations."""
 
 
 class Heartbeat:
@@ -36,6 +33,7 @@ class Heartbeat:
         turns: SiteTurns,
         giving_back: GivingBack,
         sites: Sites,
+        router: Router,
     ) -> None:
         self._active_policy = active_policy
         self._ownership = ownership
@@ -44,6 +42,7 @@ class Heartbeat:
         self._turns = turns
         self._giving_back = giving_back
         self._sites = sites
+        self._router = router
         self._acknowledged_at = -1
         """The value of ``Ownership.changes`` when this actor last held only what it owns. Until the next change nothing
         else is queued here."""
@@ -51,7 +50,7 @@ class Heartbeat:
     async def run(self) -> None:
         """Beat until the actor stops. Raises Superseded."""
         while True:
-            await asyncio.sleep(HEARTBEAT_S if self._ownership.is_settled else UNSETTLED_S)
+            await asyncio.sleep(self._ownership.next_beat_s)
             try:
                 await self.beat()
                 await self._giving_back.doubtful()
@@ -64,7 +63,9 @@ class Heartbeat:
     async def beat(self) -> None:
         """Report that this life goes on, and give back what other members own. Raises Superseded, Unavailable."""
         self._ownership.has(self.local_sources())  # an address may have come, or gone
-        await self._ownership.beat(acknowledged=not self._holds_what_is_not_its_own())
+        await self._ownership.beat({whole_name(site.destination) for site in self._foreign()})
+        # Together with the ring: a share of the former number is nobody's from now on.
+        self._router.assignment = self._ownership.assignment
         self._active_policy.sources_are(member.sources for member in self._ownership.members)
         await self._give_back()
 
@@ -72,23 +73,22 @@ class Heartbeat:
         """The names of the sources whose addresses this machine has."""
         return tuple(name for name, source in self._active_policy.routing.sources.items() if is_local(source))
 
-    def _holds_what_is_not_its_own(self) -> bool:
+    def _foreign(self) -> list[Site]:
+        """The sites that another member owns, and of which something is still here."""
         changes = self._ownership.changes
         if self._acknowledged_at == changes:
-            return False
-        if any(not site.is_idle and not self._ownership.owns(site.destination) for site in self._sites):
-            return True
-        self._acknowledged_at = changes
-        return False
+            return []
+        found = [site for site in self._sites if not site.is_idle and not self._ownership.owns(site.destination)]
+        if not found:
+            self._acknowledged_at = changes
+        return found
 
     async def _give_back(self) -> None:
-        """Give back what is queued for destinations that another member owns now, or that make no progress. What is on
-        the wire there is finished."""
-        if self._holds_what_is_not_its_own():
-            for site in self._sites:
-                if not self._ownership.owns(site.destination):
-                    site.pool.disconnect()
-                    await self._giving_back.give_back(Withdrawn(site, site.queue.clear(), []))
+        """Give back what is queued or claimed for destinations that another member owns now, or that make no progress.
+        What is on the wire there is finished."""
+        for site in self._foreign():
+            site.pool.disconnect()
+            await self._giving_back.give_back(Withdrawn(site, site.queue.clear(), site.pool.take_back()))
         for site in self._turns.at_work():
             if back := site.surplus(len(self._held)):
                 log.warning("site makes no progress site=%s given_back=%d", site.destination, len(back))

@@ -28,6 +28,7 @@ from actors.delivery.lanes import OwnLanes
 from actors.delivery.large import LargeMessages
 from actors.delivery.leaving import Leaving
 from actors.delivery.ledger import Ledger
+from actors.delivery.load_reports import LoadReports
 from actors.delivery.marker import Marker
 from actors.delivery.ownership import Ownership
 from actors.delivery.policy_follower import PolicyFollower
@@ -41,6 +42,7 @@ from actors.delivery.unresolved import Unresolved
 from actors.delivery.upkeep import Upkeep
 from cluster.journal.journal import Journal
 from cluster.lookup.tls_results import TlsResults
+from cluster.policy.balance.loads import Rates
 from cluster.routing.active_policy import ActivePolicy
 from cluster.routing.router import Router
 from cluster.settings import DeliverySettings
@@ -50,7 +52,7 @@ from cluster.tenancy.directory import TenantDirectory
 
 class Dependencies(Struct, frozen=True, kw_only=True, eq=False):
     """What a delivery actor is built from. ``random``: in [0, 1). ``now``: seconds since the epoch. ``stall_watch`` is
-    None if the actor shares its process with others."""
+    None if the actor shares its process with others. ``worked_s``: seconds for which the event loop has worked."""
 
     name: str
     node_id: str
@@ -65,6 +67,7 @@ class Dependencies(Struct, frozen=True, kw_only=True, eq=False):
     marker: Marker
     stall_watch: StallWatch | None
     tls_results: TlsResults
+    worked_s: Callable[[], float]
     random: Callable[[], float]
     now: Callable[[], float]
     tasks: Tasks
@@ -78,6 +81,7 @@ class Parts:
         self.ownership = Ownership(deps.journal, deps.name, deps.node_id, clock)
         self.held = HeldDeliveries(deps.settings.window)
         self.lanes = OwnLanes(self.held, clock)
+        self.rates = Rates()
         self.turns = SiteTurns(self.held.has_few_of)
         self.deferring_hosts = DeferringHosts(clock)
         self.enforced_tls = EnforcedTls(deps.directory)
@@ -100,6 +104,7 @@ class Parts:
             self.held,
             self.turns,
             self.lanes,
+            self.rates,
             lifetime_s=deps.settings.lifetime_s,
             awaits_reports=deps.settings.dsn_window_s > 0,
             random=deps.random,
@@ -157,10 +162,11 @@ class Parts:
             journal, self.ownership, self.held, self.lanes, self.sites, self.admission, lease_s=deps.settings.lease_s
         )
         self.heartbeat = Heartbeat(
-            active_policy, self.ownership, deps.ledger, self.held, self.turns, self.giving_back, self.sites
+            active_policy, self.ownership, deps.ledger, self.held, self.turns, self.giving_back, self.sites, deps.router
         )
         self.policy_follower = PolicyFollower(active_policy, self.turns, self.giving_back, self.sites)
         self.allowances = SiteAllowances(journal, active_policy, self.turns, self.giving_back, self.sites)
+        self.load_reports = LoadReports(journal, self.ownership, self.sites, self.rates, clock, deps.worked_s)
         self.upkeep = Upkeep(
             journal,
             self.turns,
@@ -169,6 +175,7 @@ class Parts:
             self.sites,
             self.policy_follower,
             self.allowances,
+            self.load_reports,
             deps.tls_results,
             clock,
         )

@@ -90,7 +90,9 @@ class Pool:
 
     def take_back(self) -> list[Job]:
         """Remove and return every job without a transaction; these are not reported."""
-        queued = [*self.turns.waiting, *(queued for group in self._groups.values() for queued in group.jobs)]
+        # One that waited for its turn is seen again until its worker has noticed.
+        waiting = [*self.turns.waiting, *(queued for group in self._groups.values() for queued in group.jobs)]
+        queued = [one for one in waiting if not one.taken]
         for one in queued:
             one.taken = True
         for group in self._groups.values():

@@ -24,6 +24,7 @@ from actors.delivery.site_turns import SiteTurns
 from actors.smtp.protocol import ConnectError, SmtpFailure
 from actors.smtp.transaction import TransactionResult
 from cluster.metrics import Counters
+from cluster.policy.balance.loads import Rates
 from cluster.policy.lifecycle import Transition
 from cluster.policy.replies.effects import CARRIED, OfSite, Settled, Unreached, effects_of
 from cluster.policy.replies.stage import Stage
@@ -51,6 +52,7 @@ class Reporter:
         held: HeldDeliveries,
         turns: SiteTurns,
         lanes: OwnLanes,
+        rates: Rates,
         *,
         lifetime_s: float,
         awaits_reports: bool,
@@ -65,6 +67,7 @@ class Reporter:
         self._held = held
         self._turns = turns
         self._lanes = lanes
+        self._rates = rates
         self._lifetime_s = lifetime_s
         self._awaits_reports = awaits_reports
         self._random = random
@@ -75,6 +78,7 @@ class Reporter:
         verdicts = verdicts_of(job, report)
         duration_ms = round(report.duration * 1000) if isinstance(report, TransactionResult) else 0
         self._committer.add(build_outcomes(job, hop, verdicts, duration_ms, self._circumstances(site, job, verdicts)))
+        self._rates.carried(site.destination)
         self._back_off(site, job, report, verdicts[0].verdict)
         if is_ambiguous(report):
             log.warning(

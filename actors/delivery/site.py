@@ -110,6 +110,8 @@ class Site:
         self._is_shut = False
         self._lead = 0
         """How many deliveries light tenants are ahead of the others."""
+        self.is_barred = False
+        """Whether another actor may still be sending to it."""
 
     @property
     def is_idle(self) -> bool:
@@ -133,6 +135,17 @@ class Site:
         """Set new limits."""
         self.throttle.limits = limits
         self._tenants.shape(tenant_limits, self._clock())
+
+    def took_over(self, at: float) -> None:
+        """Another actor could send to it until then. What that one has sent counts here: one message, and one new
+        connection, in the last moment."""
+        self.throttle.took_over(at)
+        self._tenants.took_over(at)
+
+    def came_free(self) -> None:
+        """Until now another actor could send to it."""
+        self.is_barred = False
+        self.took_over(self._clock())
 
     # Waiting
 

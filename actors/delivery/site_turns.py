@@ -109,7 +109,10 @@ class SiteTurns:
                 break
             del turns[site]
             if not may_send(site.destination):
+                site.is_barred = True
                 continue  # this does not depend on the time: each heartbeat looks at all sites again
+            if site.is_barred:
+                site.came_free()
             wanted = site.wanted()
             if not wanted:
                 self._wake_later(site)

@@ -100,6 +100,8 @@ class Sites:
             _tenant_limits_at(place, self._active_policy),
             self._allowance(place),
         )
+        if (came_at := self._ownership.came_at(place)) is not None:
+            site.took_over(came_at)
         self.suspend_if_due(site)
         return site
 

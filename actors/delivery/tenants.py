@@ -36,6 +36,7 @@ class Tenants:
         self._limits_of = limits_of
         self._queue = queue
         self._known: dict[str, _Tenant] = {}
+        self._took_over_at = -inf
 
     def shape(self, limits_of: Callable[[str], TenantLimits], now: float) -> None:
         """Set new limits."""
@@ -44,6 +45,10 @@ class Tenants:
             tenant.limits = limits_of(tenant_id)
             tenant.rate = self._rate(tenant.limits, tenant.rate, now)
             self._hold(tenant_id, tenant, self._held_until(tenant, now))
+
+    def took_over(self, at: float) -> None:
+        """Another actor has perhaps begun a transaction of each tenant at this time."""
+        self._took_over_at = at
 
     def suspend(self, tenant_id: str, until: float) -> None:
         self._tenant(tenant_id).suspended_until = until
@@ -113,6 +118,9 @@ class Tenants:
             return None
         rate = limits.message_rate.per_second / self._place.shares
         if former is None:
-            return Gcra(rate, 1)
+            made = Gcra(rate, 1)
+            if self._took_over_at > -inf:
+                made.taken_elsewhere(self._took_over_at)
+            return made
         former.change(rate, 1, now)
         return former

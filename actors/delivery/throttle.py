@@ -53,6 +53,11 @@ class Throttle:
         limit = self.limits.connections_per_ip
         return self._place.part_of(limit) if limit else 0
 
+    def most_shares(self) -> int:
+        """Into how many shares the limits of the whole can be divided: each has a connection at least."""
+        connections = self._adjustments.connections(self.limits.connections)
+        return max(1, min(connections, self.limits.connections_per_ip or connections))
+
     def message_wait_s(self) -> float:
         """Seconds until a transaction may begin."""
         now, rate = self._clock(), self.message_rate()
@@ -70,6 +75,11 @@ class Throttle:
     def take_opening(self) -> None:
         """A connection is opened now."""
         self._openings.take(self._opening_rate(), self._clock())
+
+    def took_over(self, at: float) -> None:
+        """Another actor has perhaps begun a transaction at this time, and opened a connection."""
+        self._messages.taken_elsewhere(self.message_rate(), at)
+        self._openings.taken_elsewhere(self._opening_rate(), at)
 
     def _opening_rate(self) -> float:
         rate = self.limits.connection_rate
@@ -105,6 +115,10 @@ class _Turns:
     def take(self, rate: float, now: float) -> None:
         if (gcra := self._at(rate, now)) is not None:
             gcra.take(1, now)
+
+    def taken_elsewhere(self, rate: float, at: float) -> None:
+        if (gcra := self._at(rate, at)) is not None:
+            gcra.taken_elsewhere(at)
 
     def wait_s(self, rate: float, now: float) -> float:
         gcra = self._at(rate, now)

@@ -1,5 +1,5 @@
 """What a delivery actor does every second beside its heartbeat: it follows the active policy, takes allowances for
-warm-ups, records automation's actions, and drops idle sites.
+warm-ups, records automation's actions, drops idle sites, and reports what it carries.
 """
 
 import asyncio
@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from actors.delivery.automation import Automation
 from actors.delivery.giving_back import GivingBack
+from actors.delivery.load_reports import LoadReports
 from actors.delivery.policy_follower import PolicyFollower
 from actors.delivery.site_allowances import SiteAllowances
 from actors.delivery.site_turns import SiteTurns
@@ -35,6 +36,7 @@ class Upkeep:
         sites: Sites,
         policy_follower: PolicyFollower,
         allowances: SiteAllowances,
+        load_reports: LoadReports,
         tls_results: TlsResults,
         clock: Callable[[], float],
     ) -> None:
@@ -45,6 +47,7 @@ class Upkeep:
         self._sites = sites
         self._policy_follower = policy_follower
         self._allowances = allowances
+        self._load_reports = load_reports
         self._tls_results = tls_results
         self._clock = clock
         self._counts_at = clock() + COUNTS_S
@@ -61,6 +64,7 @@ class Upkeep:
                 await self._allowances.grant()
                 await self._record()
                 await self._drop_idle()
+                await self._load_reports.report_if_due()
             except Unavailable as error:
                 log.warning("upkeep failed reason=%r", error.reason)
                 await asyncio.sleep(UPKEEP_S)

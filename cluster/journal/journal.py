@@ -5,6 +5,7 @@ the consumers of the event log. Only this package accesses the tables.
 """
 
 from cluster.journal.api_keys import ApiKeys
+from cluster.journal.balance import Balance
 from cluster.journal.batches import Batches
 from cluster.journal.branded_links import BrandedLinks
 from cluster.journal.commands import Commands
@@ -96,6 +97,7 @@ class Journal:
         self.rewriting = Rewriting(database)
         self.restoring = Restoring(database)
         self.membership = Membership(database)
+        self.balance = Balance(database)
         self.strikes = Strikes(database)
         self.storage = Storage(database)
         self.event_log = EventLog(database)

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from msgspec import Struct
 
-from cluster.journal.database import JournalPart, execute, rows
+from cluster.journal.database import JournalPart, Row, execute, rows
 from cluster.journal.records import DeliveryActor
 from cluster.journal.sessions import session_lock
 from cluster.policy.routes.membership import Member
@@ -23,12 +23,19 @@ class NodeLoad(Struct, frozen=True, array_like=True):
     held: int
 
 
+class LiveMembers(Struct, frozen=True):
+    """The live delivery actors, and the version of the assignment that is in force."""
+
+    members: list[Member]
+    version: int
+
+
 class Membership(JournalPart):
     """The delivery actors of the cluster. One without a heartbeat for ``alive_s`` seconds counts as dead."""
 
     async def heartbeat(
         self, name: str, epoch: int, ring: str, alive_s: float, sources: Sequence[str] = ()
-    ) -> list[Member] | None:
+    ) -> LiveMembers | None:
         """Record that this life is alive, the ring it has acknowledged and the sources it can send from. Returns the
         live members, this one included.
 
@@ -37,10 +44,11 @@ class Membership(JournalPart):
         async with self._database.transaction() as connection:
             if await execute(connection, "seen", name=name, epoch=epoch, ring=ring, sources=list(sources)) == 0:
                 return None
-            return [
-                Member(name, ring, draining, tuple(sources))
-                for name, ring, draining, sources in await rows(connection, "live_members", alive_s=alive_s)
-            ]
+            return _live(await rows(connection, "live_members", alive_s=alive_s))
+
+    async def live(self, alive_s: float) -> LiveMembers:
+        """The live delivery actors, those that are draining included."""
+        return _live(await self._database.rows("live_members", alive_s=alive_s))
 
     @asynccontextmanager
     async def starting(self) -> AsyncIterator[None]:
@@ -55,10 +63,13 @@ class Membership(JournalPart):
 
     async def actors(self, alive_s: float) -> list[DeliveryActor]:
         """The live actors that are not draining."""
-        return [
-            DeliveryActor(name, epoch, frozenset(sources))
-            for name, epoch, sources in await self._database.rows("delivery_actors", alive_s=alive_s)
-        ]
+        return (await self.owners(alive_s))[0]
+
+    async def owners(self, alive_s: float) -> tuple[list[DeliveryActor], int]:
+        """The live actors that are not draining, and the version of the assignment that is in force."""
+        found = await self._database.rows("delivery_actors", alive_s=alive_s)
+        actors = [DeliveryActor(name, epoch, frozenset(sources)) for name, epoch, sources, _ in found]
+        return actors, max((version for *_, version in found), default=0)
 
     async def living(self, alive_s: float) -> list[str]:
         """The names of the live actors, those that are draining included."""
@@ -99,3 +110,8 @@ class Membership(JournalPart):
             taken_back = await execute(connection, "take_back", epoch=epoch)
             await execute(connection, "forget_actor", name=name, epoch=epoch)
         return taken_back
+
+
+def _live(found: Sequence[Row]) -> LiveMembers:
+    members = [Member(name, ring, draining, tuple(sources)) for name, ring, draining, sources, _ in found]
+    return LiveMembers(members, max((version for *_, version in found), default=0))

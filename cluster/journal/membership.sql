@@ -23,7 +23,7 @@ WHERE owner = %(epoch)s AND status IN ('processing', 'sending')
 UPDATE delivery_actors SET seen_at = now(), ring = %(ring)s, sources = %(sources)s WHERE name = %(name)s AND epoch = %(epoch)s
 
 -- name: live_members
-SELECT name, ring, draining, sources FROM delivery_actors
+SELECT name, ring, draining, sources, (SELECT version FROM site_assignment) FROM delivery_actors
 WHERE seen_at > now() - make_interval(secs => %(alive_s)s) ORDER BY name
 
 -- name: drain_node
@@ -42,7 +42,7 @@ GROUP BY a.node_id ORDER BY a.node_id
 DELETE FROM delivery_actors WHERE name = %(name)s AND epoch = %(epoch)s
 
 -- name: delivery_actors
-SELECT name, epoch, sources FROM delivery_actors
+SELECT name, epoch, sources, (SELECT version FROM site_assignment) FROM delivery_actors
 WHERE seen_at > now() - make_interval(secs => %(alive_s)s) AND NOT draining ORDER BY name
 
 -- name: lost_actors

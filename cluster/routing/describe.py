@@ -4,17 +4,17 @@ It looks up the DNS and the domain's policies like a delivery; it changes nothin
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import date, datetime
 
 from cluster.journal.journal import Journal
-from cluster.journal.records import DeliveryActor, DueDelivery
+from cluster.journal.records import DueDelivery
 from cluster.lookup.resolver import Resolver
 from cluster.policy.limits.retry import tried_until
 from cluster.policy.routes import mx
 from cluster.policy.routes.destinations import Destination
+from cluster.policy.routes.membership import Ring
 from cluster.policy.routes.next_hop import NextHop, Unreachable
-from cluster.policy.routes.ownership import Candidate, owner
 from cluster.policy.routes.rerouting import fixed_sites
 from cluster.policy.routes.routing import Route, Routing, Source, Via
 from cluster.policy.tls.mta_sts import StsMode
@@ -36,13 +36,13 @@ from cluster.routing.views import (
 HOSTS_SHOWN = 20
 MOST_WARM_UPS = 10_000
 
-Members = Callable[[], Iterable[DeliveryActor]]
-"""The live delivery actors."""
+RingOf = Callable[[], Ring]
+"""The live delivery actors that are not leaving, and what is assigned to them."""
 
 
 class Describing:
-    """The descriptions of one process. Its collaborators are the process's active policy, its router, and the members
-    that it knows."""
+    """The descriptions of one process. Its collaborators are the process's active policy, its router, and the ring that
+    it knows."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Describing:
         router: Router,
         resolver: Resolver,
         *,
-        members: Members,
+        ring: RingOf,
         tls_of: TlsOf,
     ) -> None:
         """``tls_of`` returns what a domain publishes about TLS."""
@@ -59,7 +59,7 @@ class Describing:
         self._active_policy = active_policy
         self._router = router
         self._resolver = resolver
-        self._members = members
+        self._ring = ring
         self._tls_of = tls_of
 
     async def site_of(self, domain: str) -> str:
@@ -110,7 +110,7 @@ class Describing:
 
     async def sources(self) -> list[SourceState]:
         """Every source of the active routing. Raises Unavailable."""
-        routing, day, members = self._active_policy.routing, self._active_policy.today(), list(self._members())
+        routing, day, members = self._active_policy.routing, self._active_policy.today(), self._ring().members
         waiting = routing.waiting_pools(self._active_policy.absent)
         granted = {(use.source, use.site): use.granted for use in await self._journal.warm_up.usage(day, MOST_WARM_UPS)}
         return [
@@ -154,12 +154,16 @@ class Describing:
         """The sources of the pool, by falling weight; empty where no source is chosen."""
         weights = routing.pools.get(routing.pool(pool), {}) if place.source else {}
         return tuple(
-            SourceChoice(source=name, weight=weight, owner=self._owner(Destination(place.site, name)))
+            SourceChoice(source=name, weight=weight, owner=self._owner(self._share_of(place.site, name)))
             for name, weight in sorted(weights.items(), key=lambda choice: (-choice[1], choice[0]))
         )
 
+    def _share_of(self, site: str, source: str) -> Destination:
+        """The first share of a source → site."""
+        return Destination(site, source, shares=self._router.shares_of(site, source))
+
     def _owner(self, place: Destination) -> str:
-        return owner(place, [Candidate(member.name, member.sources) for member in self._members()]) or ""
+        return self._ring().owner(place) or ""
 
     async def _tls(self, domain: str, place: Destination, hop: NextHop | Unreachable, route: Route) -> TlsView | None:
         if isinstance(hop, Unreachable) or hop.via in (Via.CAPTURE, Via.DISCARD):

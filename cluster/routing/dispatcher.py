@@ -16,9 +16,10 @@ from cluster.journal.scheduling import Lane
 from cluster.metrics import Counter, Counters, Gauge
 from cluster.peers import Call, PeerGone
 from cluster.policy.routes.destinations import Destination
-from cluster.policy.routes.membership import ACTOR_ALIVE_S
-from cluster.policy.routes.ownership import Candidate, owner
+from cluster.policy.routes.membership import ACTOR_ALIVE_S, NO_RING, make_ring
+from cluster.policy.routes.ownership import Candidate
 from cluster.routing.active_policy import ActivePolicy
+from cluster.routing.assignments import Assignments
 from cluster.routing.offer import OfferAnswer, Shared, encode_offer
 from cluster.routing.router import Router
 
@@ -57,7 +58,8 @@ class Dispatcher:
         self._router = router
         self._active_policy = active_policy
         self._members: dict[str, DeliveryActor] = {}
-        self._candidates: tuple[Candidate, ...] = ()
+        self._assignments = Assignments(journal)
+        self.ring = NO_RING
         self.owners: OrderedDict[Destination, str | None] = OrderedDict()
         """The names of owners by destination; None where no live actor has the source."""
         self._full: dict[tuple[str, str], float] = {}
@@ -75,14 +77,16 @@ class Dispatcher:
     async def refresh(self) -> None:
         """Read the live delivery actors and the active policy from the journal. Raises Unavailable."""
         await self._active_policy.follow()
-        members = {actor.name: actor for actor in await self._journal.membership.actors(ACTOR_ALIVE_S)}
+        actors, version = await self._journal.membership.owners(ACTOR_ALIVE_S)
+        assignment = await self._assignments.follow(version)
+        members = {actor.name: actor for actor in actors}
         if members.keys() != self._members.keys():
             log.info("members changed members=%s", ",".join(members) or "none")
-        candidates = tuple(Candidate(actor.name, actor.sources) for actor in members.values())
-        if candidates != self._candidates:
+        ring = make_ring([Candidate(actor.name, actor.sources) for actor in actors], assignment)
+        if ring.name != self.ring.name:
             self.owners.clear()
-        self._members, self._candidates = members, candidates
-        self._active_policy.sources_are(candidate.sources for candidate in candidates)
+        self._members, self.ring, self._router.assignment = members, ring, assignment
+        self._active_policy.sources_are(actor.sources for actor in actors)
 
     async def keep_fresh(self) -> None:
         """Refresh, and notify owners of parked deliveries; runs until it is cancelled."""
@@ -121,7 +125,9 @@ class Dispatcher:
 
     def exists(self, place: Destination) -> bool:
         """Whether deliveries can still have this destination: its number of shares is current, its source is used."""
-        return place.shares == self._router.shares_of(place.site) and self._active_policy.uses(place.source)
+        return place.shares == self._router.shares_of(place.site, place.source) and self._active_policy.uses(
+            place.source
+        )
 
     def has_left(self, waiting: DueDelivery, lane: Lane) -> bool:
         """Whether a delivery in a lane is known to have another destination now."""
@@ -134,7 +140,7 @@ class Dispatcher:
             self.owners.move_to_end(place)
             name = self.owners[place]
         else:
-            name = self.owners[place] = owner(place, self._candidates)
+            name = self.owners[place] = self.ring.owner(place)
             if len(self.owners) > OWNERS_KEPT:
                 self.owners.popitem(last=False)
         return self._members[name] if name is not None else None

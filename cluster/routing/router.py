@@ -13,8 +13,9 @@ from msgspec import Struct
 from cluster.journal.records import DueDelivery
 from cluster.lookup.resolver import Resolver
 from cluster.lookup.ttl_cache import TtlCache
+from cluster.policy.balance.assignment import Assignment
 from cluster.policy.routes import mx
-from cluster.policy.routes.destinations import CAPTURE, DISCARD, Destination, destination
+from cluster.policy.routes.destinations import CAPTURE, DISCARD, Destination, destination, may_be_split
 from cluster.policy.routes.next_hop import Credentials, NextHop, ResolvedRoute, Unreachable, unreachable
 from cluster.policy.routes.rerouting import named_route
 from cluster.policy.routes.routing import Route, Via
@@ -89,6 +90,8 @@ class Router:
         self._routes: dict[int, ResolvedRoute] = {}
         """The resolved routes that need no DNS, by the number of the route."""
         self._version = -1
+        self.assignment = Assignment()
+        """It has the number of shares of hot sites. Whoever follows the assignment sets it."""
 
     def known(self, waiting: DueDelivery) -> RoutedDelivery | None:
         """The destination and next hop if they are cached or need no look-up, else None."""
@@ -120,11 +123,12 @@ class Router:
             waiting, ResolvedRoute(waiting.domain, Unreachable("not resolved yet", permanent=False))
         ).destination
 
-    def shares_of(self, site: str) -> int:
-        """The number of shares of a site."""
-        if site in (CAPTURE, DISCARD) or Destination(site).is_relay:
+    def shares_of(self, site: str, source: str = "") -> int:
+        """The number of shares of a source → site."""
+        place = Destination(site, source)
+        if not may_be_split(place):
             return self._shares
-        return self._settings.split_sites.get(site, 1)
+        return self.assignment.shares_of(place, self._settings.split_sites.get(site, 1))
 
     async def learn(self, domain: str) -> ResolvedRoute:
         """Resolve the route of a domain for direct delivery, and cache it."""
@@ -187,5 +191,5 @@ class Router:
         source = ""
         if isinstance(way.hop, Unreachable) or way.hop.via is Via.DIRECT:
             source = self._active_policy.source_of(waiting.pool, waiting.message_id, way.site)
-        place = destination(way.site, source, waiting.message_id, self.shares_of(way.site))
+        place = destination(way.site, source, waiting.message_id, self.shares_of(way.site, source))
         return RoutedDelivery(place, way.hop)

@@ -28,6 +28,10 @@ class Gcra:
         """Take ``count`` now. The caller has checked ``wait_s``. A negative count is given back."""
         self._full_at = max(self._full_at, now) + count * self._interval
 
+    def taken_elsewhere(self, at: float) -> None:
+        """Somebody else has perhaps taken one at this time. However often this is called, it is the same one."""
+        self._full_at = max(self._full_at, at + self._interval)
+
     def wait_or_take(self, count: float, now: float) -> float:
         """Take ``count`` when one may be taken now, and return 0; otherwise return ``wait_s``."""
         full_at = self._full_at if self._full_at > now else now

@@ -43,6 +43,11 @@ class Destination(Struct, frozen=True):
         return max(1, limit // self.shares + (self.share < limit % self.shares))
 
 
+def may_be_split(place: Destination) -> bool:
+    """Whether the number of shares may follow the load. What serves all domains has a number by the settings."""
+    return not place.is_relay and place.site not in (CAPTURE, DISCARD)
+
+
 def parse(name: str) -> Destination | None:
     """The destination with this name; None when the name is not a destination's."""
     rest, _, split = name.partition("#")

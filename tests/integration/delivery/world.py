@@ -93,6 +93,8 @@ class World:
         """Delivery actors beside the first, by name."""
         self.make_other: Callable[[str], Deliverer]
         self.settings: DeliverySettings
+        self.worked_s = 0.0
+        """For how long the event loops of the delivery actors have worked."""
         self.port = 0
         """The port of the hosts in the DNS."""
         self.passed_s = 0.0
@@ -316,6 +318,7 @@ async def a_world(
                 ledger=ledger,
                 marker=marker,
                 stall_watch=None,
+                worked_s=lambda: world.worked_s,
                 tls_results=results,
                 random=lambda: 0.5,
                 now=time.time,

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from cluster.events import decode_batch
 from cluster.journal.journal import Journal, Rejected
+from cluster.journal.membership import LiveMembers
 from cluster.journal.scheduling import Lane
 from cluster.policy.lifecycle import Status
 from cluster.policy.routes.membership import Member
@@ -111,9 +112,9 @@ async def test_a_new_life_takes_back_what_the_last_one_held(journal: Journal) ->
     assert taken_back == 0
     await leased(journal, epoch)
     await journal.queue.claim(waiting(tenant, first), owner=epoch, lease_s=600)
-    assert await journal.membership.heartbeat("delivery-0-0", epoch, "delivery-0-0", 60) == [
-        Member("delivery-0-0", "delivery-0-0", False)
-    ]
+    assert await journal.membership.heartbeat("delivery-0-0", epoch, "delivery-0-0", 60) == LiveMembers(
+        [Member("delivery-0-0", "delivery-0-0", False)], 0
+    )
 
     reborn, taken_back = await journal.membership.register("delivery-0-0", "node")
     assert (reborn > epoch, taken_back) == (True, 2)

@@ -63,6 +63,8 @@ NOT_SEALED = {
     "template_texts.texts",
     "template_versions.texts",
     "tenant_demand.demands",
+    "site_assignment.assignment",
+    "delivery_loads.load",
     "suppression_keys.key",
 }
 """The other columns of bytes."""

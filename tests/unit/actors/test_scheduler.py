@@ -51,8 +51,8 @@ class Backlog:
     async def empty_lane(self, destination: str, limit: int) -> None:
         self.emptied.append(destination)
 
-    async def actors(self, alive_s: float) -> list[DeliveryActor]:
-        return self.members
+    async def owners(self, alive_s: float) -> tuple[list[DeliveryActor], int]:
+        return self.members, 0
 
 
 class Ways:
@@ -65,7 +65,7 @@ class Ways:
     def known_or_own(self, waiting: DueDelivery) -> Destination:
         return Destination(waiting.domain, "away" if waiting.pool == "elsewhere" else "")
 
-    def shares_of(self, site: str) -> int:
+    def shares_of(self, site: str, source: str) -> int:
         return 2 if site == "hot.example" else 1
 
     async def follow(self) -> None:

@@ -66,6 +66,9 @@ class Ownership:
     def owns(self, place: Destination) -> bool:
         return True
 
+    def came_at(self, place: Destination) -> float | None:
+        return None
+
 
 class SuspendedByAnOperator(ActivePolicy):
     """An operator has just suspended every site."""

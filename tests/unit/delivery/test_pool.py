@@ -313,6 +313,8 @@ async def test_what_waits_for_its_turn_can_be_taken_back_and_what_is_on_the_wire
     assert set(found) == set(jobs)
     assert [job for job, is_on_the_wire in found.items() if is_on_the_wire] == jobs[:1]
     assert set(world.pool.take_back()) == set(jobs[1:])
+    # Those that wait for their turn are still there, and are not counted twice.
+    assert (world.pool.take_back(), world.pool.outstanding) == ([], 1)
     assert world.pool.outstanding == 1
     await asyncio.sleep(5)
     await world.answer()

@@ -7,11 +7,14 @@ from typing import cast
 import pytest
 
 from cluster.journal.journal import Journal
-from cluster.journal.records import DeliveryActor, DueDelivery
+from cluster.journal.records import DueDelivery
 from cluster.journal.warm_up import WarmUpDay
 from cluster.lookup.resolver import Resolver
 from cluster.policies import check_policies
+from cluster.policy.balance.assignment import Assignment
 from cluster.policy.routes import mx
+from cluster.policy.routes.membership import make_ring
+from cluster.policy.routes.ownership import Candidate
 from cluster.policy.tls.level import TlsLevel
 from cluster.policy.tls.mta_sts import StsMode
 from cluster.policy.tls.policy import DomainTls, MxSecurity
@@ -108,10 +111,10 @@ def describing(active_policy: ActivePolicy) -> Describing:
         active_policy,
         router,
         resolver,
-        members=lambda: [
-            DeliveryActor("delivery-0-0", 1, frozenset({"mta1"})),
-            DeliveryActor("delivery-1-0", 2, frozenset({"mta2"})),
-        ],
+        ring=lambda: make_ring(
+            [Candidate("delivery-0-0", frozenset({"mta1"})), Candidate("delivery-1-0", frozenset({"mta2"}))],
+            Assignment(),
+        ),
         tls_of=tls_of,
     )
 

@@ -1,0 +1,1 @@
+"""Which delivery actor carries what: loads, the assignment of heavy destinations, and how hot sites are split."""
