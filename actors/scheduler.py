@@ -44,6 +44,8 @@ log = logging.getLogger(__name__)
 PAGE = 1000
 IDLE_S = 0.1
 """Pause when less than half a page was due: well under the second that a due message may wait."""
+EMPTIED_PAGES = 10
+"""Pages of a lane without a destination that one listing empties."""
 FULL_S = 1.0
 """A lane whose offer was refused counts as full for this long: what is due for it is parked without an offer."""
 LANES_S = 1.0
@@ -243,7 +245,7 @@ class Scheduler:
         for lane in await self._journal.scheduling.lanes():
             place = parse(lane.destination)
             if place is None or not self._dispatcher.exists(place):
-                await self._journal.scheduling.empty_lane(lane.destination, PAGE)
+                await self._empty(lane.destination)
             elif (owner := self._dispatcher.owner_of(place)) is not None:
                 by_owner[owner.name].append(lane)
             else:
@@ -254,6 +256,12 @@ class Scheduler:
                 await self._call(name, "fetch_from_lanes", lanes)
             except PeerGone as gone:
                 log.warning("lanes not named actor=%s reason=%r", name, gone.reason)
+
+    async def _empty(self, destination: str) -> None:
+        """A hot site that was split had a long lane, which must not leave it more slowly than its mail."""
+        for _ in range(EMPTIED_PAGES):
+            if await self._journal.scheduling.empty_lane(destination, PAGE) < PAGE:
+                return
 
     async def _keep_moving_stranded(self) -> None:
         while True:

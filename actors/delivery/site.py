@@ -140,7 +140,7 @@ class Site:
         """Another actor could send to it until then. What that one has sent counts here: one message, and one new
         connection, in the last moment."""
         self.throttle.took_over(at)
-        self._tenants.took_over(at)
+        self._tenants.took_over(at, self._clock())
 
     def came_free(self) -> None:
         """Until now another actor could send to it."""
@@ -168,6 +168,7 @@ class Site:
         if not self.room(tenant_id):
             return False
         self.queue.push(tenant_id, ready)
+        self._tenants.queued(tenant_id, self._clock())
         return True
 
     def suspend(self, tenant_id: str, until: float) -> Withdrawn:

@@ -46,9 +46,20 @@ class Tenants:
             tenant.rate = self._rate(tenant.limits, tenant.rate, now)
             self._hold(tenant_id, tenant, self._held_until(tenant, now))
 
-    def took_over(self, at: float) -> None:
+    def took_over(self, at: float, now: float) -> None:
         """Another actor has perhaps begun a transaction of each tenant at this time."""
         self._took_over_at = at
+        for tenant_id, tenant in self._known.items():
+            if tenant.rate is not None:
+                tenant.rate.taken_elsewhere(at)
+                self._hold(tenant_id, tenant, self._held_until(tenant, now))
+
+    def queued(self, tenant_id: str, now: float) -> None:
+        """Mail of this tenant waits. It may have to, for what another actor has sent."""
+        if self._took_over_at == -inf or tenant_id in self._known or self._limits_of(tenant_id).message_rate is None:
+            return
+        tenant = self._tenant(tenant_id)
+        self._hold(tenant_id, tenant, self._held_until(tenant, now))
 
     def suspend(self, tenant_id: str, until: float) -> None:
         self._tenant(tenant_id).suspended_until = until

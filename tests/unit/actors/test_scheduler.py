@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from actors.measuring import StorageWatch
-from actors.scheduler import LANES_AT_MOST_S, LANES_S, Scheduler, lanes_pause_s
+from actors.scheduler import EMPTIED_PAGES, LANES_AT_MOST_S, LANES_S, PAGE, Scheduler, lanes_pause_s
 from cluster.context import keeps_from_work
 from cluster.journal.journal import Journal
 from cluster.journal.records import DeliveryActor, DueDelivery
@@ -31,6 +31,8 @@ class Backlog:
         self.decided: list[list[int | str]] = []
         self.parked: list[tuple[str, str]] = []
         self.emptied: list[str] = []
+        self.emptied_rows: list[int] = []
+        """What the next emptyings find."""
         self.scheduling = self.membership = self.suppression_imports = self.recipient_erasure = self
 
     async def anything_due(self) -> bool:
@@ -48,8 +50,9 @@ class Backlog:
     async def lanes(self) -> list[Lane]:
         return self.held
 
-    async def empty_lane(self, destination: str, limit: int) -> None:
+    async def empty_lane(self, destination: str, limit: int) -> int:
         self.emptied.append(destination)
+        return self.emptied_rows.pop(0) if self.emptied_rows else 0
 
     async def owners(self, alive_s: float) -> tuple[list[DeliveryActor], int]:
         return self.members, 0
@@ -195,6 +198,17 @@ async def test_owners_are_told_their_lanes_and_those_of_other_times_are_emptied(
     await world.scheduler.name_lanes()
     assert world.calls == [("one", "fetch_from_lanes", lanes[:3])]
     assert backlog.emptied == [lane.destination for lane in old]
+
+
+async def test_a_long_lane_of_a_site_that_was_split_leaves_it_quickly_and_within_bounds() -> None:
+    backlog = Backlog([], Lane("hot.example", "tnt_1"), Lane("gone>a.example", "tnt_1"))
+    world = await a_world(backlog)
+    backlog.emptied_rows = [PAGE] * 2
+    await world.scheduler.name_lanes()
+    assert backlog.emptied == ["hot.example"] * 3 + ["gone>a.example"]
+    backlog.emptied, backlog.emptied_rows = [], [PAGE] * 100
+    await world.scheduler.name_lanes()
+    assert backlog.emptied.count("hot.example") == EMPTIED_PAGES
 
 
 async def test_an_owner_that_is_gone_does_not_end_the_naming() -> None:

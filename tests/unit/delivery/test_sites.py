@@ -267,6 +267,8 @@ async def test_what_is_not_ours_to_send_waits_until_all_are_looked_at() -> None:
     assert world.woken == woken, "nothing that the clock says would help"
     world.owned = True
     world.turns.look_at_all()
+    assert world.batch(64) == [], "another actor may have sent one just now"
+    await asyncio.sleep(0.6)
     assert len(world.batch(64)) == 1
 
 

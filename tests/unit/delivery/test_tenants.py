@@ -133,3 +133,28 @@ def test_a_suspension_ends_by_itself_and_is_forgotten() -> None:
     assert not site.tenants.is_suspended("limited", 20.0)
     site.tenants.release(20.0)
     assert not site.tenants.is_suspended("limited", 19.9)
+
+
+def test_a_rate_holds_over_a_move() -> None:
+    site = Site(SLOW)
+    site.tenants.queued("limited", 100.0)
+    assert not site.is_held(), "nobody else has sent"
+    site.tenants.took_over(100.0, 100.1)
+    site.tenants.queued("limited", 100.1)
+    site.tenants.queued("free", 100.1)
+    assert site.is_held()
+    assert site.tenants.wake_at() == pytest.approx(100.5)
+    site.tenants.release(100.5)
+    assert not site.is_held()
+    site.begin(100.5)
+    site.tenants.ended("limited", 100.5)
+    assert site.tenants.wake_at() == pytest.approx(101.0)
+    site.tenants.took_over(100.8, 100.8)
+    assert site.tenants.wake_at() == pytest.approx(101.3), "it was away, and is back"
+
+
+def test_what_another_has_sent_long_ago_does_not_count() -> None:
+    site = Site(SLOW)
+    site.tenants.took_over(100.0, 200.0)
+    site.tenants.queued("limited", 200.0)
+    assert not site.is_held()

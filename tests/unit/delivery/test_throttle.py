@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from actors.delivery.throttle import LATE_S, Throttle
+from actors.delivery.throttle import LATE_S, MARGIN, Throttle
 from cluster.policy.limits.shaping import Limits
 from cluster.policy.replies.automation import Adjustments
 from cluster.policy.routes.destinations import Destination
@@ -148,3 +148,24 @@ def test_the_connections_to_one_address_are_shared_out_as_well() -> None:
     limits = some_limits(connections_per_ip=3)
     assert [a_throttle(clock, limits, place).connections_per_address() for place in shares] == [2, 1]
     assert a_throttle(clock, some_limits(), shares[0]).connections_per_address() == 0
+
+
+def test_a_rate_holds_over_a_move() -> None:
+    """Whoever sends next waits as long as the former owner would have."""
+    clock = Clock()
+    throttle = a_throttle(clock, some_limits(20, message_rate="1/m", connection_rate="2/m"))
+    began = clock.now
+    throttle.took_over(began - 10)
+    throttle.took_over(began - 10)  # it is the same message
+    assert throttle.message_wait_s() == pytest.approx(60 / MARGIN - 10, abs=0.1)
+    assert throttle.opening_wait_s() == pytest.approx(30 / MARGIN - 10, abs=0.1)
+    assert turn(throttle, clock) > began + 50
+    longest_ago = a_throttle(clock, some_limits(20, message_rate="1/m"))
+    longest_ago.took_over(clock.now - 100)
+    assert longest_ago.message_wait_s() == 0
+
+
+def test_the_limits_of_a_site_say_into_how_many_shares_it_can_be_divided() -> None:
+    clock = Clock()
+    assert a_throttle(clock, some_limits(20)).most_shares() == 20
+    assert a_throttle(clock, some_limits(20, connections_per_ip=3)).most_shares() == 3
