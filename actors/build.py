@@ -3,6 +3,8 @@
 Each imports what it needs itself, so that no process loads the libraries of the others.
 """
 
+import asyncio
+import logging
 import os
 import random
 import time
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from cluster.lookup.resolver import Resolver
     from cluster.policy.routes.networks import Networks
     from cluster.settings import Settings
+
+log = logging.getLogger(__name__)
 
 SCHEDULER_CONNECTIONS = 7
 """Connections to Postgres: five may be taken for minutes or hours, one by rewriting partitions, two by upkeep, two by
@@ -79,6 +83,8 @@ async def recorder(context: Context, links: Links) -> "Recorder":
     from actors.recorder import Recorder
     from analytics.client import keep_temporary_files_in
     from analytics.door.server import SqlDoor, confinement_of
+    from analytics.engine import LOCK as ENGINE_LOCK
+    from cluster.installation import running
     from cluster.installation.local_secrets import sql_password
     from cluster.tenancy.directory import TenantDirectory
 
@@ -86,8 +92,19 @@ async def recorder(context: Context, links: Links) -> "Recorder":
     settings, data_dir = context.settings, context.data_path
     keep_temporary_files_in(data_dir / "clickhouse" / TEMPORARY)
     journal = await context.open_journal(RECORDER_CONNECTIONS)
+    if not settings.clickhouse.dsn:
+        # A former one that is paused has the engine's directory still, and may not write any more.
+        for pid in await asyncio.to_thread(running.end_users_of, data_dir / "clickhouse" / ENGINE_LOCK):
+            log.warning("ended a former recorder pid=%d", pid)
     confine = confinement_of(data_dir, settings.clickhouse)
-    recorder = Recorder(settings.clickhouse, data_dir, journal, confine=confine, retention=settings.retention)
+    recorder = Recorder(
+        settings.clickhouse,
+        data_dir,
+        journal,
+        confine=confine,
+        retention=settings.retention,
+        epoch=context.fence.epoch if context.fence is not None else 0,
+    )
     if settings.analytics.bind:
         recorder.door = SqlDoor(
             settings.analytics,
@@ -256,6 +273,7 @@ async def supervisor(context: Context, links: Links) -> "Supervisor":
     from cluster.topology import kinds
 
     settings = context.settings
+    journal = await context.open_journal(1)
     keeping = Keeping(
         kinds(settings),
         context.home,
@@ -264,8 +282,9 @@ async def supervisor(context: Context, links: Links) -> "Supervisor":
         look=links.look,
         start=links.start,
         end=links.end,
+        confirm=journal.singletons.confirm,
     )
-    return Supervisor(await context.open_journal(1), links.call, keeping, links.kill)
+    return Supervisor(journal, links.call, keeping, links.kill)
 
 
 async def mail_in(context: Context, links: Links) -> "MailInServer":

@@ -8,9 +8,10 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from cluster.context import DEGRADED, Facts, Home
+from cluster.journal.journal import Unavailable
 from cluster.metrics import Counter, Gauge
 from cluster.peers import PeerGone
 from cluster.policy.placement import Kind, Node, Place, Plan, kind_of, plan
@@ -18,6 +19,8 @@ from cluster.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
+OWN = "supervisor"
+"""The name of the actor that this is a part of."""
 NODES = "nodes"
 """The name of this part in what the supervisor tells."""
 FIRST_WAIT_S = 1.0
@@ -40,7 +43,8 @@ class _Starts(Struct, frozen=True):
 
 class Keeping:
     """``kinds``: what is asked for. ``min_nodes``: with fewer, the cluster is degraded. ``stop_s``: how long an actor
-    that is to go may take to stop. ``look``, ``start`` and ``end`` are those of ``Links``."""
+    that is to go may take to stop. ``look``, ``start`` and ``end`` are those of ``Links``. ``confirm`` raises
+    Unavailable unless this is the supervisor that may act: it is asked before anything is started or ended."""
 
     started = Counter("postray_placement_started_total", "Actors started at their places while postray ran.")
     ended = Counter("postray_placement_ended_total", "Actors ended because they had no place any more.")
@@ -56,6 +60,7 @@ class Keeping:
         look: Callable[[], Awaitable[Facts]],
         start: Callable[[Place], Awaitable[None]],
         end: Callable[[str, float], Awaitable[None]],
+        confirm: Callable[[], Awaitable[None]],
         make_tasks: Callable[[], Tasks] = Tasks,
     ) -> None:
         self._kinds = kinds
@@ -65,11 +70,14 @@ class Keeping:
         self._look = look
         self._start = start
         self._end = end
+        self._confirm = confirm
         self._tasks = make_tasks()
         self._ending: set[str] = set()
         self._starts: dict[str, _Starts] = {}
         self._nodes: tuple[Node, ...] = ()
         self._plan: Plan | None = None
+        self.left: frozenset[str] = frozenset()
+        """The ids of nodes that were taken out."""
         self._problem: str | None = "not looked at yet"
 
     @property
@@ -91,13 +99,13 @@ class Keeping:
         """Look, and start and end what the plan says. What is ended is not waited for."""
         try:
             facts = await self._look()
-            ordered = sorted(facts.nodes, key=lambda node: (node.id != self._home.node_id, node.id))
-            last = self._plan.places if self._plan is not None else ()
-            made = plan(ordered, self._kinds, facts.living, home=self._home.machine, last=last)
-            self._tell(ordered)
+            made = self._planned(facts, self.left)
+            self._tell(facts.nodes)
             self._plan = made
+            if not made.is_done:
+                await self._confirm()
             for name in made.stop:
-                if name not in self._ending:
+                if name not in self._ending and name != OWN:  # another process moves this one
                     self._ending.add(name)
                     log.warning("ending an actor that has no place actor=%s", name)
                     self._tasks.spawn(f"end {name}", self._end_one(name))
@@ -113,6 +121,19 @@ class Keeping:
                 self.started += 1
         except PeerGone as gone:
             self._say(f"{DEGRADED}places are not kept: {gone}")
+        except Unavailable as error:
+            self._say(f"{DEGRADED}places are not kept: journal unavailable: {error.reason}")
+
+    async def without(self, node_id: str) -> tuple[Facts, Plan]:
+        """The nodes and actors, and where these would be if a node were taken out. Raises PeerGone."""
+        facts = await self._look()
+        return facts, self._planned(facts, self.left | {node_id})
+
+    def _planned(self, facts: Facts, left: frozenset[str]) -> Plan:
+        ordered = sorted(facts.nodes, key=lambda node: (node.id != self._home.node_id, node.id))
+        marked = [structs.replace(node, is_left=node.id in left) for node in ordered]
+        last = self._plan.places if self._plan is not None else ()
+        return plan(marked, self._kinds, facts.living, home=self._home.machine, last=last)
 
     async def stop(self) -> None:
         await self._tasks.stop()
@@ -127,7 +148,7 @@ class Keeping:
             self._ending.discard(name)
 
     def _tell(self, nodes: Sequence[Node]) -> None:
-        nodes = [node for node in nodes if node.cpus]  # others take no actors
+        nodes = [node for node in nodes if node.cpus and node.id not in self.left]  # others take no actors
         former = {node.id for node in self._nodes}
         self._nodes = tuple(nodes)
         for node in nodes:

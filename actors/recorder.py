@@ -119,8 +119,11 @@ class Recorder:
         look_for_damage_s: float = LOOK_FOR_DAMAGE_S,
         retention: RetentionSettings = RETENTION,
         clock: Callable[[], float] = time.time,
+        epoch: int = 0,
     ) -> None:
-        """``confine`` is called first in each thread that uses ClickHouse. ``clock``: seconds since the epoch."""
+        """``confine`` is called first in each thread that uses ClickHouse. ``clock``: seconds since the epoch.
+        ``epoch``: that of this process's fence."""
+        self._epoch = epoch
         self._retention = retention
         self._events_kept_s = retention.events_days * DAY_S
         self._clock = clock
@@ -317,7 +320,9 @@ class Recorder:
         if not self._migrated:
             self._client.migrate()
             keep_for(self._client, self._retention)
-            self._tallies = Tallies(self._client, self._clock, events_kept_s=self._events_kept_s + DAY_S / 2)
+            self._tallies = Tallies(
+                self._client, self._clock, events_kept_s=self._events_kept_s + DAY_S / 2, epoch=self._epoch
+            )
             self._migrated = True
             self._look_for_damage()
 
@@ -362,6 +367,7 @@ class Recorder:
     def _insert(self, rows: list[LogRow], found: "_Found") -> None:
         """Insert what these rows tell."""
         assert self._client is not None and self._tallies is not None
+        self._consumer.confirm()
         try:
             values = columns(found.events, found.positions)
             self._tallies.note(values)

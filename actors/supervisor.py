@@ -13,13 +13,14 @@ from typing import Any
 
 from msgspec import Struct
 
+from actors.keeping import OWN as NAME
 from actors.keeping import Keeping
 from cluster import metrics
 from cluster.context import DEGRADED, keeps_from_work
 from cluster.journal.journal import Journal, Unavailable
 from cluster.metrics import Counter, Gauge, Reading
 from cluster.peers import Call, PeerGone
-from cluster.policy.placement import kind_of
+from cluster.policy.placement import Place, kind_of
 from cluster.policy.routes.membership import ACTOR_ALIVE_S
 from cluster.tasks import Tasks
 
@@ -36,7 +37,6 @@ NOT_ASKED = "not asked yet"
 STARTING = f"{DEGRADED}starting"
 STARTING_S = 30.0
 """For so long an actor that was added while postray ran may take to start."""
-NAME = "supervisor"
 
 
 class Collected(Struct, frozen=True, kw_only=True):
@@ -45,6 +45,17 @@ class Collected(Struct, frozen=True, kw_only=True):
     readings: dict[str, list[Reading]]
     missing: dict[str, str]
     """The reason, for actors that did not answer."""
+
+
+class Left(Struct, frozen=True, kw_only=True):
+    """A node is taken out, or not."""
+
+    stays: str = ""
+    """Why not; empty when it is."""
+    missing: dict[str, str] = {}
+    """What can run on no other node, and why."""
+    place: Place | None = None
+    """Where the supervisor itself is to be moved to; None where it stays."""
 
 
 class NoAnswer(Exception):
@@ -81,6 +92,8 @@ class Supervisor:
         self._problems: dict[str, str | None] = {"journal": NOT_ASKED}
 
     async def start(self) -> None:
+        """Raises Unavailable."""
+        self._keeping.left = await self._journal.left_nodes.all()
         await self._keep_places(NOT_ASKED)
         self._tasks.spawn("places", self._keep_keeping_places())
         self._tasks.spawn("taking back", self._keep_taking_back())
@@ -91,6 +104,24 @@ class Supervisor:
     async def stop(self) -> None:
         await self._tasks.stop()
         await self._keeping.stop()
+
+    async def leave(self, node_id: str) -> Left:
+        """Take a node out: what runs there is ended, and what there is one of starts elsewhere. Moving the supervisor
+        itself is left to the caller. Raises PeerGone, Unavailable."""
+        facts, made = await self._keeping.without(node_id)
+        if NAME in made.missing:
+            return Left(stays="no other node takes the supervisor: postray down ends all")
+        await self._journal.left_nodes.leave(node_id, [node.id for node in facts.nodes])
+        self._keeping.left |= {node_id}
+        log.warning("node taken out node=%s", node_id)
+        runs_there = any(one.name == NAME and one.node_id == node_id for one in facts.living)
+        place = next(place for place in made.places if place.name == NAME)
+        return Left(missing=dict(made.missing), place=place if runs_there else None)
+
+    async def bring_back(self, node_ids: list[str]) -> None:
+        """Let actors run again on nodes that were taken out. Raises Unavailable."""
+        await self._journal.left_nodes.bring_back(node_ids)
+        self._keeping.left -= frozenset(node_ids)
 
     async def readiness(self) -> dict[str, str | None]:
         """The problem of each part at its last health check; None if it is healthy."""
@@ -155,19 +186,31 @@ class Supervisor:
 
     async def _watch(self, actor: str) -> None:
         clock = asyncio.get_running_loop().time
-        began = answered_at = clock()
+        began = asked_at = clock()
+        silent_s = 0.0
         while True:
             if await self._ask(actor, may_start=clock() - began < STARTING_S):
-                answered_at = clock()
-            elif clock() - answered_at > SILENT_S:
-                log.error("killing a silent actor actor=%s silent_s=%.0f", actor, clock() - answered_at)
-                self.killed += 1
-                try:
-                    await self._kill(actor)
-                except PeerGone as gone:
-                    log.warning("nothing to kill actor=%s reason=%r", actor, gone.reason)
-                answered_at = clock()
+                silent_s = 0.0
+            else:
+                # What is longer than an answer may take is a pause of this process itself.
+                silent_s += min(clock() - asked_at, ANSWER_S + ROUND_S)
+                if silent_s > SILENT_S:
+                    await self._end_silent(actor, silent_s)
+                    silent_s = 0.0
+            asked_at = clock()
             await asyncio.sleep(ROUND_S)
+
+    async def _end_silent(self, actor: str, silent_s: float) -> None:
+        """Kill an actor that does not answer, for Ray to restart it."""
+        try:
+            await self._journal.singletons.confirm()
+            log.error("killing a silent actor actor=%s silent_s=%.0f", actor, silent_s)
+            self.killed += 1
+            await self._kill(actor)
+        except PeerGone as gone:
+            log.warning("nothing to kill actor=%s reason=%r", actor, gone.reason)
+        except Unavailable as error:
+            log.warning("a silent actor is not killed actor=%s reason=%r", actor, error.reason)
 
     async def _ask(self, actor: str, *, may_start: bool) -> bool:
         """Check the health of an actor and note it. Returns False if the actor did not answer. ``may_start``: one that

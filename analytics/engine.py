@@ -35,7 +35,8 @@ next block (``door.embedded.YIELDING``)."""
 DATA_FRAMES = ("numpy", "pandas", "pyarrow")
 """Libraries that the driver and chDB import, if installed, in case a caller asks for data frames: about 80 MB."""
 
-
+LOCK = "status"
+"""The file in the engine's folder that it holds locked."""
 BACKUPS = "backups"
 """The folder, in the engine's, that its BACKUP writes to and its RESTORE reads."""
 

@@ -46,6 +46,11 @@ REST = 20.0
 """After a step there is none for so many times as long as it took, so that counting takes at most 5 % of a core."""
 AFTER_FAILURE_S = 30.0
 LONGEST_SPAN_S = 32 * 86_400
+FIRST_VERSION = 1 << 63
+"""Above all that former releases made, which were nanoseconds since the epoch of Unix."""
+OF_A_LIFE = 1 << 42
+"""Versions that a recorder's life may make: they begin with the milliseconds since the epoch of Unix."""
+MOST_LIVES = FIRST_VERSION // OF_A_LIFE
 _END = 1 << 32
 """What lies outside of ClickHouse's type DateTime is in no statistics."""
 
@@ -144,10 +149,16 @@ class Tallies:
     ClickHouseUnavailable."""
 
     def __init__(
-        self, client: ClickHouse, clock: Callable[[], float] = time.time, *, events_kept_s: float = math.inf
+        self,
+        client: ClickHouse,
+        clock: Callable[[], float] = time.time,
+        *,
+        events_kept_s: float = math.inf,
+        epoch: int = 0,
     ) -> None:
-        """``clock``: seconds since the epoch. ``events_kept_s``: the age of events from which some may be gone. Reads
-        the state."""
+        """``clock``: seconds since the epoch. ``events_kept_s``: the age of events from which some may be gone.
+        ``epoch``: that of the recorder's life (cluster/journal/fence.py). Its versions are above those of all older
+        ones, so what one of these writes late has no effect. Reads the state."""
         self._client = client
         self._clock = clock
         self._events_kept_s = events_kept_s
@@ -157,6 +168,7 @@ class Tallies:
         self._touched: dict[int, float] = {}
         """When there was an insert into a dirty quarter."""
         self._version = 0
+        self._first_version = FIRST_VERSION + epoch % MOST_LIVES * OF_A_LIFE
         self._slices = Slices()
         self._slices_dropped_at = 0
         """Of which time the last slices were when old ones were dropped."""
@@ -177,6 +189,9 @@ class Tallies:
             if quarter + QUARTER_S > now - RECENT_S:
                 self._slices.touch(range(quarter, quarter + QUARTER_S, SLICE_S), now)
         self.uncounted = self._seen()
+        if epoch and self._dirty:
+            # In this life's version: an older one may be about to note them as counted.
+            self._write({quarter: (self._tallies[quarter], True) for quarter in self._dirty})
 
     @property
     def is_due(self) -> bool:
@@ -339,8 +354,8 @@ class Tallies:
         self.uncounted = self._seen()
 
     def _new_version(self) -> int:
-        """Greater than all before, also when the clock was set back."""
-        self._version = max(self._version + 1, time.time_ns())
+        """Greater than all before, also when the clock was set back, and than all of older lives."""
+        self._version = max(self._version + 1, self._first_version + time.time_ns() // 1_000_000)
         return self._version
 
     def _seen(self) -> Uncounted:

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
+from cluster.journal.fence import Fence
 from cluster.journal.journal import Journal
 from cluster.metrics import Reading
 from cluster.peers import Call
@@ -33,6 +34,10 @@ class Context(Struct, frozen=True, kw_only=True):
     secret_key: str
     former_secrets: tuple[FormerKey, ...] = ()
     home: Home = Home()
+    installation: str = ""
+    """The id of the journal."""
+    fence: Fence | None = None
+    """Of a process there is one of in a cluster; its journals have it. The process itself sets it."""
 
     @property
     def data_path(self) -> Path:
@@ -57,6 +62,7 @@ class Context(Struct, frozen=True, kw_only=True):
             application=f"{self.name}-{part}" if part else self.name,
             connections=connections,
             offer_grace_s=self.settings.delivery.offer_grace_s,
+            fence=self.fence,
         )
         await journal.open()
         return journal

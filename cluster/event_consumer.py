@@ -17,6 +17,7 @@ import asyncio
 import contextlib
 import hashlib
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -28,6 +29,9 @@ from cluster.journal.records import LogRow
 from cluster.metrics import Counter, Gauge
 
 STOP_MAX_WAIT_S = 5.0
+CONFIRMED_S = 5.0
+"""For so long it holds that there was no newer process. It is far longer than from reading a page to inserting it."""
+CONFIRM_MAX_WAIT_S = 20.0
 REJECTED = "rejected"
 """The folder of rows of the log that cannot be handled."""
 _FIRST = "recorder"
@@ -118,8 +122,11 @@ class EventConsumer:
         self._untrimmed = 0
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.last_error: str | None = None
         """The error of the last page; None when it was handled."""
+        self._confirmed_at = 0.0
+        """Monotonic seconds; this process was not fenced then."""
 
     async def start(self) -> None:
         """Prepare and start the task. CannotHandle from ``prepare`` is retried; its other errors are raised here."""
@@ -127,6 +134,7 @@ class EventConsumer:
             await self._prepare()
         except CannotHandle as error:
             self._failed(error)
+        self._loop = asyncio.get_running_loop()
         self._task = asyncio.create_task(self._run(), name=self.name)
 
     async def stop(self) -> None:
@@ -160,6 +168,20 @@ class EventConsumer:
             raise CannotHandle(f"cannot put aside a row of the event log: {failure}") from failure
         self.aside += 1
         self._log.error("event log row put aside tx=%d id=%d file=%s error=%s", row.tx, row.id, path, error)
+
+    def confirm(self) -> None:
+        """For a thread of ``handle``, before it writes elsewhere than to the journal: it asks the journal whether this
+        process is fenced, if the page was read long ago, as when the process was paused. Raises CannotHandle."""
+        now = time.monotonic()
+        if now - self._confirmed_at < CONFIRMED_S:
+            return
+        assert self._loop is not None
+        confirming = asyncio.run_coroutine_threadsafe(self._journal.singletons.confirm(), self._loop)
+        try:
+            confirming.result(CONFIRM_MAX_WAIT_S)
+        except (Unavailable, TimeoutError) as error:
+            raise CannotHandle(f"the journal does not confirm this process: {error}") from error
+        self._confirmed_at = now
 
     async def _run(self) -> None:
         wait_s = self._pacing.first_wait_s
@@ -207,6 +229,7 @@ class EventConsumer:
 
     async def _next_page(self) -> _Page:
         most_rows, most_bytes = self._pacing.page_rows, self._pacing.page_bytes
+        self._confirmed_at = time.monotonic()  # a fenced process reads nothing
         rows = await self._journal.event_log.after(self.name, most_rows, most_bytes)
         size = sum(len(row.events) for row in rows)
         return _Page(rows, size, is_full=len(rows) == most_rows or size >= most_bytes)

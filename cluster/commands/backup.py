@@ -210,6 +210,7 @@ async def _reconcile(
         now = datetime.now(UTC)
         reason = f"restored from the backup of {manifest.began:%Y-%m-%d %H:%M:%S} UTC"
         await journal.suspensions.suspend("", "", now + HELD_FOR, reason, "operator")
+        await journal.restoring.become_another()
         await journal.restoring.prolong(now - manifest.began)
         moments = {"began": manifest.began, "ended": manifest.journal_ended or manifest.began}
         with _lists(data_dir / "restored") as tell:

@@ -7,6 +7,7 @@ address and the processes it started, so that the next postray can end those tha
 import contextlib
 import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -115,11 +116,21 @@ def leftovers(data_dir: Path) -> list[ProcessMark]:
     marks = set(former.processes) if former is not None else set()
     folder = run_folder.find(data_dir)
     if folder is not None:
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                if process.uids().real == os.geteuid() and _has_open_below(process, folder):
-                    marks.add(mark(process))
+        marks.update(_users_of(folder))
     return sorted(one for one in marks if one.pid != os.getpid())
+
+
+def end_users_of(path: Path) -> list[int]:
+    """End the processes of this user, other than this one, that have this file open; returns their pids."""
+    return end([one for one in _users_of(path.resolve()) if one.pid != os.getpid()])
+
+
+def _users_of(path: Path) -> Iterator[ProcessMark]:
+    """The processes of this user that have a file open at the path or below it."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.uids().real == os.geteuid() and _has_open_below(process, path):
+                yield mark(process)
 
 
 def _has_open_below(process: psutil.Process, folder: Path) -> bool:

@@ -15,6 +15,7 @@ from psycopg import AsyncConnection, errors
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from cluster.journal.arrays import ADAPTERS
+from cluster.journal.fence import Fence, Fenced
 from cluster.journal.statements import QUERIES
 from cluster.metrics import Gauge
 
@@ -28,6 +29,16 @@ PLANNING = {"plan_cache_mode": "force_generic_plan"} | dict.fromkeys(
 """Every statement is planned once and looks up each of its rows in an index. With default settings, a batch that is
 planned while the queue is small reads the whole queue, and keeps this plan while the queue grows, until autovacuum
 runs. Small claims, which are usual under low load, would be planned again each time."""
+
+LOST_PEERS = {
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+    # In milliseconds: while an answer is not acknowledged, no keepalives are sent.
+    "tcp_user_timeout": "11000",
+}
+"""Postgres ends the session of a machine without power after 11 s, instead of 15 minutes or two hours. With it go
+its locks and its transaction, which would hold up starts, the event log and vacuum."""
 
 LONGEST_SEARCH_S = 20.0
 """The timeout of a statement that searches a tenant's messages."""
@@ -77,11 +88,14 @@ class Database:
         application: str,
         connections: int = 4,
         max_wait_s: float = 5.0,
+        fence: Fence | None = None,
     ) -> None:
         """``application`` is this process's unique name in the cluster: it names the connections and is the shard of
         the tallies. ``max_wait_s`` is how long a call waits for a free connection before it raises Unavailable.
+        ``fence`` is that of a process there is one of in a cluster.
         """
         self.shard = application
+        self._fence = fence
         self._max_wait_s = max_wait_s
         self._pool: AsyncConnectionPool[AsyncConnection[Row]] = AsyncConnectionPool(
             dsn,
@@ -90,7 +104,7 @@ class Database:
             timeout=max_wait_s,
             open=False,
             reconnect_timeout=max_wait_s,
-            configure=_configure,
+            configure=self._configure,
             kwargs={"autocommit": True, "application_name": application, "connect_timeout": 5, "context": ADAPTERS},
         )
 
@@ -125,6 +139,18 @@ class Database:
             except errors.QueryCanceled as error:
                 raise TookTooLong(str(error)) from error
 
+    async def confirm(self) -> None:
+        """Raises Unavailable when this process is fenced, or when it cannot be known."""
+        async with self.connection() as connection:
+            if self._fence is not None:
+                await self._fence.check(connection)
+
+    async def _configure(self, connection: AsyncConnection[Row]) -> None:
+        settings = PLANNING | LOST_PEERS
+        await connection.execute("; ".join(f"SET {name} TO {value}" for name, value in settings.items()).encode())
+        if self._fence is not None:
+            await self._fence.admit(connection)
+
     async def rows(self, name: str, /, **parameters: Any) -> list[Row]:
         async with self.connection() as connection:
             return await rows(connection, name, **parameters)
@@ -144,10 +170,6 @@ class JournalPart:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-
-
-async def _configure(connection: AsyncConnection[Row]) -> None:
-    await connection.execute("; ".join(f"SET {name} TO {value}" for name, value in PLANNING.items()).encode())
 
 
 async def rows(connection: AsyncConnection[Row], name: str, /, **parameters: Any) -> list[Row]:
@@ -180,7 +202,7 @@ async def failures_named() -> AsyncIterator[None]:
         raise Rejected(str(error)) from error
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
         raise Unavailable(str(error)) from error
-    except (PoolTimeout, PoolClosed, TooManyRequests, OSError) as error:
+    except (PoolTimeout, PoolClosed, TooManyRequests, OSError, Fenced) as error:
         raise Unavailable(str(error)) from error
 
 

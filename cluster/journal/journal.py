@@ -16,10 +16,12 @@ from cluster.journal.engagement import Engagement
 from cluster.journal.erasure import Erasure
 from cluster.journal.event_log import EventLog
 from cluster.journal.fates import Fates
+from cluster.journal.fence import Fence
 from cluster.journal.idempotency_keys import IdempotencyKeys
 from cluster.journal.images import Images
 from cluster.journal.intake import Acceptance
 from cluster.journal.known_names import KnownNames
+from cluster.journal.left_nodes import LeftNodes
 from cluster.journal.mail_in import MailIn
 from cluster.journal.membership import Membership
 from cluster.journal.mention_erasure import MentionErasure
@@ -37,6 +39,7 @@ from cluster.journal.scheduled_sends import ScheduledSends
 from cluster.journal.scheduling import Scheduling
 from cluster.journal.sealed import SealedValues
 from cluster.journal.sender_domains import SenderDomains
+from cluster.journal.singletons import Singletons
 from cluster.journal.site_actions import SiteActions
 from cluster.journal.storage import Storage
 from cluster.journal.strikes import Strikes
@@ -78,12 +81,14 @@ class Journal:
         connections: int = 4,
         max_wait_s: float = 5.0,
         offer_grace_s: float = 10.0,
+        fence: Fence | None = None,
     ) -> None:
         """``application`` is this process's unique name in the cluster: it names the connections and is the shard of
         the tallies. ``max_wait_s`` is how long a call waits for a free connection before it raises Unavailable.
-        ``offer_grace_s`` is how long the scheduler leaves a newly accepted delivery to its direct offer.
+        ``offer_grace_s`` is how long the scheduler leaves a newly accepted delivery to its direct offer. ``fence`` is
+        that of a process there is one of in a cluster.
         """
-        database = Database(dsn, application=application, connections=connections, max_wait_s=max_wait_s)
+        database = Database(dsn, application=application, connections=connections, max_wait_s=max_wait_s, fence=fence)
         self._database = database
         self.intake = Acceptance(database, offer_grace_s)
         self.idempotency_keys = IdempotencyKeys(database)
@@ -98,6 +103,8 @@ class Journal:
         self.restoring = Restoring(database)
         self.membership = Membership(database)
         self.balance = Balance(database)
+        self.singletons = Singletons(database)
+        self.left_nodes = LeftNodes(database)
         self.strikes = Strikes(database)
         self.storage = Storage(database)
         self.event_log = EventLog(database)

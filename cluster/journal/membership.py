@@ -6,13 +6,15 @@ from contextlib import asynccontextmanager
 
 from msgspec import Struct
 
-from cluster.journal.database import JournalPart, Row, execute, rows
+from cluster.journal.database import JournalPart, Row, Unavailable, execute, rows
 from cluster.journal.records import DeliveryActor
 from cluster.journal.sessions import session_lock
 from cluster.policy.routes.membership import Member
 
 START_LOCK = 0x75703031  # any constant will do: "up01"
 START_LOOK_S = 0.2
+START_WAIT_S = 120.0
+"""How long a start may wait for another one."""
 
 
 class NodeLoad(Struct, frozen=True, array_like=True):
@@ -52,13 +54,19 @@ class Membership(JournalPart):
 
     @asynccontextmanager
     async def starting(self) -> AsyncIterator[None]:
-        """Within this context no other start of the cluster's actors is within its own. Waits for one that is."""
+        """Within this context no other start of the cluster's actors is within its own. Waits for one that is. Raises
+        Unavailable, also where that does not end in time, as when its process stands still."""
+        until = asyncio.get_running_loop().time() + START_WAIT_S
         async with self._database.connection() as connection:
             while True:
                 async with session_lock(connection, START_LOCK) as is_ours:
                     if is_ours:
                         yield
                         return
+                if asyncio.get_running_loop().time() > until:
+                    found = await rows(connection, "holder", lock=START_LOCK)
+                    held = "; ".join(f"from {address}, since {since:%Y-%m-%d %H:%M:%S %Z}" for address, since in found)
+                    raise Unavailable(f"another postray up is starting this cluster and does not end: {held}")
                 await asyncio.sleep(START_LOOK_S)
 
     async def actors(self, alive_s: float) -> list[DeliveryActor]:

@@ -1,5 +1,12 @@
 -- Membership: lives of delivery actors, leases of dead ones, and nodes.
 
+-- name: holder
+-- The machine whose session has an advisory lock, and since when it is connected.
+SELECT coalesce(host(client_addr), 'this machine'), backend_start
+FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+WHERE l.locktype = 'advisory' AND l.classid = 0 AND l.objid = %(lock)s::bigint::oid AND l.objsubid = 1 AND l.granted
+    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+
 -- name: new_epoch
 SELECT nextval('delivery_epochs')
 

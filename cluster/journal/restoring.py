@@ -49,6 +49,10 @@ class Restoring(JournalPart):
         """Let unfinished deliveries be tried for that much longer."""
         await self._database.execute("prolong_unfinished", seconds=by.total_seconds())
 
+    async def become_another(self) -> None:
+        """The journal that the backup was made of may still be in use."""
+        await self._database.execute("become_another")
+
     async def known(self, messages: Sequence[tuple[str, str]]) -> set[str]:
         """Those of these messages (tenant id, message id) that the journal has."""
         found = await self._database.rows(

@@ -17,6 +17,9 @@ SELECT count(*) FROM deliveries WHERE status IN ('queued', 'processing', 'render
 UPDATE deliveries SET expires_at = expires_at + make_interval(secs => %(seconds)s)
 WHERE status IN ('queued', 'processing', 'rendered', 'sending')
 
+-- name: become_another
+UPDATE installation SET id = gen_random_uuid()
+
 -- name: known_messages
 SELECT m.id
 FROM unnest(%(tenant_ids)s::text[], %(message_ids)s::text[]) AS k (tenant_id, id)

@@ -11,7 +11,7 @@ import logging
 import os
 import resource
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 from msgspec import structs
@@ -19,8 +19,10 @@ from msgspec import structs
 from cluster import logs
 from cluster.context import Actor, Build, Context, Facts, Links
 from cluster.installation.private_files import keep_to_ourselves
+from cluster.journal.fence import Fence
 from cluster.journal.journal import Unavailable
 from cluster.launch import places
+from cluster.launch.fencing import fence_of
 from cluster.launch.places import NAMESPACE
 from cluster.peers import PeerGone
 from cluster.policy.placement import Place
@@ -32,6 +34,8 @@ log = logging.getLogger(__name__)
 CALLS_AT_ONCE = 1000
 RETRY_S = 1.0
 NODE_LOOK_S = 0.5
+MOVE_S = 5.0
+MOVE_LOOK_S = 0.1
 JOURNAL_MAX_WAIT_S = 20.0
 """How long a starting actor retries while the journal is unavailable. ``together.START_S`` limits the whole start."""
 YOUNG_AT_MOST = 20_000
@@ -75,6 +79,7 @@ class HostProcess:
         self._build = build
         self._context = context
         self._object: Actor | None = None
+        self._fence: Fence | None = None
         self._building = asyncio.Lock()
         # Not a call of itself through Ray: while Ray still takes the actor for restarting, such a call can get lost.
         self._tasks = make_tasks()
@@ -96,6 +101,19 @@ class HostProcess:
     async def call(self, method: str, arguments: Sequence[Any]) -> Any:
         """Call a method of the object."""
         return await getattr(await self._started(), method)(*arguments)
+
+    async def installation(self) -> str:
+        """Which journal this cluster works with."""
+        return self._context.installation
+
+    async def move(self, place: Place) -> None:
+        """End another actor and start it at this place: the supervisor, which moves all others. Raises PeerGone."""
+        links = _links(self._context)
+        with suppress(PeerGone):  # it has just ended
+            await links.end(place.name, MOVE_S)
+        while any(one.name == place.name for one in (await links.look()).living):
+            await asyncio.sleep(MOVE_LOOK_S)  # Ray frees the name
+        await links.start(place)
 
     async def stop(self) -> None:
         """Stop the object, if it was started; otherwise it does not start any more by itself."""
@@ -128,7 +146,9 @@ class HostProcess:
         _allow_files()
         module, _, function = self._build.partition(":")
         build: Build = getattr(importlib.import_module(module), function)
-        actor = await build(self._context, _links(self._context))
+        if self._fence is None:  # once: a start that failed is no other life
+            self._fence = await fence_of(self._context)
+        actor = await build(structs.replace(self._context, fence=self._fence), _links(self._context))
         await actor.start()
         _collect_less()
         return actor

@@ -30,6 +30,8 @@ class Node(Struct, frozen=True, kw_only=True):
     """The address of its machine, on whose disk its data is."""
     roles: frozenset[str] | None = None
     """None: all."""
+    is_left: bool = False
+    """Whether it was taken out: nothing may run on it."""
 
 
 class Kind(Struct, frozen=True, kw_only=True):
@@ -185,8 +187,10 @@ class _Planning:
         ]
 
     def _may_be(self, one: Living, place: Place, kind: Kind) -> bool:
-        if not one.node_id or kind.moves_itself:
+        if not one.node_id:
             return True
+        if kind.moves_itself:
+            return one.node_id not in self._nodes or not self._nodes[one.node_id].is_left
         if place.node_id:
             return one.node_id == place.node_id
         return one.node_id in self._nodes and self._suits(self._nodes[one.node_id], kind)
@@ -215,13 +219,14 @@ class _Planning:
             self._missing[kind.name] = self._without_a_node(kind)
 
     def _without_a_node(self, kind: Kind) -> str:
-        if kind.stays and not any(node.machine == self._home for node in self._nodes.values()):
+        nodes = [node for node in self._nodes.values() if not node.is_left]
+        if kind.stays and not any(node.machine == self._home for node in nodes):
             return f"its data is on {self._home}, which no live node is on"
-        return f"no live node has the role {kind.role}"
+        return f"no live node has the role {kind.role}" if kind.role else "there is no live node for it"
 
     def _suits(self, node: Node, kind: Kind) -> bool:
         has_role = not kind.role or node.roles is None or kind.role in node.roles
-        return has_role and (not kind.stays or node.machine == self._home)
+        return not node.is_left and has_role and (not kind.stays or node.machine == self._home)
 
     def _has_room(self, node_id: str, kind: Kind) -> bool:
         return round(self._room[node_id] - kind.cpus, CPU_DIGITS) >= 0

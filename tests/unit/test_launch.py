@@ -70,7 +70,7 @@ def host(monkeypatch: pytest.MonkeyPatch, ended: list[tuple[str, BaseException]]
         module.build = build  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, MODULE, module)
         context = Context(
-            name="hosted",
+            name="delivery-0-0",
             node_id="n",
             settings=Settings(),
             data_dir="",

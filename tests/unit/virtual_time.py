@@ -37,6 +37,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._jumping.now
 
+    def pass_by(self, seconds: float) -> None:
+        """As when the process is paused for so long."""
+        self._jumping.now += seconds
+
 
 def in_virtual_time(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
     """Run a test in such a loop."""

@@ -39,6 +39,11 @@ class ListLog:
         self.trims = 0
         self.failing_moves = 0
         self.changed = asyncio.Event()
+        self.fenced = ""
+        """Why this recorder may not act."""
+        self.asked = 0
+        """How often the journal was asked whether it may act."""
+        self.singletons = SimpleNamespace(confirm=self.confirm)
         self.event_log = SimpleNamespace(
             add_consumer=self.add_consumer,
             after=self.after,
@@ -51,6 +56,11 @@ class ListLog:
 
     def append(self, batch: bytes) -> None:
         self.rows.append(LogRow(TRANSACTION, len(self.rows) + 1, batch))
+
+    async def confirm(self) -> None:
+        self.asked += 1
+        if self.fenced:
+            raise JournalUnavailable(self.fenced)
 
     async def add_consumer(self, consumer: str) -> None:
         assert consumer == "recorder"

@@ -13,6 +13,7 @@ from analytics.client import ClickHouse, ClickHouseUnavailable
 from analytics.feed import START, FeedFilter
 from analytics.metrics import QUARTER_S
 from analytics.statistics import Names, Statistics
+from cluster import event_consumer
 from cluster.events import WebhookAttempt, WebhookDisabled, encode_batch
 from cluster.journal.journal import Journal
 from cluster.journal.records import LogRow
@@ -80,6 +81,27 @@ async def test_events_that_come_later_follow(tmp_path: Path) -> None:
             scene.log.append(batch(processed(number)))
             await scene.log.drained()
         assert await scene.event_counts() == {"processed": 5}
+
+
+async def test_a_page_that_was_read_before_a_pause_is_inserted_only_if_the_journal_confirms_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A newer recorder may have erased meanwhile what the page tells. Without a pause the journal is not asked."""
+    async with recording(ListLog(batch(processed(1))), tmp_path) as scene:
+        await scene.log.drained()
+        assert scene.log.asked == 0
+        monkeypatch.setattr(event_consumer, "CONFIRMED_S", -1.0)
+        scene.log.fenced = "a newer recorder works"
+        scene.log.append(batch(processed(2)))
+        async with asyncio.timeout(20):
+            while scene.log.asked < 2:
+                await asyncio.sleep(0.01)
+        assert await scene.event_counts() == {"processed": 1}
+        problem = await scene.recorder.problem()
+        assert problem is not None and scene.log.fenced in problem
+        scene.log.fenced = ""
+        await scene.log.drained()
+        assert await scene.event_counts() == {"processed": 2}
 
 
 async def test_a_page_becomes_one_insert(tmp_path: Path) -> None:

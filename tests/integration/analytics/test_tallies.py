@@ -188,6 +188,25 @@ def test_a_quarter_is_counted_once_it_is_over_and_at_rest(clickhouse: ClickHouse
     assert clickhouse.rows("SELECT sum(processed) FROM tallies WHERE kind = 'all'") == [(2,)]
 
 
+def test_what_an_older_recorder_writes_late_has_no_effect(clickhouse: ClickHouse) -> None:
+    """It was paused with a quarter that is due, and counts it while the newer one has inserted more."""
+    clock = Clock()
+    older = Tallies(clickhouse, clock, epoch=1)
+    insert(clickhouse, older, [processed(1, at=BEGIN + 1.0)])
+    newer = Tallies(clickhouse, clock, epoch=2)
+    insert(clickhouse, newer, [processed(2, at=BEGIN + 2.0)])
+    clock.now = LATE
+    older.step()
+    assert older.uncounted.runs == (), "it takes the quarter for counted"
+    insert(clickhouse, newer, [processed(3, at=BEGIN + 3.0)])
+    again = Tallies(clickhouse, clock, epoch=3)
+    assert again.uncounted.runs == ((BEGIN, BEGIN + QUARTER_S),)
+    settle(again, clock)
+    starts, end = [BEGIN], BEGIN + QUARTER_S
+    found = counted(clickhouse, again, "tnt_1", Kind.ALL, starts, end)
+    assert [one["processed"] for one in found.values()] == [3]
+
+
 def test_what_fails_is_tried_again_later(clickhouse: ClickHouse) -> None:
     clock = Clock()
     tallies = Tallies(clickhouse, clock)

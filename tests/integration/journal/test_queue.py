@@ -8,7 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from cluster.events import decode_batch
-from cluster.journal.journal import Journal, Rejected
+from cluster.journal import membership
+from cluster.journal.journal import Journal, Rejected, Unavailable
 from cluster.journal.membership import LiveMembers
 from cluster.journal.scheduling import Lane
 from cluster.policy.lifecycle import Status
@@ -149,6 +150,30 @@ async def test_starts_come_one_after_the_other_and_hold_up_no_migration(journal:
         began.append(1)
     await other
     assert began == [1, 2]
+
+
+async def test_a_start_that_stands_still_is_named_to_those_that_wait_for_it(
+    journal: Journal, journal_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(membership, "START_WAIT_S", 0.1)
+    waiting = Journal(journal_dsn, application="up")
+    await waiting.open()
+    async with journal.membership.starting():
+        with pytest.raises(Unavailable, match="starting this cluster and does not end: from this"):
+            async with waiting.membership.starting():
+                raise AssertionError("two at once")
+    async with waiting.membership.starting():
+        pass
+    await waiting.close()
+
+
+async def test_postgres_is_to_end_the_sessions_of_a_machine_without_power(journal: Journal) -> None:
+    """With the locks that they hold. Over a socket file, as here, the settings have no effect."""
+    async with journal._database.connection() as connection:
+        cursor = await connection.execute(
+            "SELECT count(*) FROM pg_settings WHERE name ^@ 'tcp_' AND source = 'session'"
+        )
+        assert await cursor.fetchone() == (4,)
 
 
 async def test_a_lifetime_ends_in_every_state(journal: Journal) -> None:

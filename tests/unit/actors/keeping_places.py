@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from actors.keeping import Keeping
 from cluster.context import Facts, Home
+from cluster.journal.journal import Unavailable
 from cluster.peers import PeerGone
 from cluster.policy.placement import Kind, Living, Node, Place
 from cluster.tasks import Tasks
@@ -22,6 +23,8 @@ class Cluster:
         self.failing: set[str] = set()
         """Names of actors that end as soon as they are started."""
         self.started: list[str] = []
+        self.fenced = ""
+        """Why the supervisor may not act."""
 
     def keeping(self, kinds: Sequence[Kind], *, min_nodes: int = 1, tasks: Tasks | None = None) -> Keeping:
         return Keeping(
@@ -32,6 +35,7 @@ class Cluster:
             look=self._look,
             start=self._start,
             end=self._end,
+            confirm=self._confirm,
             make_tasks=lambda: tasks or Tasks(),
         )
 
@@ -39,6 +43,10 @@ class Cluster:
         if self.problem:
             raise PeerGone("ray", self.problem)
         return Facts(nodes=tuple(self.nodes), living=tuple(self.living))
+
+    async def _confirm(self) -> None:
+        if self.fenced:
+            raise Unavailable(self.fenced)
 
     async def _start(self, place: Place) -> None:
         self.started.append(place.name)

@@ -3,10 +3,11 @@
 import asyncio
 
 from actors.keeping import FORGOTTEN_S, NODES
+from cluster.context import DEGRADED
 from cluster.policy.placement import Kind, Living, Node
 from cluster.tasks import Tasks
 from tests.unit.actors.keeping_places import HOME, Cluster
-from tests.unit.virtual_time import in_virtual_time
+from tests.unit.virtual_time import in_virtual_time, settle
 
 DELIVERY = Kind(name="delivery", per="node", cpus=0.4)
 SCHEDULER = Kind(name="scheduler", per="cluster", cpus=0.1)
@@ -121,3 +122,18 @@ async def test_while_ray_does_not_answer_all_stays_as_it_is() -> None:
     cluster.problem = ""
     await keeping.round()
     assert keeping.problems() == {NODES: None}
+
+
+@in_virtual_time
+async def test_one_that_may_not_act_any_more_starts_and_ends_nothing() -> None:
+    cluster = Cluster(living=[Living("delivery-7-0", HOME.id)])
+    keeping = cluster.keeping([Kind(name="delivery", per="cluster", cpus=0.4)])
+    cluster.fenced = "a newer supervisor works"
+    await keeping.round()
+    assert (cluster.started, cluster.ended) == ([], [])
+    assert keeping.problems()["nodes"] == f"{DEGRADED}places are not kept: journal unavailable: {cluster.fenced}"
+    cluster.fenced = ""
+    await keeping.round()
+    await settle()
+    assert (cluster.started, cluster.ended) == (["delivery"], ["delivery-7-0"])
+    await keeping.stop()

@@ -9,10 +9,10 @@ from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.scheduling import Lane
 from cluster.metrics import Reading
 from cluster.peers import PeerGone
-from cluster.policy.placement import Kind, Living, Node
+from cluster.policy.placement import Kind, Living, Node, Place
 from cluster.tasks import Tasks
-from tests.unit.actors.keeping_places import Cluster, keeping_of
-from tests.unit.virtual_time import in_virtual_time
+from tests.unit.actors.keeping_places import HOME, Cluster, keeping_of
+from tests.unit.virtual_time import VirtualLoop, in_virtual_time
 
 
 async def never(actor: str) -> None:
@@ -26,6 +26,24 @@ class Reachable:
 
     def __init__(self) -> None:
         self.membership = SimpleNamespace(lost=self._lost)
+        self.singletons = SimpleNamespace(confirm=self._confirm)
+        self.left: set[str] = set()
+        """Nodes that were taken out."""
+        self.left_nodes = SimpleNamespace(all=self._all_left, leave=self._leave, bring_back=self._bring_back)
+
+    async def _confirm(self) -> None:
+        if self.problem:
+            raise Unavailable(self.problem)
+
+    async def _all_left(self) -> frozenset[str]:
+        return frozenset(self.left)
+
+    async def _leave(self, node_id: str, live: list[str]) -> None:
+        assert node_id in live
+        self.left.add(node_id)
+
+    async def _bring_back(self, node_ids: list[str]) -> None:
+        self.left.difference_update(node_ids)
 
     async def _lost(self, alive_s: float) -> list[Lane]:
         if self.problem:
@@ -80,6 +98,35 @@ async def test_what_is_wrong_is_said_and_a_silent_actor_is_killed() -> None:
     }
     await asyncio.sleep(2 * SILENT_S)
     assert killed == ["gone"], "that it answers again counts"
+    answers["ill"] = PeerGone("ill", "dead")
+    await asyncio.sleep(2 * SILENT_S)
+    assert killed == ["gone"], "it cannot know whether it may act"
+    journal.problem = ""
+    await asyncio.sleep(SILENT_S + ROUND_S)
+    assert killed == ["gone", "ill"]
+    await watch.stop()
+
+
+@in_virtual_time
+async def test_a_pause_of_the_supervisor_itself_makes_no_actor_silent() -> None:
+    killed: list[str] = []
+    loop = cast(VirtualLoop, asyncio.get_running_loop())
+    asked = 0
+
+    async def call(actor: str, method: str) -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            loop.pass_by(2 * SILENT_S)  # nothing runs in this process; then its timeouts are the first that it sees
+            await asyncio.Event().wait()
+
+    async def kill(actor: str) -> None:
+        killed.append(actor)
+
+    watch = Supervisor(cast(Journal, Reachable()), call, keeping_of(["delivery-0-0"]), kill)
+    await watch.start()
+    await asyncio.sleep(5 * SILENT_S)
+    assert asked > SILENT_S and killed == []
     await watch.stop()
 
 
@@ -180,4 +227,42 @@ async def test_an_actor_that_does_not_start_in_time_is_a_problem_and_no_reason_t
     await asyncio.sleep(ROUND_S)
     parts = await watch.readiness()
     assert (parts["delivery-0-0"], parts["delivery-1-0"]) == ("gone: it starts", "gone: it starts")
+    await watch.stop()
+
+
+@in_virtual_time
+async def test_a_node_is_taken_out_and_brought_back() -> None:
+    async def call(actor: str, method: str) -> None:
+        return None
+
+    other = Node(id="b", cpus=8, machine="m2")
+    kinds = [
+        Kind(name="delivery", per="node", cpus=0.4),
+        Kind(name="scheduler", per="cluster", cpus=0.1),
+        Kind(name="supervisor", per="cluster", cpus=0.1, moves_itself=True),
+    ]
+    cluster, journal = Cluster([HOME, other], [Living("supervisor", HOME.id)]), Reachable()
+    watch = Supervisor(cast(Journal, journal), call, cluster.keeping(kinds), never)
+    await watch.start()
+    left = await watch.leave(HOME.id)
+    assert (left.stays, left.missing, left.place) == ("", {}, Place("supervisor", "supervisor", "b"))
+    await asyncio.sleep(3 * ROUND_S)
+    assert sorted(cluster.living) == [
+        Living("delivery-1-0", "b"),
+        Living("scheduler", "b"),
+        Living("supervisor", HOME.id),  # it does not move itself
+    ]
+    cluster.living = [Living(one.name, "b") for one in cluster.living]
+    await watch.stop()
+
+    watch = Supervisor(cast(Journal, journal), call, cluster.keeping(kinds), never)
+    await watch.start()
+    await asyncio.sleep(3 * ROUND_S)
+    assert "delivery-0-0" not in await watch.readiness(), "the journal keeps it"
+    refused = await watch.leave("b")
+    assert refused.stays == "no other node takes the supervisor: postray down ends all"
+    assert journal.left == {HOME.id}
+    await watch.bring_back([HOME.id])
+    await asyncio.sleep(3 * ROUND_S)
+    assert (await watch.readiness())["delivery-0-0"] is None
     await watch.stop()

@@ -43,6 +43,11 @@ class World:
             self.started.append(place.name)
         return made
 
+    def leaves(self, node: Node) -> Plan:
+        """It is taken out; what moves itself is moved by the command."""
+        self.nodes[self.nodes.index(node)] = replace(node, is_left=True)
+        return self.settle()
+
     def settle(self) -> Plan:
         for _ in range(4):
             if (made := self.round()).is_done:
@@ -323,3 +328,36 @@ def test_any_state_is_put_right(nodes: list[Node], data: st.DataObject) -> None:
     ]
     world = World(nodes, living=living)
     is_right(world, world.settle())
+
+
+def test_on_a_node_that_was_taken_out_nothing_runs_until_it_is_back() -> None:
+    world = World([A, B])
+    world.settle()
+    before = dict(world.living)
+    made = world.leaves(A)
+    assert made.missing == {}
+    assert {one.node_id for one in world.living.values()} == {"b"}
+    assert {one.name for one in world.living.values()} == {
+        "api-1-0",
+        "delivery-1-0",
+        "delivery-1-1",
+        "recorder",
+        "scheduler",
+        "supervisor",
+    }, "the others stay as they are"
+    world.nodes[0] = A
+    world.settle()
+    assert world.living.keys() == before.keys()
+    assert world.living["delivery-0-0"].node_id == "a"
+
+
+def test_what_cannot_move_is_missing_when_its_node_is_taken_out() -> None:
+    world = World([A, replace(B, machine="m2")])
+    world.settle()
+    assert world.leaves(A).missing == {"recorder": "its data is on m1, which no live node is on"}
+
+
+def test_the_last_node_that_is_taken_out_leaves_no_place_for_the_supervisor() -> None:
+    world = World([A])
+    world.settle()
+    assert world.leaves(A).missing["supervisor"] == "there is no live node for it"
