@@ -16,11 +16,11 @@ from msgspec import Struct
 from actors.keeping import OWN as NAME
 from actors.keeping import Keeping
 from cluster import metrics
-from cluster.context import DEGRADED, keeps_from_work
+from cluster.context import DEGRADED, Left, keeps_from_work
 from cluster.journal.journal import Journal, Unavailable
 from cluster.metrics import Counter, Gauge, Reading
 from cluster.peers import Call, PeerGone
-from cluster.policy.placement import Place, kind_of
+from cluster.policy.placement import kind_of
 from cluster.policy.routes.membership import ACTOR_ALIVE_S
 from cluster.tasks import Tasks
 
@@ -45,17 +45,6 @@ class Collected(Struct, frozen=True, kw_only=True):
     readings: dict[str, list[Reading]]
     missing: dict[str, str]
     """The reason, for actors that did not answer."""
-
-
-class Left(Struct, frozen=True, kw_only=True):
-    """A node is taken out, or not."""
-
-    stays: str = ""
-    """Why not; empty when it is."""
-    missing: dict[str, str] = {}
-    """What can run on no other node, and why."""
-    place: Place | None = None
-    """Where the supervisor itself is to be moved to; None where it stays."""
 
 
 class NoAnswer(Exception):

@@ -11,12 +11,10 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
-import psutil
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
@@ -24,12 +22,13 @@ from rich.text import Text
 from cluster.commands.backup import backup, restore
 from cluster.commands.doctor import doctor
 from cluster.commands.domains import domains
+from cluster.commands.down import down
 from cluster.commands.drain import drain
 from cluster.commands.export import export
 from cluster.commands.greeting import greet, greet_without_demo
 from cluster.commands.inbound import inbound
 from cluster.commands.inspection import explain, route, sources, trace
-from cluster.commands.instance import DEFAULT_FILE, run_of, settings_of
+from cluster.commands.instance import DEFAULT_FILE, in_place, run_of, settings_of
 from cluster.commands.keys import keys
 from cluster.commands.operator_token import operator_token
 from cluster.commands.output import console, errors, json_option, print_json
@@ -61,19 +60,14 @@ from cluster.installation.private_files import (
     prepare_data_dir,
 )
 from cluster.journal.journal import Unavailable
-from cluster.peers import PeerGone
 from cluster.policies import BadPolicies, read_files
 from cluster.printable import printable
 from cluster.settings import Settings
-from cluster.up import DidNotStart, Died, Postray
+from cluster.starting import DidNotStart
+from cluster.up import Died, Postray
 
-DOWN_MAX_WAIT_S = 15.0
-"""Time limit for stopping, beyond the wait for replies of hosts."""
-DOWN_LOOK_S = 0.3
 ANSWER_S = 5.0
 LOOK_AFTER_S = 1.0
-
-_Made = TypeVar("_Made")
 
 
 class CommandGroup(click.Group):
@@ -98,6 +92,7 @@ def main(context: click.Context, config: str | None) -> None:
 
 
 for command in (
+    down,
     doctor,
     backup,
     restore,
@@ -148,23 +143,14 @@ def up(config: str | None, detach: bool, show_key: bool, ready_fd: int | None) -
     check_files(settings)
     try:
         if detach:
-            _in_place(make_data_dir, settings)
+            in_place(make_data_dir, settings)
             _detached(config, data_dir, show_key)
             return
-        tightened = _in_place(prepare_data_dir, settings)
+        tightened = in_place(prepare_data_dir, settings)
         with running.DataLock(data_dir):
             _run(settings, config, tightened, show_key, ready_fd)
     except (running.AlreadyRunning, OSError) as error:
         raise click.ClickException(str(error)) from error
-
-
-def _in_place(make: Callable[[Path], _Made], settings: Settings) -> _Made:
-    """The result of ``make`` for the data directory. Raises click.ClickException, Unsafe."""
-    try:
-        return make(Path(settings.data_dir))
-    except OSError as error:
-        reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        raise click.ClickException(f"data_dir: {reason}") from error
 
 
 def check_files(settings: Settings) -> None:
@@ -198,6 +184,8 @@ def _run(settings: Settings, config: str | None, tightened: list[str], show_key:
             signal.signal(number, lambda *_: stop_requested.set())
         for part, problem in postray.problems.items():
             console.print(f"  [yellow]![/] {part:<15} {escape(problem)}; postray doctor says more", soft_wrap=True)
+        for part in postray.cannot_move:
+            console.print(f"  [yellow]![/] {part:<15} cannot move to another node: its data is on one machine's disk")
         data_dir = Path(settings.data_dir).resolve()
         sql_login = postray.sql_password if show_key else sql_password_place(settings)
         if postray.demo_key:
@@ -249,67 +237,6 @@ def _detached(config: str | None, data_dir: Path, show_key: bool) -> None:
             said = said.replace(f"in {data_dir / name}", secret) if secret else said
     sys.stdout.write(said)
     sys.exit(status)
-
-
-@main.command()
-@click.pass_obj
-def down(config: str | None) -> None:
-    """Stop the postray of this data directory, or of the cluster at ray.address, on all of its nodes. It waits for
-    hosts that have a whole message and have not answered (delivery.stop_wait_s); Ctrl-C ends that."""
-    settings = settings_of(config)
-    if settings.ray.address:
-        _end_cluster(settings)
-        return
-    data_dir = Path(settings.data_dir).resolve()
-    run = running.read_run(data_dir)
-    if run is None or not psutil.pid_exists(run.pid) or running.DataLock(data_dir).is_free():
-        raise click.ClickException(f"postray is not running on {data_dir}")
-    process = psutil.Process(run.pid)
-    process.terminate()
-    try:
-        if not _wait_for_end(process, data_dir, settings.delivery.stop_wait_s + DOWN_MAX_WAIT_S):
-            running.end(run.processes)
-            errors.print("it did not stop in time, so its processes were ended")
-    except psutil.NoSuchProcess:
-        pass  # between two signals
-    console.print("stopped")
-
-
-def _end_cluster(settings: Settings) -> None:
-    from cluster.down import end_cluster
-    from cluster.launch.ray_node import NoCluster
-
-    _in_place(make_data_dir, settings)
-
-    def say(line: str) -> None:
-        console.print(line.replace("a second signal", "Ctrl-C"), soft_wrap=True, markup=False)
-
-    try:
-        if not end_cluster(settings, say):
-            raise click.ClickException(f"no postray runs in the cluster at {settings.ray.address}")
-    except (NoCluster, PeerGone) as error:
-        raise click.ClickException(str(error)) from error
-    running.forget_run(Path(settings.data_dir).resolve())
-    console.print("stopped")
-
-
-def _wait_for_end(process: psutil.Process, data_dir: Path, max_wait_s: float) -> bool:
-    """Whether the process ends in time. Prints what it waits for; Ctrl-C shortens the wait."""
-    deadline = time.monotonic() + max_wait_s
-    said = ""
-    while time.monotonic() < deadline:
-        try:
-            process.wait(DOWN_LOOK_S)
-            return True
-        except psutil.TimeoutExpired:
-            run = running.read_run(data_dir)
-            if run is not None and run.waits_for != said:
-                said = run.waits_for
-                console.print(said.replace("a second signal", "Ctrl-C"), soft_wrap=True, markup=False)
-        except KeyboardInterrupt:
-            process.terminate()
-            deadline = time.monotonic() + DOWN_MAX_WAIT_S
-    return False
 
 
 @main.command()

@@ -75,6 +75,17 @@ class Facts(Struct, frozen=True, kw_only=True):
     living: tuple[Living, ...]
 
 
+class Left(Struct, frozen=True, kw_only=True):
+    """What the supervisor answers to ``leave``: whether a node is taken out."""
+
+    stays: str = ""
+    """Why not; empty when it is."""
+    missing: dict[str, str] = {}
+    """What can run on no other node, and why."""
+    place: Place | None = None
+    """Where the supervisor itself is to be moved to; None where it stays."""
+
+
 class Links(Struct, frozen=True, kw_only=True):
     """A process's connections to other actors: calling them, sharing bytes with them, and placing them."""
 

@@ -1,13 +1,27 @@
-"""Ends the postray of a cluster, from any of its machines: every actor on every node, in order."""
+"""Ends the postray of a cluster, from any of its machines: every actor on every node, in order, or those of a node."""
 
 import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+from cluster.context import Left
 from cluster.installation.stopping import StopProgress
 from cluster.launch import places, ray_node, together
 from cluster.settings import Settings
+from cluster.topology import SUPERVISOR
+
+NODE_S = 30.0
+"""How long the actors of a node may take to end, beyond the wait for replies of hosts."""
+LOOK_S = 0.3
+
+
+class NodeStays(Exception):
+    """A node is not taken out; the message says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
 
 
 def end_cluster(settings: Settings, say: Callable[[str], None]) -> bool:
@@ -24,3 +38,43 @@ def end_cluster(settings: Settings, say: Callable[[str], None]) -> bool:
         return True
     finally:
         ray_node.stop_ray()
+
+
+def end_node(settings: Settings, wanted: str, say: Callable[[str], None]) -> None:
+    """End what runs on a node: the one whose id begins with ``wanted``, or with "" those of this machine. The others go
+    on, and nothing is started there until ``postray up`` runs on its machine. ``say`` receives what is worth knowing.
+    Raises ray_node.NoCluster, cluster.peers.PeerGone and NodeStays."""
+    ray_node.join(settings.ray.address, Path(settings.data_dir).resolve())
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # Ray has set its own
+    try:
+        facts = places.look(settings.cluster.roles)
+        here = places.here()
+        machine = next((node.machine for node in facts.nodes if node.id == here), "")
+        named = [node.id for node in facts.nodes if (node.id.startswith(wanted) if wanted else node.machine == machine)]
+        used = {one.node_id for one in facts.living}
+        if wanted and len(named) != 1:
+            raise NodeStays(f"{wanted!r} names {len(named)} nodes of: {', '.join(node.id for node in facts.nodes)}")
+        if not used.intersection(named):
+            raise NodeStays("nothing of postray runs on this node")
+        if used - {""} <= set(named):
+            raise NodeStays("no other node has an actor: postray down ends all")
+        for node_id in used.intersection(named):
+            _end_node(settings, node_id, say)
+    finally:
+        ray_node.stop_ray()
+
+
+def _end_node(settings: Settings, node_id: str, say: Callable[[str], None]) -> None:
+    left: Left = together.call(SUPERVISOR, "leave", node_id)
+    if left.stays:
+        raise NodeStays(left.stays)
+    for name, reason in left.missing.items():
+        say(f"{name} cannot run elsewhere: {reason}")
+    until = time.monotonic() + settings.delivery.stop_wait_s + NODE_S
+    while there := [one.name for one in places.living() if one.node_id == node_id]:
+        if there == [SUPERVISOR] and left.place is not None:
+            together.move(left.place)
+        elif time.monotonic() > until:
+            raise NodeStays(f"it did not end in time: {', '.join(there)}")
+        time.sleep(LOOK_S)
+    say(f"ended what ran on node {node_id}")

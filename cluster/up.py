@@ -3,8 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,16 +28,16 @@ from cluster.policy.placement import Node, Place, plan
 from cluster.resealing import check_opens, seal_anew
 from cluster.settings import Settings
 from cluster.settings_stores import DEFAULT_BIND
+from cluster.starting import REACHABLE_S, DidNotStart, check_alone, check_living, check_same, opened
 from cluster.topology import SUPERVISOR, cpus_of_a_node, has_sink, kinds
 from cluster.vault import FILE as SECRET_FILE
-from cluster.vault import RESTORE, FormerKey, KeyRing, Vault, WrongKey, find_ring, secret_key
+from cluster.vault import RESTORE, FormerKey, KeyRing, WrongKey, find_ring, secret_key
 
 log = logging.getLogger(__name__)
 
 Progress = Callable[[str], None]
 """Called with the name of each part as soon as it runs."""
 
-REACHABLE_S = 10.0
 HELD = (
     ("http", "bind"),
     ("tracking", "bind"),
@@ -51,17 +50,9 @@ HELD_OF_SINK = (("capture", "smtp_bind"), ("capture", "http_bind"))
 DEMO_SUBMISSION = "127.0.0.1:2587"
 """Where the demo takes mail by SMTP; a free port if another has it."""
 READY_S = 30.0
-ROTATED = "the actors of this cluster run with a former secret: postray down first, then postray up"
 RECORDER = "recorder"
 RECORDER_READY_S = 5.0
 """After this long, postray starts without the recorder."""
-
-
-class DidNotStart(Exception):
-    """A part did not start; the message says which and why."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
 
 
 class Died(Exception):
@@ -91,6 +82,8 @@ class Postray:
         self.has_tenants = False
         self.problems: dict[str, str] = {}
         """Problems of parts that did not prevent the start."""
+        self.cannot_move: list[str] = []
+        """The actors of a cluster that can run on one machine only."""
 
     def start(self, progress: Progress) -> running.Run:
         """Start every part. Raises DidNotStart, Unavailable or Unsafe, after which ``stop`` must still be called."""
@@ -128,18 +121,33 @@ class Postray:
             with together.interruptible():
                 facts, here = self._look()
             names = [one.name for one in facts.living]
+            if not self._is_in_place:
+                self.cannot_move = [kind.name for kind in kinds(self._settings) if kind.stays]
             missing: Sequence[Place] = ()
             self._began = not names
+            if names:
+                await check_same(journal, names)
+            of_machine = [node.id for node in facts.nodes if node.machine == here.machine]
             if SUPERVISOR in names:
                 ring = await self._join(journal)
+                try:
+                    with together.interruptible():
+                        together.call(SUPERVISOR, "bring_back", of_machine)
+                except PeerGone as gone:
+                    raise DidNotStart(str(gone)) from gone
             else:
                 await migrate(dsn)
+                if not names:
+                    await check_alone(journal, progress)
+                await journal.left_nodes.bring_back(of_machine)
                 ring = await self._secrets(journal)
                 if names:
                     await check_living(journal, ring)
                 await self._prepare(journal, ring, files)
                 self._former = self._settled(ring.former)
-                ordered = sorted(facts.nodes, key=lambda node: (node != here, node.id))
+                left = await journal.left_nodes.all()
+                marked = [msgspec.structs.replace(node, is_left=node.id in left) for node in facts.nodes]
+                ordered = sorted(marked, key=lambda node: (node.id != here.id, node.id))
                 made = plan(ordered, kinds(self._settings), facts.living, home=here.machine)
                 for name, reason in made.missing.items():
                     log.warning("not placed actor=%s reason=%r", name, reason)
@@ -155,6 +163,7 @@ class Postray:
                 secret_key=ring.current,
                 former_secrets=self._former,
                 home=Home(node_id=here.id, machine=here.machine),
+                installation=await journal.singletons.installation_id(),
             )
             try:
                 with together.interruptible():
@@ -377,24 +386,3 @@ class Postray:
         )
         running.write_run(self._data_dir, run)
         return run
-
-
-async def check_living(journal: Journal, ring: KeyRing) -> None:
-    """Raises DidNotStart when actors that live do not seal with the current secret of ``ring``: after a rotation they
-    seal with the former one until they are started anew, and sealing anew would take their keys away."""
-    try:
-        await check_opens(journal, Vault(ring.current))
-    except WrongKey as error:
-        raise DidNotStart(ROTATED if ring.former else str(error)) from error
-
-
-@asynccontextmanager
-async def opened(dsn: str, connections: int = 1) -> AsyncIterator[Journal]:
-    """A journal for a few statements. Raises Unavailable."""
-    # Starting Ray takes seconds, and the journal may have become unavailable meanwhile: wait as long as before.
-    journal = Journal(dsn, application="up", connections=connections, max_wait_s=REACHABLE_S)
-    await journal.open()
-    try:
-        yield journal
-    finally:
-        await journal.close()

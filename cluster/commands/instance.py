@@ -10,10 +10,10 @@ import shutil
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, TypeVar
 
 import click
 import msgspec
@@ -23,6 +23,8 @@ from cluster.keys import operator_token
 from cluster.printable import printable
 from cluster.settings import Settings, SettingsError, load, variable_name
 from cluster.vault import FILE, RESTORE, find_ring
+
+_Made = TypeVar("_Made")
 
 DEFAULT_FILE = "postray.toml"
 UNAUTHORIZED = 401
@@ -210,3 +212,12 @@ def refusal(status: int, body: bytes) -> str:
         return "\n".join(map(printable, (*lines, *ways_out)))
     except (ValueError, KeyError, TypeError):
         return f"postray answered {status}"
+
+
+def in_place(make: Callable[[Path], _Made], settings: Settings) -> _Made:
+    """The result of ``make`` for the data directory. Raises click.ClickException, Unsafe."""
+    try:
+        return make(Path(settings.data_dir))
+    except OSError as error:
+        reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        raise click.ClickException(f"data_dir: {reason}") from error

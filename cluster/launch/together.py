@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 START_S = 60.0
 STOP_S = 6.0
 """Time limit for stopping all actors. The time that delivery actors wait for replies is added to it."""
+ANSWER_S = 20.0
+"""Time limit for one of all actors to answer."""
 LOOK_S = 0.2
 GONE_S = 10.0
 """Time limit for Ray to end what was killed."""
@@ -69,6 +71,37 @@ def call(name: str, method: str, *arguments: Any) -> Any:
     handle = places.handle_of(name)
     with reaching(name):
         return ray.get(handle.call.remote(method, arguments), timeout=START_S)
+
+
+def installation(names: Sequence[str]) -> str | None:
+    """Which journal the actors of these names work with; None where none of them answers in time."""
+    import ray
+
+    asked = []
+    for name in names:
+        # It has just ended, or is of a release that does not know the question.
+        with contextlib.suppress(PeerGone, AttributeError):
+            asked.append(places.handle_of(name).installation.remote())
+    until = time.monotonic() + ANSWER_S
+    while asked and time.monotonic() < until:
+        done, asked = ray.wait(asked, num_returns=1, timeout=until - time.monotonic())
+        for answered in done:
+            with contextlib.suppress(ray.exceptions.RayError):
+                found: str = ray.get(answered)
+                return found
+    return None
+
+
+def move(place: Place) -> None:
+    """Have an actor of the place's node move another one there. Raises PeerGone."""
+    import ray
+
+    there = [one.name for one in places.living() if one.node_id == place.node_id and one.name != place.name]
+    if not there:
+        raise PeerGone(place.name, f"no actor runs on node {place.node_id} yet that could start it")
+    handle = places.handle_of(there[0])
+    with reaching(there[0]):
+        ray.get(handle.move.remote(place), timeout=START_S)
 
 
 class Stop:

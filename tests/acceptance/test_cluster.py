@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ import httpx
 import psutil
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from cluster.installation.embedded import journal_dsn
+from cluster.journal.journal import Journal
 from cluster.topology import on_one_node
 from tests.acceptance.running import Client, RunningPostray
 
@@ -34,6 +37,8 @@ VARIABLES = {
     "RAY_gcs_rpc_server_reconnect_timeout_s": "20",
 }
 MAX_WAIT_S = 45.0
+MOVED_S = 30.0
+"""It takes some 10 s, and 15 are promised; the machine may be busy with other tests."""
 
 
 class RayNodes:
@@ -60,10 +65,9 @@ class RayNodes:
         return told
 
 
-@pytest.fixture(scope="module")
-def ray_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayNodes]:
-    """A head and two nodes, for all tests: a start takes long. A node that a test kills is replaced by it."""
-    log = tmp_path_factory.mktemp("ray") / "nodes.log"
+@contextmanager
+def ray_cluster(log: Path, nodes: int) -> Iterator[RayNodes]:
+    """A head and so many nodes."""
     with (
         log.open("wb") as errors,
         subprocess.Popen(
@@ -75,11 +79,18 @@ def ray_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayNodes]:
             text=True,
         ) as process,
     ):
-        nodes = RayNodes(process, log)
-        nodes.add()
-        nodes.add()
-        yield nodes
+        cluster = RayNodes(process, log)
+        for _ in range(nodes):
+            cluster.add()
+        yield cluster
         process.communicate()
+
+
+@pytest.fixture(scope="module")
+def ray_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayNodes]:
+    """A cluster for all tests: a start takes long. A node that a test kills is replaced by it."""
+    with ray_cluster(tmp_path_factory.mktemp("ray") / "nodes.log", 2) as nodes:
+        yield nodes
 
 
 @contextmanager
@@ -130,11 +141,43 @@ async def test_up_joins_a_cluster_spreads_over_its_nodes_and_one_drains_while_ma
         assert await client.captured_count() == 1000
         assert "names 0 nodes" in postray.command("drain", "nowhere").stderr
         await client.close()
+        await until_fenced(postray, "scheduler")
+        refused = another(tmp_path / "another", ray_nodes.address, journal_dsn)
+        assert "another postray runs in this cluster of Ray, with another journal" in refused
         end(postray)
 
 
+async def until_fenced(postray: RunningPostray, kind: str) -> None:
+    """Begin a newer life of it: its process ends for good. Not Ray starts it again, but the supervisor."""
+    journal = Journal(journal_dsn(postray.settings), application="newer")
+    await journal.open()
+    supervisor = postray.data_dir / "logs" / "supervisor.log"
+    assert f"starting actor={kind}" not in supervisor.read_text(encoding="utf-8")
+    await journal.singletons.begin(kind, "newer", 1)
+    deadline = time.monotonic() + MAX_WAIT_S
+    while await journal.singletons.living(kind) is None:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.1)
+    await journal.close()
+    assert "ending for good" in (postray.data_dir / "logs" / f"{kind}.log").read_text(encoding="utf-8")
+    assert f"starting actor={kind}" in supervisor.read_text(encoding="utf-8")
+
+
+def another(data_dir: Path, ray_address: str, dsn: str) -> str:
+    """Why a postray with a journal of its own does not start in this cluster."""
+    own = make_conninfo(dsn, dbname="another")
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE another")
+        postray = RunningPostray(data_dir, POSTRAY_RAY_ADDRESS=ray_address, POSTRAY_POSTGRES_DSN=own, **VARIABLES)
+        refused = postray.command("up")
+        connection.execute("DROP DATABASE another WITH (FORCE)")
+    assert refused.returncode != 0
+    return refused.stderr
+
+
 async def test_no_node_matters(tmp_path: Path, ray_nodes: RayNodes, journal_dsn: str) -> None:
-    """The node that has all there is one of dies, and with it the command that started postray; then another joins."""
+    """The node that has all there is one of dies, and with it the command that started postray; another joins; then the
+    one that has all there is one of now is taken out."""
     with joined(tmp_path, ray_nodes.address, journal_dsn) as postray:
         client = Client(postray)
         batch_id = (await client.api.post("/v3/mail/batch")).json()["batch_id"]
@@ -149,6 +192,7 @@ async def test_no_node_matters(tmp_path: Path, ray_nodes: RayNodes, journal_dsn:
             except httpx.TransportError:
                 lost += 1  # the request to that node's API process had no response
             if part == 3:
+                killed_at = datetime.now(UTC)
                 postray.kill_command()
                 os.kill(dying, signal.SIGKILL)
         assert lost <= 2
@@ -156,6 +200,9 @@ async def test_no_node_matters(tmp_path: Path, ray_nodes: RayNodes, journal_dsn:
         ready = await until_ready(client, "nodes", "degraded: 1 of 2 nodes (cluster.min_nodes)")
         assert "delivery-0-0" not in ready and ready["scheduler"] == ready["recorder"] == "ok"
         assert postray.pid_of("supervisor") != supervisor
+        moved = seconds_until_begun(postray, killed_at)
+        assert moved.keys() >= {"supervisor", "scheduler", "recorder", "webhooks"}
+        assert min(moved.values()) > 0 and max(moved.values()) < MOVED_S, moved
         batch = await client.until(f"/v3/mail/batch/{batch_id}", lambda b: b["is_complete"])
         assert batch["status_counts"]["delivered"] == batch["total_messages"] >= sent
 
@@ -171,6 +218,20 @@ async def test_no_node_matters(tmp_path: Path, ray_nodes: RayNodes, journal_dsn:
         batch = await client.until(f"/v3/mail/batch/{batch_id}", lambda b: b["is_complete"])
         assert batch["status_counts"]["delivered"] == batch["total_messages"] >= sent + 400
         assert "delivery-0-0" in postray.command("sites", "--json").stdout
+
+        supervisor, leaving = postray.pid_of("supervisor"), node_ids(postray)["delivery-1-0"]
+        assert node_of(postray, "supervisor") == node_of(postray, "delivery-1-0")
+        left = postray.command("down", "--node", leaving[:12])
+        assert left.returncode == 0, left.stderr
+        ready = await until_ready(client, "nodes", "degraded: 1 of 2 nodes (cluster.min_nodes)")
+        assert {"delivery-1-0", "api-1-0"}.isdisjoint(ready)
+        assert not psutil.pid_exists(supervisor)
+        assert node_of(postray, "supervisor") == node_of(postray, "scheduler") == node_of(postray, "delivery-0-0")
+        batch_id = (await client.api.post("/v3/mail/batch")).json()["batch_id"]
+        await client.send(personalizations=people, batch_id=batch_id)
+        await client.until(f"/v3/mail/batch/{batch_id}", lambda b: b["is_complete"])
+        assert "postray down ends all" in postray.command("down", "--node").stderr
+        assert {"delivery-1-0", "api-1-0"}.isdisjoint((await client.api.get("/readyz")).json()["parts"])
         await client.close()
         end(postray)
 
@@ -193,13 +254,20 @@ async def until_ready(client: Client, part: str, state: str) -> dict[str, Any]:
         try:
             answer = await client.api.get("/readyz")
             parts: dict[str, Any] = answer.json()["parts"]
-            if answer.status_code == 200 and parts[part] == state:
+            if answer.status_code == 200 and parts.get(part) == state:
                 return parts
             said = answer.text
         except httpx.TransportError as error:
             said = repr(error)
         assert time.monotonic() < deadline, said
         await asyncio.sleep(0.1)
+
+
+def seconds_until_begun(postray: RunningPostray, since: datetime) -> dict[str, float]:
+    """When the last life of each of what there is one of began."""
+    with psycopg.connect(journal_dsn(postray.settings)) as connection:
+        lives = connection.execute("SELECT kind, began_at FROM singletons").fetchall()
+    return {kind: (began_at - since).total_seconds() for kind, began_at in lives}
 
 
 def node_of(postray: RunningPostray, actor: str) -> int:

@@ -7,17 +7,20 @@ from typing import Any
 import psycopg
 import pytest
 
+from cluster import starting
 from cluster.context import Context, Facts
 from cluster.installation.private_files import make_data_dir
 from cluster.installation.rotation import rotate
+from cluster.journal.fence import Fence
 from cluster.journal.journal import Journal
 from cluster.launch import places, together
 from cluster.peers import PeerGone
 from cluster.policies import PolicyFiles
 from cluster.policy.placement import Living, Node, Place
 from cluster.settings import PostgresSettings, RaySettings, Settings
+from cluster.starting import ROTATED, DidNotStart
 from cluster.tenancy.granting import add_verified_domain
-from cluster.up import ROTATED, DidNotStart, Postray
+from cluster.up import Postray
 from cluster.vault import KeyRing, Vault, find_ring, secret_key
 from tests.integration.journal.builders import a_tenant
 
@@ -34,6 +37,17 @@ class Cluster:
         self.problem = ""
         self.started: list[str] = []
         self.called: list[str] = []
+        self.installation: str | None = None
+        """The journal that the actors tell they work with."""
+        self.brought_back: list[str] = []
+
+    def tell(self, names: Sequence[str]) -> str | None:
+        assert list(names) == self.living
+        return self.installation
+
+    def call(self, name: str, method: str, node_ids: list[str]) -> None:
+        assert (name, method) == ("supervisor", "bring_back")
+        self.brought_back += node_ids
 
     def look(self, roles: Sequence[str]) -> Facts:
         if self.problem:
@@ -59,13 +73,16 @@ class Cluster:
 
 
 @pytest.fixture
-def cluster(tmp_path: Path, journal_dsn: str, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+async def cluster(tmp_path: Path, journal_dsn: str, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> Cluster:
     data_dir = tmp_path / "data"
     make_data_dir(data_dir)
     cluster = Cluster(data_dir, journal_dsn)
     monkeypatch.setattr(places, "look", cluster.look)
     monkeypatch.setattr(places, "here", lambda: "n")
     monkeypatch.setattr(together, "start", cluster.start)
+    monkeypatch.setattr(together, "installation", cluster.tell)
+    monkeypatch.setattr(together, "call", cluster.call)
+    cluster.installation = await journal.singletons.installation_id()
     return cluster
 
 
@@ -100,6 +117,7 @@ async def test_where_a_supervisor_lives_the_journal_stays_as_its_actors_know_it(
         assert connection.execute("SELECT count(*) FROM migrations").fetchone() == before
     assert await version(journal) is None
     assert (cluster.started, cluster.called) == ([], cluster.living)
+    assert cluster.brought_back == ["n"], "nodes of this machine that were taken out"
 
 
 async def test_where_none_lives_policies_are_in_force_before_it_starts(cluster: Cluster, journal: Journal) -> None:
@@ -150,3 +168,53 @@ async def test_ray_that_does_not_answer_is_named(cluster: Cluster, monkeypatch: 
     monkeypatch.setattr(places, "here", lambda: "gone")
     with pytest.raises(DidNotStart, match="this machine's node gone is not alive any more"):
         await cluster.up()
+
+
+@pytest.mark.parametrize("living", [["supervisor", "delivery-0-0"], ["delivery-0-0"]])
+async def test_actors_of_another_journal_are_not_joined(living: list[str], cluster: Cluster) -> None:
+    cluster.living, cluster.installation = living, "00000000-0000-0000-0000-000000000000"
+    with pytest.raises(DidNotStart, match="another postray runs in this cluster of Ray, with another journal"):
+        await cluster.up()
+    cluster.installation = None
+    with pytest.raises(DidNotStart, match="do not answer"):
+        await cluster.up()
+    assert (cluster.started, cluster.brought_back) == ([], [])
+
+
+async def test_a_journal_that_is_new_is_another_one(cluster: Cluster) -> None:
+    with psycopg.connect(cluster.dsn, autocommit=True) as connection:
+        connection.execute("DROP TABLE installation")
+    with pytest.raises(DidNotStart, match="with another journal"):
+        await cluster.up()
+
+
+async def test_a_postray_in_another_cluster_of_ray_is_waited_for_and_named(
+    cluster: Cluster, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.living = []
+    epoch = await journal.singletons.begin("supervisor", "mail7", 4711)
+    fence = Fence(kind="supervisor", epoch=epoch, on_fenced=lambda _: None)
+    other = Journal(cluster.dsn, application="supervisor", fence=fence)
+    await other.open()
+    monkeypatch.setattr(starting, "FORMER_S", 0.2)
+    with pytest.raises(DidNotStart, match="works with this journal: its supervisor runs on mail7, pid 4711"):
+        await cluster.up()
+    assert cluster.started == []
+    await other.close()
+
+
+async def test_nodes_of_this_machine_are_brought_back_and_others_stay_out(cluster: Cluster, journal: Journal) -> None:
+    await journal.left_nodes.leave("n", ["n", "other"])
+    await journal.left_nodes.leave("other", ["n", "other"])
+    cluster.living = ["delivery-0-0"]
+    await cluster.up()
+    assert await journal.left_nodes.all() == {"other"}
+    await journal.left_nodes.leave("n", ["n"])
+    assert await journal.left_nodes.all() == {"n"}, "those that live no more are forgotten"
+
+
+@pytest.mark.parametrize("living", [["supervisor"], []])
+async def test_what_cannot_move_is_said(living: list[str], cluster: Cluster, journal: Journal) -> None:
+    await a_sealed_value(journal, cluster.data_dir)
+    cluster.living = living
+    assert (await cluster.up()).cannot_move == ["recorder"]
