@@ -9,7 +9,7 @@ import logging
 
 from msgspec.structs import replace
 
-from actors.delivery.ledger import Entry, Ledger
+from actors.delivery.ledger import Entry, Ledger, LedgerInUse, others_beside
 from cluster.events import Delivered
 from cluster.journal.journal import Journal, Rejected, Unavailable
 from cluster.journal.records import ListedOutcome, OutcomeWithEvent
@@ -64,14 +64,26 @@ class Committer:
         self._owner = owner
 
     async def settle_former(self) -> None:
-        """Commit the acceptances that a former life left in the ledger. Raises Unavailable, LedgerInUse, OSError.
+        """Commit the acceptances that a former life left in the ledger, and in those of actors that this machine has no
+        more. Raises Unavailable, LedgerInUse, OSError.
 
         Call it before that life's leases are taken back: then no actor can claim these deliveries in between.
         """
-        former = self._ledger.unsettled()
+        await self._settle_in(self._ledger)
+        for directory in others_beside(self._ledger.directory):
+            other = Ledger(directory)
+            try:
+                await self._settle_in(other)
+            except LedgerInUse:
+                continue  # its actor lives
+            finally:
+                other.close()
+
+    async def _settle_in(self, ledger: Ledger) -> None:
+        former = ledger.unsettled()
         for start in range(0, len(former), BATCH):
             await self._settle(former[start : start + BATCH])
-        self._ledger.forget_former()
+        ledger.forget_former()
 
     async def _settle(self, batch: list[Entry]) -> None:
         try:

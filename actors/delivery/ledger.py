@@ -256,6 +256,13 @@ def acceptances_in(directory: Path) -> list[Entry]:
     return [entry for _, entry in sorted(entries.items())]
 
 
+def others_beside(directory: Path) -> list[Path]:
+    """The ledgers on this machine that hold something, but for this one: they may be of actors that live, or of a node
+    that came back under another number."""
+    others = {path.parent for path in directory.parent.glob(f"*/*{SUFFIX}")}
+    return sorted(others - {directory})
+
+
 def _segments_in(directory: Path) -> list[Path]:
     return sorted(path for path in directory.glob(f"*{SUFFIX}") if path.stem.isdecimal())
 

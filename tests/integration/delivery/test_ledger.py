@@ -87,6 +87,31 @@ async def test_after_a_kill_the_next_life_finishes_what_was_accepted(journal: Jo
         assert counts.completed_at is not None
 
 
+async def test_a_node_that_comes_back_under_another_number_finishes_what_was_accepted(journal: Journal) -> None:
+    async with a_world(journal) as world:
+        world.zone("example.com", "127.0.0.1")
+        messages = [a_message(f"u{i}@example.com") for i in range(20)]
+        await accepted_but_not_committed(world, *messages)
+        own = world.deliverer.deps.ledger.directory
+        former = own.rename(own.parent / "delivery-7-0")
+        assert list(former.glob("*.ledger"))
+        await world.restart()
+        await delivered_once(world, *messages)
+        assert list(former.glob("*.ledger")) == []
+
+
+async def test_the_ledger_of_an_actor_that_lives_beside_it_is_left_alone(journal: Journal) -> None:
+    async with a_world(journal) as world:
+        world.zone("example.com", "127.0.0.1")
+        await accepted_but_not_committed(world, a_message())
+        own = world.deliverer.deps.ledger.directory
+        other = Ledger(own.rename(own.parent / "delivery-1-0"))
+        assert len(other.unsettled()) == 1
+        await world.restart()
+        assert len(list(other.directory.glob("*.ledger"))) == 1
+        other.close()
+
+
 async def test_a_message_of_several_recipients_is_finished_recipient_by_recipient(journal: Journal) -> None:
     left = [ServerReply(451, "4.3.0 later")]
 
