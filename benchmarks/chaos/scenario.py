@@ -301,13 +301,13 @@ async def _through(
             if past is not None:
                 group.create_task(past.run())
             group.create_task(readers.run(seconds))
-            group.create_task(_storm(storm, faults))
+            group.create_task(_storm(storm, faults, seconds))
     finally:
         telling.cancel()
 
 
-async def _storm(storm: Storm, faults: Sequence[ChaosFault]) -> None:
-    await storm.run(faults)
+async def _storm(storm: Storm, faults: Sequence[ChaosFault], seconds: float) -> None:
+    await storm.run(faults, seconds)
     await storm.heal()
 
 

@@ -107,14 +107,15 @@ class Storm:
         """The currently frozen processes."""
         return {process.pid for process in tuple(self._frozen)}
 
-    async def run(self, faults: Sequence[ChaosFault]) -> None:
-        """Perform the faults on time, or late when the previous one of the lane took longer."""
+    async def run(self, faults: Sequence[ChaosFault], seconds: float) -> None:
+        """Perform the faults on time, or late when the previous one of the lane took longer. After so many seconds none
+        begins any more: on a busy machine lanes fall far behind."""
         self._began = asyncio.get_running_loop().time()
         self._began_at = time.time()
         lanes = [[fault for fault in faults if fault.lane is lane] for lane in FaultLane]
         async with asyncio.TaskGroup() as group:
             for lane in lanes:
-                group.create_task(self._run_lane(lane))
+                group.create_task(self._run_lane(lane, seconds))
 
     async def heal(self) -> None:
         """Undo lasting faults: continue processes, start Postgres, make sink and endpoint honest."""
@@ -123,10 +124,11 @@ class Storm:
         self._hook.order(HookBehavior(HookManner.HONEST))
         await self._start_postgres()
 
-    async def _run_lane(self, faults: Sequence[ChaosFault]) -> None:
+    async def _run_lane(self, faults: Sequence[ChaosFault], seconds: float) -> None:
         for fault in faults:
             await asyncio.sleep(max(0.0, fault.at_s - self._now()))
-            at_s = self._now()
+            if (at_s := self._now()) > seconds:
+                return
             pids = await self._perform(fault)
             self.done.append(Done(kind=fault.kind, at_s=round(at_s, 2), ended_s=round(self._now(), 2), pids=pids))
 

@@ -6,6 +6,7 @@ go; some messages of each are unfinished. Steady mail, moved by the statements o
 
 import asyncio
 import hashlib
+import logging
 import tempfile
 import time
 from contextlib import AsyncExitStack
@@ -87,6 +88,7 @@ class Days:
 
     async def measure(self, share: float, tell: Tell) -> Repeat:
         began = time.monotonic()
+        logging.getLogger("cluster.journal.intake").setLevel(logging.ERROR)  # days that are missing are wanted
         try:
             directory = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="pr-days-")))
             postgres = EmbeddedPostgres(directory / "postgres")
@@ -98,7 +100,7 @@ class Days:
             self._stack.push_async_callback(journal.close)
             days = Going(journal, dsn, await journal.tenants.create("bench"), self.settings, tell)
             figures = await days.run(max(1000, round(share * self.settings.messages)))
-            unfinished, ended = await asyncio.to_thread(_left, dsn)
+            unfinished, ended = await asyncio.to_thread(left, dsn)
         finally:
             await self._stack.aclose()
         return Repeat(
@@ -180,7 +182,7 @@ def longest_ms(rewritten: list[Rewritten]) -> float:
     return max(one.held_s for one in rewritten) * 1000
 
 
-def _left(dsn: str) -> tuple[int, int]:
+def left(dsn: str) -> tuple[int, int]:
     """Unfinished messages that are whole, and messages that ended on these days and still have their body."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         whole = connection.execute(_WHOLE, [hashlib.sha256(FILE).digest()]).fetchone()

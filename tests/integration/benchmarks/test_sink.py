@@ -186,3 +186,14 @@ async def test_how_a_client_that_is_killed_had_read_its_last_reply(
     last = [line for line in lines if isinstance(line, Receipt)][-1]
     assert (end.heard_at > last.at, end.reset) == (spoke_after, reset)
     assert last.at <= end.replied_at <= end.at
+
+
+async def test_a_sink_that_reads_keeps_mail_with_files_as_it_came(tmp_path: Path) -> None:
+    with_file = message("m2").replace(b"\r\n\r\n", b"\r\nContent-Disposition: attachment; filename=a.txt\r\n\r\n")
+    with sink(tmp_path, SinkOptions(reads=True)) as (process, address):
+        connection = await connected(address)
+        for content in (message("m1"), with_file):
+            await connection.send(Envelope("a@example.com", ("b.ok@example.org",)), content)
+        await connection.quit()
+        plain, kept = (line.kept for line in process.lines() if isinstance(line, Receipt))
+        assert plain == "" and (process.directory / kept).read_bytes() == with_file
