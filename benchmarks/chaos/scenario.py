@@ -54,7 +54,7 @@ LIFETIME_S = 3600.0
 REPORTED_S = 4.0
 """How long messages count as sent before they count as delivered: hosts' reports come before and after."""
 TELL_S = 0.5
-LATE_S = 60.0
+LATE_S = 240.0
 """How long load and storm may exceed their time before the run is aborted."""
 
 

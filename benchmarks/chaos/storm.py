@@ -61,8 +61,8 @@ THAWED_S = 2.0
 """After this, a continued process has read and recorded what arrived meanwhile, even on a busy machine."""
 CLEARING_S = 0.4
 """So long after a rewrite has begun its process is killed at the latest: most take less."""
-UP_TRIES = 3
-"""An operator's service manager would also start it again."""
+UP_TRIES = 5
+"""An operator's service manager would also start it again: a start may meet an outage of Postgres."""
 
 
 class Storm:
@@ -85,6 +85,8 @@ class Storm:
         self._hook = hook
         self._days = days
         self._frozen: set[psutil.Process] = set()
+        self._outages = 0
+        """That have begun, of Postgres."""
         self._began = 0.0
         self._began_at = 0.0
         self.done: list[Done] = []
@@ -137,6 +139,7 @@ class Storm:
 
     async def _perform(self, fault: ChaosFault) -> list[int]:
         """Returns the pids of the affected processes."""
+        self._outages += fault.kind in OUTAGES
         match fault.kind:
             case FaultKind.KILL_ALL:
                 return await self._kill_all()
@@ -235,12 +238,17 @@ class Storm:
             self._thaw(list(self._frozen))
             await asyncio.sleep(THAWED_S)
         pids = await to_its_end(self._postray.kill)
+        said = ""
         for _ in range(UP_TRIES):
+            outages, was_there = self._outages, self._postgres_runs
             try:
                 await to_its_end(self._postray.start)
                 return pids
             except PostrayDidNotStart as error:
-                self.problems.append(f"postray up after it was killed: {str(error)[-500:]}")
+                said = f"postray up after it was killed: {str(error)[-500:]}"
+                if was_there and self._outages == outages:
+                    self.problems.append(said)
+        self.problems.append(f"it was not started again: {said}")
         return pids
 
 

@@ -52,7 +52,8 @@ class Rewritten(Struct, frozen=True, kw_only=True):
     partition: Partition
     freed_bytes: int
     held_s: float
-    """For so long the exchange had the lock that keeps all others from the table."""
+    """For so long at most the exchange had the lock that keeps all others from the table. The files are deleted
+    afterwards, which counts too."""
 
 
 async def _unknown() -> None:
