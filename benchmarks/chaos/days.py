@@ -23,6 +23,8 @@ CONNECT_S = 2
 BUSY_S = 0.01
 """Time between two looks whether a rewrite has begun."""
 REWRITTEN = "partitions rewritten"
+UNDER_WAY = ("running", "failed")
+"""Failed: mostly since an earlier one is under way."""
 
 _BUSY = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = %s AND granted"
 _ENDED = "SELECT count(*) FROM requests WHERE categories = ARRAY[%s]"
@@ -37,8 +39,6 @@ class Days:
         self._past = past
         self._steps = steps
         self._step = 0
-        self.passed = 0
-        """Steps that were done to the end."""
 
     def next_before(self) -> date:
         """The first day that stays after the next step."""
@@ -47,8 +47,8 @@ class Days:
         return self._past[gone - 1] + timedelta(days=1)
 
     async def pass_some(self, seconds: float) -> None:
-        """Let the next days go; returns when they have gone, or after so long."""
-        self.passed += await self._prune(self.next_before(), seconds)
+        """Let the next days go; returns when they have gone, or after so long: then the scheduler goes on."""
+        await self._prune(self.next_before(), seconds)
 
     async def finish(self, max_wait_s: float) -> list[str]:
         """Let all past days go; returns the problem if that took longer than ``max_wait_s``."""
@@ -60,17 +60,10 @@ class Days:
         before, name = self.next_before(), _name()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while await self._state(name, before) != "running":
+                while await self._state(name, before) not in UNDER_WAY:
                     await asyncio.sleep(LOOK_S)
                 return await asyncio.to_thread(self._until_busy, round(seconds / BUSY_S))
         return False
-
-    def left(self) -> int:
-        """Messages that ended on past days and are still there."""
-        with psycopg.connect(self._dsn, autocommit=True) as connection:
-            row = connection.execute(_ENDED, [ENDED]).fetchone()
-        assert row is not None
-        return int(row[0])
 
     async def _prune(self, before: date, seconds: float) -> bool:
         """Returns whether it was done in time. A scheduler that was killed meanwhile begins anew."""
@@ -111,3 +104,11 @@ def rewrites(data_dir: Path) -> int:
     """Partitions that were rewritten in a run, by the scheduler's log."""
     log = data_dir / "logs" / "scheduler.log"
     return log.read_text(encoding="utf-8", errors="replace").count(REWRITTEN)
+
+
+def left_of_past(dsn: str) -> int:
+    """Messages that ended on past days and are still there."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        row = connection.execute(_ENDED, [ENDED]).fetchone()
+    assert row is not None
+    return int(row[0])

@@ -193,8 +193,6 @@ class VerdictFacts(Struct, frozen=True, kw_only=True):
     """Messages on which reports are still awaited."""
     past: list[SentRequest] = []
     """Those of ``sent`` that are of past days."""
-    days_passed: int = 0
-    """How often past days went."""
     rewrites: int = 0
     """Partitions that were rewritten."""
     ended_left: int = 0

@@ -17,7 +17,7 @@ COUNTED = ("promised", "delivered", "bounced", "failed", "cancelled", "duplicate
 LISTED = (
     *("promised", "submitted", "resubmitted", "unanswered", "found", "recipients", *COUNTED[1:-1]),
     *("set_aside", "suppressed", "unsubscribes", "fetches", "heard", "reports", "returned", "complaints"),
-    *("of_past_days", "days_passed", "rewrites"),
+    *("of_past_days", "rewrites"),
 )
 BROKEN = (
     "lost",

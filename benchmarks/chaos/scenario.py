@@ -23,7 +23,7 @@ from rich.console import Console
 
 from benchmarks.blocking import cancel_once_on_signals, to_its_end
 from benchmarks.chaos import facts, report
-from benchmarks.chaos.days import Days, rewrites
+from benchmarks.chaos.days import Days, left_of_past, rewrites
 from benchmarks.chaos.faults import ChaosFault, FaultKind, FaultLane, longest_outage_s, schedule
 from benchmarks.chaos.load import LoadStream
 from benchmarks.chaos.past import PastMail, days_until
@@ -203,7 +203,7 @@ async def run(options: ChaosOptions, console: Console) -> ChaosRecord:
                 left = await _at_rest(world, options, tell)
             with phases.phase("days"):
                 load.problems += await days.finish(options.max_wait_s) if steps else []
-            found = await _afterwards(world, storm, load, past, days, readers, reporters, left, options, phases)
+            found = await _afterwards(world, storm, load, past, readers, reporters, left, options, phases)
             verdict = judge(found)
         finally:
             with phases.phase("ending"):
@@ -324,7 +324,6 @@ async def _afterwards(
     storm: Storm,
     load: LoadStream,
     past: PastMail | None,
-    days: Days,
     readers: Readers,
     reporters: Reporters,
     left: Left,
@@ -342,7 +341,7 @@ async def _afterwards(
         shown, of_messages = await facts.ask_messages(client, ids, Random(options.seed))
         batches, of_batches = await facts.ask_batches(client, list(tallies))
         keys = await facts.ask_keys(client)
-        ended_left = await to_its_end(days.left)
+        ended_left = await to_its_end(left_of_past, world.dsn)
     with phases.phase("judging"):
         left_running = await to_its_end(world.postray.stop)
         events = await to_its_end(facts.read_events, world.postray.data_dir)
@@ -363,7 +362,6 @@ async def _afterwards(
     return VerdictFacts(
         sent=[*load.sent, *of_past],
         past=of_past,
-        days_passed=days.passed,
         rewrites=rewrites(world.postray.data_dir),
         ended_left=ended_left,
         lacking=facts.read_lacking(world.sink.directory, sink, keys),

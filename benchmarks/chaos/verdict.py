@@ -75,9 +75,7 @@ class ChaosVerdict(Struct, frozen=True, kw_only=True):
     unsubscribes: int = 0
     """Unsubscribes that were answered."""
     of_past_days: int = 0
-    """Messages of past days that were promised. 0 in older records, as the next two."""
-    days_passed: int = 0
-    """How often past days went during the storm."""
+    """Messages of past days that were promised. 0 in older records, as the next."""
     rewrites: int = 0
     """Partitions that were rewritten."""
     heard: int = 0
@@ -156,7 +154,6 @@ def judge(facts: VerdictFacts) -> ChaosVerdict:
         suppressed=sum(map(feedback.is_suppressed, facts.stored)),
         unsubscribes=sum(done.answered_at is not None for done in facts.unsubscribes),
         of_past_days=sum(len(sent.message_ids) for sent in facts.past),
-        days_passed=facts.days_passed,
         rewrites=facts.rewrites,
         heard=len({event.event_id for post in facts.posts for event in post.events}),
         fetches=sum(fetch.is_answered for fetch in facts.fetches),
