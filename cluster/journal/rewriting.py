@@ -25,7 +25,7 @@ from cluster.journal.partitions import attach, bounds_check, by_table
 from cluster.journal.rewrite_statements import Copy
 from cluster.journal.sessions import LOCK_MS, Act, run, session_lock, tried, value
 from cluster.journal.staying import each_block, gather_ended, gather_files, gather_messages
-from cluster.policy.retention import WORTH_SHARE, Cutoffs, Partition, Room, next_rewrite
+from cluster.policy.retention import WORTH_SHARE, Cutoffs, Partition, Room, is_outdated, next_rewrite
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +70,10 @@ class _Behind(Exception):
     """Other transactions have changed more rows than the exchange may copy under its lock."""
 
 
+class _Outdated(Exception):
+    """A day was made meanwhile that the new partition would take as well: its sources are to be told anew."""
+
+
 class Rewriting(JournalPart):
     """Rewrites partitions. ``lock_ms`` and ``again_s`` are for tests."""
 
@@ -91,7 +95,11 @@ class Rewriting(JournalPart):
                 if await _leftovers(connection):
                     await self._briefly(connection, _cleaned)
                 while copies := await _copies(connection, cutoffs, worth_share):
-                    await self._round(connection, await _with_room(connection, copies, look), cutoffs, look, done)
+                    having_room = await _with_room(connection, copies, look)
+                    try:
+                        await self._round(connection, having_room, cutoffs, look, done)
+                    except _Outdated:
+                        await self._briefly(connection, _cleaned)
             except Exception as error:
                 if not connection.closed:
                     await drop_copies(connection)
@@ -156,10 +164,7 @@ class Rewriting(JournalPart):
 
         async def exchanged(connection: AsyncConnection[Row]) -> None:
             nonlocal locked_at
-            # Waits for each transaction that has changed a row of the table and has not committed yet.
-            await run(connection, f"LOCK TABLE ONLY {copy.table.name} IN ACCESS EXCLUSIVE MODE")
-            locked_at = time.monotonic()
-            await _exchanged(copy, connection)
+            locked_at = await _exchanged(copy, connection)
 
         while not await self._tried(connection, exchanged):
             await asyncio.sleep(self._again_s)
@@ -322,9 +327,14 @@ async def _copy_changes(connection: AsyncConnection[Row], copy: Copy) -> int:
     return len(changes)
 
 
-async def _exchanged(copy: Copy, connection: AsyncConnection[Row]) -> None:
-    """Raises _Behind. The caller has locked the table."""
+async def _exchanged(copy: Copy, connection: AsyncConnection[Row]) -> float:
+    """Returns when it had its lock. Raises _Behind, _Outdated."""
     table, rewrite = copy.table, copy.rewrite
+    # Waits for each transaction that has changed a row of the table and has not committed yet.
+    await run(connection, f"LOCK TABLE ONLY {table.name} IN ACCESS EXCLUSIVE MODE")
+    locked_at = time.monotonic()
+    if is_outdated(rewrite, (await partitions_of(connection))[table.name]):
+        raise _Outdated
     if await _copy_changes(connection, copy) == CHANGES:
         raise _Behind
     for source in rewrite.sources:
@@ -351,6 +361,7 @@ async def _exchanged(copy: Copy, connection: AsyncConnection[Row]) -> None:
         bodies_before=copy.cutoffs.bodies,
         records_before=copy.cutoffs.records,
     )
+    return locked_at
 
 
 async def _size(connection: AsyncConnection[Row], name: str) -> int:

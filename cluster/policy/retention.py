@@ -119,6 +119,13 @@ def next_rewrite(partitions: Sequence[Partition], cutoffs: Cutoffs, worth_share:
     return next(_rewrites(partitions, cutoffs, worth_share), None)
 
 
+def is_outdated(rewrite: Rewrite, partitions: Sequence[Partition]) -> bool:
+    """Whether the table has another partition, which the new one would overlap: a day that was missing was made since
+    the rewrite was told."""
+    others = (partition for partition in partitions if partition not in rewrite.sources)
+    return any(other.first < rewrite.until and (rewrite.is_oldest or rewrite.first < other.until) for other in others)
+
+
 def _rewrites(partitions: Sequence[Partition], cutoffs: Cutoffs, worth_share: float) -> Iterator[Rewrite]:
     days = sorted((p for p in partitions if not p.is_oldest), key=lambda p: p.first)
     oldest = tuple(p for p in partitions if p.is_oldest)

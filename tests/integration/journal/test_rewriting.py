@@ -15,7 +15,7 @@ from cluster.journal.journal import Journal
 from cluster.journal.records import Recipient, decode_content
 from cluster.journal.rewriting import NoRoom, Rewriting
 from cluster.policy.lifecycle import Status
-from cluster.policy.retention import Room, cutoffs
+from cluster.policy.retention import Cutoffs, Room, cutoffs
 from tests.integration.journal.builders import a_message, a_tenant, waiting
 from tests.integration.journal.days import DAY, KEPT, NOW, World, after
 
@@ -300,19 +300,46 @@ async def test_an_exchange_that_is_behind_lets_others_go_on(
     exchanged = rewriting._exchanged
     tries = 0
 
-    async def changed_first(copy: Any, connection: Any) -> None:
+    async def changed_first(copy: Any, connection: Any) -> float:
         nonlocal tries
         if copy.table.name == "messages" and copy.rewrite.until > DAY:
             tries += 1
             if tries == 1:
                 await world.sql("UPDATE messages SET subject = 'Changed'")
             within.append(len(await world.sql("SELECT id FROM changed_rows WHERE table_name = 'messages'")))
-        await exchanged(copy, connection)
+        return await exchanged(copy, connection)
 
     monkeypatch.setattr(rewriting, "_exchanged", changed_first)
     assert await clearing.clear(after(7))
     assert within == [20, 0]
     assert await world.sql("SELECT DISTINCT subject FROM messages") == [("Changed",)]
+
+
+@pytest.mark.parametrize("table", ["messages", "requests", "attachments", "outcomes"])
+async def test_a_day_that_is_made_among_those_that_go_goes_with_them(
+    world: World, clearing: Rewriting, monkeypatch: pytest.MonkeyPatch, table: str
+) -> None:
+    """Mail of a day that was missing is accepted while the days around it are copied."""
+    between, far = DAY + timedelta(days=7), DAY + timedelta(days=10)
+    await world.end(await world.accept(day=far))
+    made: list[str] = []
+
+    async def meanwhile() -> None:
+        if not made:
+            made.extend(await world.accept(2, day=between, file=b"2" * 32))
+            await world.end(made[:1])
+
+    after_copying(monkeypatch, table, meanwhile)
+    gone = far + timedelta(days=1)
+    assert await clearing.clear(Cutoffs(bodies=gone, records=gone))
+    # What ended is new in what was copied, or gone.
+    found = {id for (id,) in await world.sql("SELECT id FROM messages")}
+    assert made[1] in found <= {*made}
+    assert await world.is_whole(made[1], b"2" * 32)
+    partitions = await world.journal.partitions.all()
+    assert all(one.is_oldest or one.until > gone for of_table in partitions.values() for one in of_table)
+    assert await world.sql("SELECT 1 FROM pg_class WHERE relname ~ '^new_'") == []
+    assert await world.sql("SELECT 1 FROM pg_trigger WHERE tgname = 'note_changes'") == []
 
 
 async def test_noting_a_change_reads_no_body(world: World) -> None:

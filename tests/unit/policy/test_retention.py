@@ -14,6 +14,7 @@ from cluster.policy.retention import (
     Rewrite,
     cutoffs,
     goes_at,
+    is_outdated,
     missing_days,
     next_rewrite,
     of_attachments,
@@ -124,6 +125,20 @@ def test_what_an_operator_prunes_goes_at_once() -> None:
     assert next_rewrite([before(100, first=0)], asked, worth_share=0) is not None
     cleared = before(100, first=0, cleared=asked)
     assert next_rewrite([cleared], asked, worth_share=0) is None
+
+
+def test_a_day_that_was_made_meanwhile_outdates_what_would_overlap_it() -> None:
+    upto = cutoffs(midnight(40), KEPT)
+    partitions = [before(1, first=0), one_day(1), one_day(5), one_day(20), one_day(40)]
+    to_oldest, of_bodies = (rewrite for rewrite in settled(partitions, upto)[1])
+    assert to_oldest.is_oldest and not of_bodies.is_oldest
+    for rewrite in (to_oldest, of_bodies):
+        assert not is_outdated(rewrite, rewrite.sources)
+        assert not is_outdated(rewrite, (*rewrite.sources, one_day(21), one_day(40)))
+    assert is_outdated(to_oldest, [*partitions, one_day(3)])
+    assert not is_outdated(to_oldest, [*to_oldest.sources, one_day(6)])
+    assert not is_outdated(of_bodies, [*of_bodies.sources, before(20, first=0), one_day(19), one_day(21)])
+    assert is_outdated(of_bodies, [before(21, first=0)])
 
 
 def test_nothing_is_ever_uncleared() -> None:
