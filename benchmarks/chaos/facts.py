@@ -22,6 +22,7 @@ from benchmarks.sink_log import Line, Receipt
 from cluster.settings import ClickHouseSettings
 
 LOOK_S = 0.5
+CRASHED = "task crashed, ending the process task="
 SAMPLE = 60
 """Messages that are queried one by one over the API."""
 SAMPLE_TRIES = 5
@@ -167,6 +168,18 @@ def read_lacking(folder: Path, sink: Iterable[Line], records: Mapping[str, str])
             copy = (folder / line.kept).read_bytes() if line.kept else b""
             if what := lacking(copy, number, records):
                 found.append(f"{line.message_id} to {line.recipients[0]}: came without {what}")
+    return found
+
+
+def crashed(data_dir: Path) -> list[str]:
+    """The processes that ended by a defect, by their logs, and the tasks in which it was. What depends on a node ends
+    with its node, which is no defect."""
+    found = []
+    for log in sorted((data_dir / "logs").glob("*.log")):
+        for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
+            before, _, told = line.partition(CRASHED)
+            if told and not told.startswith("node"):
+                found.append(f"{log.stem} crashed at {before[:24]}: {told[-300:]}")
     return found
 
 

@@ -353,6 +353,7 @@ async def _afterwards(
         *reporters.problems,
         *storm.problems,
         *away,
+        *facts.crashed(world.postray.data_dir),
         *of_messages,
         *of_batches,
     ]
