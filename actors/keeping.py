@@ -76,6 +76,8 @@ class Keeping:
         self._starts: dict[str, _Starts] = {}
         self._nodes: tuple[Node, ...] = ()
         self._plan: Plan | None = None
+        self.facts = Facts(nodes=(), living=())
+        """What the last round has seen."""
         self.left: frozenset[str] = frozenset()
         """The ids of nodes that were taken out."""
         self._problem: str | None = "not looked at yet"
@@ -98,7 +100,7 @@ class Keeping:
     async def round(self) -> None:
         """Look, and start and end what the plan says. What is ended is not waited for."""
         try:
-            facts = await self._look()
+            self.facts = facts = await self._look()
             made = self._planned(facts, self.left)
             self._tell(facts.nodes)
             self._plan = made

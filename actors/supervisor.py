@@ -15,10 +15,12 @@ from msgspec import Struct
 
 from actors.keeping import OWN as NAME
 from actors.keeping import Keeping
+from actors.node_states import node_states
 from cluster import metrics
 from cluster.context import DEGRADED, Left, keeps_from_work
 from cluster.journal.journal import Journal, Unavailable
 from cluster.metrics import Counter, Gauge, Reading
+from cluster.nodes import NodeState
 from cluster.peers import Call, PeerGone
 from cluster.policy.placement import kind_of
 from cluster.policy.routes.membership import ACTOR_ALIVE_S
@@ -32,7 +34,7 @@ ANSWER_S = 10.0
 SILENT_S = 45.0
 """An actor that has not answered for this long is killed."""
 METRICS_S = 5.0
-"""Timeout for the metrics of an actor, which are in its memory."""
+"""Timeout for the metrics of an actor, and for its release, which are in its memory."""
 NOT_ASKED = "not asked yet"
 STARTING = f"{DEGRADED}starting"
 STARTING_S = 30.0
@@ -106,6 +108,28 @@ class Supervisor:
         runs_there = any(one.name == NAME and one.node_id == node_id for one in facts.living)
         place = next(place for place in made.places if place.name == NAME)
         return Left(missing=dict(made.missing), place=place if runs_there else None)
+
+    async def nodes(self) -> list[NodeState]:
+        """The nodes, as the last round has seen them, and what each carries now."""
+        facts = self._keeping.facts
+        names = [one.name for one in facts.living]
+        asked = asyncio.gather(*map(self._release_of, names))
+        collected, releases = await asyncio.gather(self.collected_metrics(), asked)
+        return node_states(
+            facts,
+            self._keeping.left,
+            self._all_problems(),
+            dict(zip(names, releases, strict=True)),
+            collected.readings,
+        )
+
+    async def _release_of(self, actor: str) -> str:
+        """Empty for an actor that does not answer."""
+        try:
+            release: str = await self._answer(actor, "release", METRICS_S)
+        except NoAnswer:
+            return ""
+        return release
 
     async def bring_back(self, node_ids: list[str]) -> None:
         """Let actors run again on nodes that were taken out. Raises Unavailable."""

@@ -39,7 +39,7 @@ from cluster.routing.direct_offers import DirectOffers
 from cluster.routing.dispatcher import Dispatcher
 from cluster.settings import Settings
 from cluster.smtpd.certificate import certificate_of
-from cluster.tasks import Tasks
+from cluster.tasks import Tasks, end_for_restart
 from cluster.tenancy.directory import TenantDirectory
 from cluster.tenancy.domains.managing import DomainManager
 from cluster.tenancy.domains.publishing import CurrentPublishing
@@ -78,9 +78,10 @@ class Api:
         tasks: Tasks,
         token_keys: TokenKeys,
         tokens: "SignedTokens | None" = None,
+        begin_anew: Callable[[], None] = end_for_restart,
     ) -> None:
         """``is_draining`` returns whether this node is draining. ``token_keys`` has the keys of tracked
-        mail. ``tokens`` verifies JWTs."""
+        mail. ``tokens`` verifies JWTs. ``begin_anew`` ends this process, for Ray to start it again."""
         self._tokens = tokens
         self._token_keys = token_keys
         self._server = server
@@ -90,6 +91,7 @@ class Api:
         self._watch = watch
         self._is_draining = is_draining
         self._drained = False
+        self._begin_anew = begin_anew
         self._dispatcher = dispatcher
         self._offers = offers
         self._tasks = tasks
@@ -108,7 +110,7 @@ class Api:
         if self._tokens is not None:
             self._tasks.spawn("tokens", self._tokens.run())
         await self._server.start()
-        self._tasks.spawn("draining", self._stop_when_draining())
+        self._tasks.spawn("draining", self._follow_draining())
 
     async def problem(self) -> str | None:
         if not self._drained and not await self._server.health():
@@ -118,15 +120,23 @@ class Api:
     async def metrics(self) -> list[Reading]:
         return metrics.read(self)
 
-    async def _stop_when_draining(self) -> None:
-        while not self._drained:
+    async def _follow_draining(self) -> None:
+        """Take no more requests once the node drains; when it does so no more, a new process does."""
+        while True:
             await asyncio.sleep(DRAINING_S)
             try:
-                self._drained = await self._is_draining()
+                is_draining = await self._is_draining()
             except Unavailable as error:
                 log.warning("draining not known reason=%r", error.reason)
-        log.info("the node is leaving: no more requests are taken")
-        await self._server.stop()
+                continue
+            if is_draining and not self._drained:
+                self._drained = True
+                log.info("the node is leaving: no more requests are taken")
+                await self._server.stop()
+            elif self._drained and not is_draining:
+                log.info("the node stays: the process begins anew")
+                self._begin_anew()
+                return
 
     async def stop(self) -> None:
         await self._server.stop()

@@ -23,13 +23,14 @@ from cluster.commands.backup import backup, restore
 from cluster.commands.doctor import doctor
 from cluster.commands.domains import domains
 from cluster.commands.down import down
-from cluster.commands.drain import drain
+from cluster.commands.drain import drain, undrain
 from cluster.commands.export import export
 from cluster.commands.greeting import greet, greet_without_demo
 from cluster.commands.inbound import inbound
 from cluster.commands.inspection import explain, route, sources, trace
 from cluster.commands.instance import DEFAULT_FILE, in_place, run_of, settings_of
 from cluster.commands.keys import keys
+from cluster.commands.nodes import nodes
 from cluster.commands.operator_token import operator_token
 from cluster.commands.output import console, errors, json_option, print_json
 from cluster.commands.queue import bounce, reroute, send_now
@@ -120,6 +121,8 @@ for command in (
     tls_report,
     webhooks,
     drain,
+    undrain,
+    nodes,
     secret,
     sql,
     storage,

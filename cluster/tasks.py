@@ -13,6 +13,7 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 EXIT_CRASHED = 70  # EX_SOFTWARE of sysexits.h
+EXIT_ANEW = 75  # EX_TEMPFAIL
 CANCELLED_AGAIN_S = 5.0
 """Longer than a task may take to end."""
 
@@ -22,6 +23,12 @@ def exit_process(name: str, error: BaseException) -> None:
     log.critical("task crashed, ending the process task=%s", name, exc_info=error)
     logging.shutdown()
     os._exit(EXIT_CRASHED)
+
+
+def end_for_restart() -> None:
+    """End this process at once, for Ray to start it again."""
+    logging.shutdown()
+    os._exit(EXIT_ANEW)
 
 
 async def end_all(tasks: Iterable[asyncio.Task[Any]]) -> None:

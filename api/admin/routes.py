@@ -14,6 +14,7 @@ from api.admin.exporting import Exporting
 from api.admin.inbound import InboundListing
 from api.admin.keys import TenantsKeyCalls
 from api.admin.naming import FindSite, NamedSites, NameFinder
+from api.admin.nodes import NodeCalls
 from api.admin.operator_tokens import OperatorTokenCalls
 from api.admin.placing import Describe, ListSources, Placing, PutInForce
 from api.admin.rerouting import Rerouting
@@ -79,6 +80,7 @@ class Admin:
         self._parts = (
             SiteCalls(journal, deliverers, sources, names),
             BackupCalls(call),
+            NodeCalls(journal, call),
             StorageCalls(journal, call, retention),
             SuspensionCalls(journal, deliverers, names),
             TenantsKeyCalls(journal, directory, names),

@@ -327,6 +327,7 @@ ROUTES: Mapping[str, Access] = {
     "GET /api/admin/tls-reports": _OPERATOR,
     "POST /api/admin/tls-reports": _OPERATOR,
     "POST /api/admin/clickhouse-backup": _OPERATOR,
+    "GET /api/admin/nodes": _OPERATOR,
     "GET /api/admin/storage": _OPERATOR,
     "GET /api/admin/storage/prune": _OPERATOR,
     "POST /api/admin/storage/prune": _OPERATOR,

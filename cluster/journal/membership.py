@@ -91,6 +91,10 @@ class Membership(JournalPart):
         """Mark the delivery actors of a node as draining; returns how many there are."""
         return await self._database.execute("drain_node", node_id=node_id)
 
+    async def undrain_node(self, node_id: str) -> int:
+        """The delivery actors of a node drain no more; returns how many did."""
+        return await self._database.execute("undrain_node", node_id=node_id)
+
     async def is_draining(self, node_id: str) -> bool:
         """Whether the node has delivery actors and all of them are draining."""
         row = await self._database.row("is_draining", node_id=node_id)

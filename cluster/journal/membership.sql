@@ -36,6 +36,9 @@ WHERE seen_at > now() - make_interval(secs => %(alive_s)s) ORDER BY name
 -- name: drain_node
 UPDATE delivery_actors SET draining = true WHERE node_id = %(node_id)s
 
+-- name: undrain_node
+UPDATE delivery_actors SET draining = false WHERE node_id = %(node_id)s AND draining
+
 -- name: is_draining
 SELECT coalesce(bool_and(draining), false) FROM delivery_actors WHERE node_id = %(node_id)s
 

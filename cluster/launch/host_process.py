@@ -12,6 +12,7 @@ import os
 import resource
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from importlib.metadata import version
 from typing import Any
 
 from msgspec import structs
@@ -99,7 +100,9 @@ class HostProcess:
             await asyncio.sleep(RETRY_S)
 
     async def call(self, method: str, arguments: Sequence[Any]) -> Any:
-        """Call a method of the object."""
+        """Call a method of the object; ``release`` asks for the release of postray that this process runs."""
+        if method == "release":
+            return version("postray")
         return await getattr(await self._started(), method)(*arguments)
 
     async def installation(self) -> str:

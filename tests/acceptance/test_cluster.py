@@ -2,6 +2,7 @@
 go."""
 
 import asyncio
+import json
 import os
 import secrets
 import signal
@@ -11,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -140,11 +142,29 @@ async def test_up_joins_a_cluster_spreads_over_its_nodes_and_one_drains_while_ma
         # Each message exactly once; the last ones were sent by the node that stayed.
         assert await client.captured_count() == 1000
         assert "names 0 nodes" in postray.command("drain", "nowhere").stderr
+        await back(postray, client, leaving)
         await client.close()
         await until_fenced(postray, "scheduler")
         refused = another(tmp_path / "another", ray_nodes.address, journal_dsn)
         assert "another postray runs in this cluster of Ray, with another journal" in refused
         end(postray)
+
+
+async def back(postray: RunningPostray, client: Client, drained: str) -> None:
+    """Bring a drained node back: its API listens again, in a new process, and its actors take deliveries."""
+    listening = postray.data_dir / "logs" / "api-1-0.log"
+    assert listening.read_text(encoding="utf-8").count("listening url=") == 1
+    states = {node["id"]: node["state"] for node in json.loads(postray.command("nodes", "--json").stdout)["nodes"]}
+    assert states.pop(drained) == "drained" and set(states.values()) == {"working"}
+    undrained = postray.command("undrain", drained[:12])
+    assert undrained.returncode == 0, undrained.stderr
+    deadline = time.monotonic() + MAX_WAIT_S
+    while listening.read_text(encoding="utf-8").count("listening url=") < 2:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.1)
+    (node,) = [one for one in json.loads(postray.command("nodes", "--json").stdout)["nodes"] if one["id"] == drained]
+    assert (node["state"], node["releases"]) == ("working", [version("postray")])
+    assert {actor["name"] for actor in node["actors"]} >= {"delivery-1-0", "api-1-0"}
 
 
 async def until_fenced(postray: RunningPostray, kind: str) -> None:

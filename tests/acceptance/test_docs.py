@@ -22,6 +22,7 @@ NOT_RUN = {
     ("postray", "backup"): "writes to a folder that the reader has",
     ("postray", "restore"): "needs a backup, and an empty data directory",
     ("postray", "drain"): "would take its only node out of delivery",
+    ("postray", "undrain"): "no node drains",
     ("postray", "bench"): "measures for minutes",
     ("python", "-m", "benchmarks"): "measures for minutes",
     ("curl", "http://127.0.0.1:8123/"): "asks at a fixed port, which the postray of these tests has not",

@@ -134,6 +134,17 @@ async def test_a_drained_node_goes_on_to_drain_and_one_that_gets_its_names_does_
     assert [actor.name for actor in await journal.membership.actors(60)] == ["delivery-0-0"]
 
 
+async def test_a_drained_node_is_brought_back(journal: Journal) -> None:
+    for number in range(2):
+        await journal.membership.register(f"delivery-{number}-0", f"node{number}")
+        assert await journal.membership.drain_node(f"node{number}") == 1
+    assert await journal.membership.undrain_node("node0") == 1
+    assert not await journal.membership.is_draining("node0")
+    assert await journal.membership.is_draining("node1")
+    assert [actor.name for actor in await journal.membership.actors(60)] == ["delivery-0-0"]
+    assert await journal.membership.undrain_node("node0") == 0
+
+
 async def test_starts_come_one_after_the_other_and_hold_up_no_migration(journal: Journal, journal_dsn: str) -> None:
     began: list[int] = []
 

@@ -26,6 +26,7 @@ from cluster.installation.private_files import write_whole
 from cluster.journal.journal import Journal
 from cluster.journal.records import DueDelivery, NewRequest
 from cluster.keys import operator_token
+from cluster.nodes import NodeState
 from cluster.policies import check_policies, put_in_force
 from cluster.policy.limits.retry import tried_until
 from cluster.policy.retention import Retention
@@ -70,6 +71,8 @@ class Postray:
         self.reports: dict[str, Any] | None = {"show_tls_reports": TLS_REPORTS, "send_tls_reports": 3}
         """What the scheduler answers about TLS reports; None where they are off."""
         self.reports_asked: list[tuple[Any, ...]] = []
+        self.nodes: list[NodeState] = []
+        """What the supervisor answers."""
         self.stored: list[StoredPartition] | Exception = []
         """What the recorder answers about ClickHouse."""
         self.kept_free_bytes = 0
@@ -166,6 +169,9 @@ class Postray:
     async def _call(self, name: str, method: str, *arguments: Any) -> Any:
         if method in ("storage", "stored", "prune"):
             return await self._stored(name, method, *arguments)
+        if name == "supervisor":
+            assert method == "nodes"
+            return self.nodes
         if name == "scheduler":
             self.reports_asked.append((method, *arguments))
             return self.reports and self.reports.get(method)

@@ -26,6 +26,7 @@ ROUTES = [
     ("POST", "/api/admin/tls-reports"),
     ("GET", "/api/admin/tenants/acme/export/messages"),
     ("POST", "/api/admin/clickhouse-backup"),
+    ("GET", "/api/admin/nodes"),
     ("GET", "/api/admin/storage"),
     ("GET", "/api/admin/storage/prune?before=2026-03-01"),
     ("POST", "/api/admin/storage/prune"),

@@ -49,6 +49,7 @@ async def test_every_route_is_documented_with_its_answers(operating: Operating) 
         ("post", "/api/admin/tenants/{tenant}/recipients/erasejob"): {"202", "404", *with_body},
         ("get", "/api/admin/tenants/{tenant}/recipients/erasejob/{id}"): {"200", "400", "401", "404", "500", "503"},
         ("post", "/api/admin/clickhouse-backup"): {"200", *with_body},
+        ("get", "/api/admin/nodes"): {"200", "400", "401", "500", "503"},
         ("get", "/api/admin/storage"): {"200", "400", "401", "500", "503"},
         ("get", "/api/admin/storage/prune"): {"200", "400", "401", "500", "503"},
         ("post", "/api/admin/storage/prune"): {"200", *with_body},

@@ -1,0 +1,38 @@
+"""A node of the cluster as the supervisor sees it, for operators."""
+
+from msgspec import Struct
+
+
+class ActorState(Struct, frozen=True, kw_only=True):
+    """An actor of a node."""
+
+    name: str
+    problem: str | None
+    release: str
+    """The release of postray that its process runs; empty when it does not answer."""
+
+
+class NodeCounts(Struct, frozen=True, kw_only=True):
+    """What a node carries now: the sums over its actors."""
+
+    sites: int
+    """That its delivery actors have in memory."""
+    queued: int
+    """Deliveries that wait there."""
+    in_flight: int
+    """Messages on the wire."""
+    smtp_connections: int
+    http_connections: int
+
+
+class NodeState(Struct, frozen=True, kw_only=True):
+    """A live node that takes actors. ``roles``: None is all."""
+
+    id: str
+    machine: str
+    cpus: float
+    roles: tuple[str, ...] | None
+    is_left: bool
+    """Whether it was taken out (``postray down --node``)."""
+    actors: tuple[ActorState, ...]
+    counts: NodeCounts
