@@ -5,10 +5,21 @@ from api.http.refusals import Fault
 from api.send.drafts import Draft
 from cluster.message.header_fields import NotComposable
 from cluster.message.submitted.filling import FilledHeader
-from cluster.message.submitted.header import header_at, without_fields
+from cluster.message.submitted.header import MOST_OCTETS, header_at, without_fields
+from cluster.message.substitution import LOOP_S, effort_s
 
 MOST_FILLED = 20_000
 """The most fields that are filled to check one message. They take some tenths of a second."""
+
+MANY = 20
+"""Messages from which on the check may take longer than the event loop has."""
+
+
+def takes_long(draft: Draft) -> bool:
+    """Whether the check of this message would hold up the event loop. All its messages have the same keys."""
+    messages = draft.mail.personalizations or []
+    keys = (messages[0].substitutions if messages else None) or {}
+    return len(messages) > MANY or effort_s(keys, min(len(draft.original), MOST_OCTETS)) > LOOP_S
 
 
 def fill_faults(draft: Draft, most_octets: int) -> list[Fault]:

@@ -18,7 +18,7 @@ from api.http.refusals import Fault, Forbidden, Invalid, Refusal, Unauthenticate
 from api.send.drafts import Draft
 from api.send.notes import Notes
 from api.send.sending import SENDGRID, Sending, Sent
-from api.submission.filling import fill_faults
+from api.submission.filling import fill_faults, takes_long
 from api.submission.reading import read_dsn, read_submission
 from api.submission.repeats import name_of
 from cluster.access.client_address import client_address
@@ -48,8 +48,6 @@ ACCESS: Access = ROUTES["POST /v3/mail/send"]
 USER = "apikey"
 LARGE_FROM_BYTES = 256 * 1024
 """A message of this size is read in a thread: it would hold up the event loop."""
-MANY_FROM = 20
-"""With so many messages, filling the header of each takes a thread."""
 MOST_HEADER_BYTES = 256 * 1024
 MOST_ERRORS = 10
 MOST_FAULTS_TOLD = 3
@@ -215,7 +213,7 @@ class Submission:
 
     async def _fill_faults(self, draft: Draft) -> list[Fault]:
         work = partial(fill_faults, draft, self._limits.max_subject_bytes)
-        return await asyncio.to_thread(work) if len(draft.mail.personalizations or ()) > MANY_FROM else work()
+        return await asyncio.to_thread(work) if takes_long(draft) else work()
 
 
 async def _worked(mail: ReceivedMessage, work: Callable[[], T]) -> T:

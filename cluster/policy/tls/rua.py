@@ -49,11 +49,13 @@ class ReportRecord(Struct, frozen=True):
 
 
 def read_record(texts: Iterable[str]) -> ReportRecord | None:
-    """The record among the TXT records of ``_smtp._tls.DOMAIN``; None where the domain asks for no reports. With more
-    than one record it asks for none (RFC 8460 §3)."""
+    """The record among the TXT records of ``_smtp._tls.DOMAIN``; None where there is none. More than one ask for no
+    reports (RFC 8460 §3)."""
     records = [text for text in texts if _VERSION.match(text)]
-    if len(records) != 1:
+    if not records:
         return None
+    if len(records) > 1:
+        return ReportRecord((), (f"there are {len(records)} records, and only one may ask for reports",))
     fields = [field.strip(" \t") for field in records[0].split(";")]
     named = [field[4:] for field in fields if field.startswith("rua=")]
     if len(named) != 1:

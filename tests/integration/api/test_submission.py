@@ -5,6 +5,7 @@ import contextlib
 import json
 import smtplib
 import ssl
+import time
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -195,6 +196,27 @@ async def test_values_that_break_the_header_are_told_at_once(world: Submitting, 
     assert refused.value.code == 550
     assert refused.value.message.startswith(f"5.6.0 personalizations{said}")
     assert not world.site.offered
+
+
+async def test_keys_that_take_long_to_find_do_not_hold_up_the_event_loop(world: Submitting) -> None:
+    """A second of work, as it was measured."""
+    keys = {"a" * length: ["x"] for length in range(1, 500)}
+    header = b"".join([b"X%d: %b\r\n" % (number, b"a" * 900) for number in range(130)])
+    message = header + with_smtpapi({"to": ["ada@example.com"], "sub": keys})
+    longest, before = 0.0, time.thread_time()
+
+    async def watch() -> None:
+        nonlocal longest, before
+        while True:
+            before = time.thread_time()
+            await asyncio.sleep(0.001)
+            longest = max(longest, time.thread_time() - before)
+
+    async with asyncio.TaskGroup() as group:
+        watching = group.create_task(watch())
+        await world.send(message)
+        watching.cancel()
+    assert longest < 0.3
 
 
 async def test_values_that_make_a_header_are_accepted(world: Submitting) -> None:

@@ -38,7 +38,7 @@ def test_without_a_record_no_report_is_asked_for() -> None:
 
 def test_two_records_ask_for_nothing() -> None:
     record = "v=TLSRPTv1; rua=mailto:a@example.com"
-    assert uris(record, record) is None
+    assert read_record([record, record]) == ReportRecord((), ("there are 2 records, and only one may ask for reports",))
     assert uris("v=spf1 -all", record) == ["mailto:a@example.com"]
 
 
