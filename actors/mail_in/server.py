@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 MOST_MESSAGE_BYTES = 10 * 1024 * 1024
 """A report may return all of a message."""
 MOST_ERRORS = 10
+MOST_RECIPIENTS = 100
+"""RFC 5321 §4.5.3.1.8. A report has one; each is looked for and kept by itself."""
 _NOT_OURS = ServerReply(550, "5.1.1 no such address here")
 
 
@@ -57,6 +59,7 @@ class MailInServer:
             max_message_bytes=MOST_MESSAGE_BYTES,
             max_connections=self._settings.max_connections,
             max_connections_per_address=self._settings.max_connections_per_address,
+            max_recipients=MOST_RECIPIENTS,
             max_errors=MOST_ERRORS,
             max_refused_recipients=MOST_ERRORS,
         )

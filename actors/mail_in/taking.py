@@ -62,8 +62,7 @@ class Taking:
     async def take(self, mail: ReceivedMessage) -> Answer:
         """Answers a mail when all that follows from it is on disk."""
         try:
-            for mailbox in dict.fromkeys(mail.rcpt_to):
-                await self._take(mail, mailbox)
+            await self._take_all(mail)
         except Unavailable as error:
             log.warning("mail not taken reason=%r", error.reason)
             return _AWAY
@@ -71,13 +70,24 @@ class Taking:
             return _NOT_FINISHED
         return None
 
-    async def _take(self, mail: ReceivedMessage, mailbox: str) -> None:
-        named = read_return_address(mailbox, self._keys())
-        if named is not None and named.purpose is Purpose.UNSUBSCRIBING:
-            await self._unsubscribe(mail, mailbox, named)
-            return
-        async with self._reading:
-            report = await asyncio.to_thread(read_report, mail.content)
+    async def _take_all(self, mail: ReceivedMessage) -> None:
+        keys = self._keys()
+        # An address has more spellings than a mail may have recipients, and reading and keeping it has its price.
+        mailboxes: dict[Named | str, str] = {}
+        for mailbox in mail.rcpt_to:
+            mailboxes.setdefault(read_return_address(mailbox, keys) or mailbox.lower(), mailbox)
+        report: Report | None = None
+        for whose, mailbox in mailboxes.items():
+            named = whose if isinstance(whose, Named) else None
+            if named is not None and named.purpose is Purpose.UNSUBSCRIBING:
+                await self._unsubscribe(mail, mailbox, named)
+                continue
+            if report is None:
+                async with self._reading:
+                    report = await asyncio.to_thread(read_report, mail.content)
+            await self._take(mail, mailbox, named, report)
+
+    async def _take(self, mail: ReceivedMessage, mailbox: str, named: Named | None, report: Report) -> None:
         if named is None:
             if report.kind is not Kind.COMPLAINT:
                 await self._keep(mail, mailbox, report.kind, (*report.why, "it is no complaint"))

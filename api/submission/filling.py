@@ -3,6 +3,7 @@ composes it: a value may make no address, or too long a field. Pure."""
 
 from api.http.refusals import Fault
 from api.send.drafts import Draft
+from api.send.personalizations import LONGEST_SUBSTITUTIONS
 from cluster.message.header_fields import NotComposable
 from cluster.message.submitted.filling import FilledHeader
 from cluster.message.submitted.header import MOST_OCTETS, header_at, without_fields
@@ -31,8 +32,8 @@ def fill_faults(draft: Draft, most_octets: int) -> list[Fault]:
     faults: list[Fault] = []
     filled = 0
     for index, one in enumerate(draft.mail.personalizations or ()):
-        if not one.substitutions:
-            continue
+        if not one.substitutions or sum([len(key) for key in one.substitutions]) > LONGEST_SUBSTITUTIONS:
+            continue  # so long ones are refused by the check of other requests
         where = f"personalizations[{index}].substitutions"
         filled += fields.count(one.substitutions)
         if filled > MOST_FILLED:

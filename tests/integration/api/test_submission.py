@@ -199,9 +199,9 @@ async def test_values_that_break_the_header_are_told_at_once(world: Submitting, 
 
 
 async def test_keys_that_take_long_to_find_do_not_hold_up_the_event_loop(world: Submitting) -> None:
-    """A second of work, as it was measured."""
-    keys = {"a" * length: ["x"] for length in range(1, 500)}
-    header = b"".join([b"X%d: %b\r\n" % (number, b"a" * 900) for number in range(130)])
+    """A third of a second of work, as it was measured."""
+    keys = {"a" * length: ["x"] for length in range(1, 139)}
+    header = b"".join([b"X%d: %b\r\n" % (number, b"a" * 900) for number in range(270)])
     message = header + with_smtpapi({"to": ["ada@example.com"], "sub": keys})
     longest, before = 0.0, time.thread_time()
 
@@ -216,7 +216,7 @@ async def test_keys_that_take_long_to_find_do_not_hold_up_the_event_loop(world: 
         watching = group.create_task(watch())
         await world.send(message)
         watching.cancel()
-    assert longest < 0.3
+    assert longest < 0.15
 
 
 async def test_values_that_make_a_header_are_accepted(world: Submitting) -> None:

@@ -10,6 +10,8 @@ from cluster.events import Bounced, Event, SpamReported, decode_batch
 from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.mail_in import KeptMail, ReportedMessage
 from cluster.journal.records import Address, DueDelivery, NewMessage, PreparedPersonalization
+from cluster.mail_in.reading import read_report
+from cluster.mail_in.report import Report
 from cluster.message.dsn import Dsn
 from cluster.message.return_address import Named, Purpose, return_address
 from cluster.policy.lifecycle import Status
@@ -70,6 +72,27 @@ async def test_the_host_that_reports_is_named_where_none_refused(journal: Journa
         await world.send(world.address(message.id), a_report("ada@example.com", remote_mta=""))
         (event,) = [one for one in await events(journal) if isinstance(one, Bounced)]
         assert event.mx_host == "mx.example.net"
+
+
+async def test_an_address_that_is_spelled_in_many_ways_gets_its_mail_once(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever got one message could have a report read and stored a thousand times."""
+    read = []
+
+    def reading(data: bytes) -> Report:
+        read.append(data)
+        return read_report(data)
+
+    monkeypatch.setattr("actors.mail_in.taking.read_report", reading)
+    _, message = await delivered(journal)
+    async with a_world(journal, tmp_path) as world:
+        address = world.address(message.id)
+        local_part, _, host = address.partition("@")
+        spellings = [address, address.upper(), f"{local_part.title()}@{host}", f"{local_part}@elsewhere.example"]
+        await world.send([*spellings, FEEDBACK, FEEDBACK.upper()], a_report("ada@example.com"))
+        assert [kept.mailbox for kept in await world.journal.mail_in.page(10)] == [FEEDBACK, address]
+    assert len(read) == 1
 
 
 async def test_a_policy_refusal_lists_no_address(journal: Journal, tmp_path: Path) -> None:
