@@ -3,11 +3,10 @@ composes it: a value may make no address, or too long a field. Pure."""
 
 from api.http.refusals import Fault
 from api.send.drafts import Draft
-from api.send.personalizations import LONGEST_SUBSTITUTIONS
 from cluster.message.header_fields import NotComposable
 from cluster.message.submitted.filling import FilledHeader
 from cluster.message.submitted.header import MOST_OCTETS, header_at, without_fields
-from cluster.message.substitution import LOOP_S, effort_s
+from cluster.message.substitution import LONGEST_SUBSTITUTIONS, LOOP_S, effort_s
 
 MOST_FILLED = 20_000
 """The most fields that are filled to check one message. They take some tenths of a second."""
