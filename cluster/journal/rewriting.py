@@ -330,6 +330,11 @@ async def _copy_changes(connection: AsyncConnection[Row], copy: Copy) -> int:
 async def _exchanged(copy: Copy, connection: AsyncConnection[Row]) -> float:
     """Returns when it had its lock. Raises _Behind, _Outdated."""
     table, rewrite = copy.table, copy.rewrite
+    cursor = await connection.execute(
+        "SELECT relname::text FROM pg_index JOIN pg_class c ON c.oid = indexrelid WHERE indrelid = %s::regclass",
+        [copy.target],
+    )
+    indexes = [index for (index,) in await cursor.fetchall()]
     # Waits for each transaction that has changed a row of the table and has not committed yet.
     await run(connection, f"LOCK TABLE ONLY {table.name} IN ACCESS EXCLUSIVE MODE")
     locked_at = time.monotonic()
@@ -337,30 +342,28 @@ async def _exchanged(copy: Copy, connection: AsyncConnection[Row]) -> float:
         raise _Outdated
     if await _copy_changes(connection, copy) == CHANGES:
         raise _Behind
-    for source in rewrite.sources:
-        await run(connection, f"ALTER TABLE {table.name} DETACH PARTITION {source.name}")
-        await run(connection, f"DROP TABLE {source.name}")
-        await execute(connection, "drop_partition_entry", name=source.name)
-    cursor = await connection.execute(
-        "SELECT relname::text FROM pg_index JOIN pg_class c ON c.oid = indexrelid WHERE indrelid = %s::regclass",
-        [copy.target],
-    )
-    for (index,) in await cursor.fetchall():
-        await run(connection, f"ALTER INDEX {index} RENAME TO {copy.name}{index.removeprefix(copy.target)}")
-    await run(connection, f"ALTER TABLE {copy.target} RENAME TO {copy.name}")
-    await attach(connection, table, copy.name, None if rewrite.is_oldest else rewrite.first, rewrite.until)
-    await run(connection, f"ALTER TABLE {copy.name} DROP CONSTRAINT within_days")
-    await execute(
-        connection,
-        "add_partition",
-        name=copy.name,
-        table_name=table.name,
-        first=rewrite.first,
-        until=rewrite.until,
-        is_oldest=rewrite.is_oldest,
-        bodies_before=copy.cutoffs.bodies,
-        records_before=copy.cutoffs.records,
-    )
+    # In one flight: on a busy machine every wait for an answer is long, and all others wait for this one.
+    async with connection.pipeline():
+        for source in rewrite.sources:
+            await run(connection, f"ALTER TABLE {table.name} DETACH PARTITION {source.name}")
+            await run(connection, f"DROP TABLE {source.name}")
+            await execute(connection, "drop_partition_entry", name=source.name)
+        for index in indexes:
+            await run(connection, f"ALTER INDEX {index} RENAME TO {copy.name}{index.removeprefix(copy.target)}")
+        await run(connection, f"ALTER TABLE {copy.target} RENAME TO {copy.name}")
+        await attach(connection, table, copy.name, None if rewrite.is_oldest else rewrite.first, rewrite.until)
+        await run(connection, f"ALTER TABLE {copy.name} DROP CONSTRAINT within_days")
+        await execute(
+            connection,
+            "add_partition",
+            name=copy.name,
+            table_name=table.name,
+            first=rewrite.first,
+            until=rewrite.until,
+            is_oldest=rewrite.is_oldest,
+            bodies_before=copy.cutoffs.bodies,
+            records_before=copy.cutoffs.records,
+        )
     return locked_at
 
 
