@@ -10,8 +10,8 @@ In bytes, before URL-safe base64 (RFC 4648 §5):
     kind 1 · what the kind names · padding
     MAC 12
 
-Both parts are padded to three bytes, so that the first is encoded once per recipient, the second once per request, and
-a link of a message costs one MAC. The same arguments give the same token, so a retry makes the same message.
+Both parts are padded to three bytes, so that the first is encoded once per recipient, and the rest of all its tokens
+together. The same arguments give the same token, so a retry makes the same message.
 """
 
 import binascii
@@ -27,7 +27,6 @@ from cluster.ids import is_id
 
 KEY_BYTES = 32
 MAC_BYTES = 12
-_MAC_CHARACTERS = MAC_BYTES // 3 * 4
 LONGEST_TARGET = 4000
 """Bytes of a target in UTF-8. A longer link is not tracked."""
 LONGEST = 8000
@@ -91,25 +90,17 @@ class Named(Struct, frozen=True):
     preferences: Preferences | None = None
 
 
-class Suffix(Struct, frozen=True, gc=False):
-    """The second part of a token, the same for all recipients: its bytes, and in base64."""
-
-    data: bytes
-    text: str
+def suffix_of(data: bytes) -> bytes:
+    """The suffix of a token, its second part, of these bytes: the kind, and what it names."""
+    return data + _PADDING[len(data) % 3]
 
 
-def suffix_of(data: bytes) -> Suffix:
-    """The suffix of these bytes: the kind, and what it names."""
-    data += _PADDING[len(data) % 3]
-    return Suffix(data, _base64(data))
-
-
-def open_suffix() -> Suffix:
+def open_suffix() -> bytes:
     """Of a pixel, and of an image of the library."""
     return suffix_of(bytes([Kind.OPEN]))
 
 
-def click_suffix(target: Target) -> Suffix:
+def click_suffix(target: Target) -> bytes:
     """Raises ValueError for a target that is not http(s), has NUL, or is longer than ``LONGEST_TARGET``."""
     beginning, rest = click_beginning(target)
     data = rest.encode()
@@ -134,7 +125,7 @@ def _scheme_of(url: str) -> int | None:
     return next((number for number, one in enumerate(_SCHEMES) if url[: len(one)].lower() == one), None)
 
 
-def unsubscribe_suffix(preferences: Preferences) -> Suffix:
+def unsubscribe_suffix(preferences: Preferences) -> bytes:
     shown = preferences.shown_groups[:MOST_GROUPS]
     numbers = (preferences.group_id or 0, len(shown), *shown)
     return suffix_of(bytes([Kind.UNSUBSCRIBE]) + b"".join(map(_varint, numbers)))
@@ -161,20 +152,26 @@ class RecipientTokens:
         self.text = _base64(prefix)
         """What all of the recipient's tokens begin with."""
 
-    def token(self, suffix: Suffix) -> str:
+    def token(self, suffix: bytes) -> str:
         """The token for this recipient."""
-        (mac,) = self.macs((suffix.data,))
-        return f"{self.text}{suffix.text}{mac}"
+        (end,) = self.ends((suffix,))
+        return f"{self.text}{end}"
 
-    def macs(self, suffixes: Iterable[bytes]) -> list[str]:
-        """What the tokens with these second parts end in. Several made together take less time than one by one."""
-        begun, digests = self._begun, []
-        for data in suffixes:
+    def ends(self, suffixes: Iterable[bytes]) -> list[str]:
+        """What stands behind ``text`` in the tokens with these suffixes. Several made together take less time than one
+        by one."""
+        begun, pieces = self._begun, []
+        for suffix in suffixes:
             mac = begun.copy()
-            mac.update(data)
-            digests.append(mac.digest())
-        text = _base64(b"".join(digests))
-        return [text[start : start + _MAC_CHARACTERS] for start in range(0, len(text), _MAC_CHARACTERS)]
+            mac.update(suffix)
+            pieces.append(suffix + mac.digest())
+        text = _base64(b"".join(pieces))
+        ends, start = [], 0
+        for piece in pieces:
+            end = start + len(piece) // 3 * 4
+            ends.append(text[start:end])
+            start = end
+        return ends
 
 
 def key_id(token: str) -> int:
@@ -237,11 +234,11 @@ def _base64(data: bytes) -> str:
 
 def _crypted(key: bytes, nonce: bytes, text: bytes) -> bytes:
     """The text XOR a key stream: BLAKE2b as a pseudo-random function of the nonce, which no two recipients share."""
-    stream = b""
-    for block in range(-(-len(text) // _BLOCK)):
+    size, stream, block = len(text), b"", 0
+    while len(stream) < size:
         stream += blake2b(nonce + _BYTES[block], key=key, digest_size=_BLOCK, person=b"address").digest()
-    number = int.from_bytes(text, "big") ^ int.from_bytes(stream[: len(text)], "big")
-    return number.to_bytes(len(text), "big")
+        block += 1
+    return (int.from_bytes(text) ^ int.from_bytes(stream[:size])).to_bytes(size)
 
 
 def _message_bytes(message_id: str) -> bytes:

@@ -20,7 +20,7 @@ from actors.compose.tracking.targets import has_host, names_in, with_analytics
 from actors.compose.transform import Addressee, Hole
 from cluster.joining import getter, joined
 from cluster.message.forms import Values, is_words
-from cluster.tracking.tokens import LONGEST_TARGET, Suffix, Target, click_beginning, suffix_of
+from cluster.tracking.tokens import LONGEST_TARGET, Target, click_beginning, suffix_of
 
 _are_plain = re.compile(r"[A-Za-z0-9._~@-]*").fullmatch
 """Values that mean nothing in ``href`` and nothing in a URL: they are parts of a path, or of a query's values."""
@@ -59,11 +59,11 @@ class Copies:
         self._texts = list(texts.values())
         self._values_of_texts = getter([text.key for text in self._texts])
         self._others = list(others.values())
-        self._suffixes = [url.suffix for url in urls.values()]
+        self._tokens_of_urls = getter([tokens.share(url.suffix) for url in urls.values()])
         self._around = [(url.beginning, url.ending) for url in urls.values()]
-        self._around += [(link.maker.beginning, "") for link in links.values()]
-        """What is before each token, and behind it."""
-        around = zip([*urls, *links], self._around, strict=True)
+        """What is before each of these, and behind it."""
+        self._beginnings = [link.maker.beginning for link in links.values()]
+        around = zip([*urls, *links], [*self._around, *[(one, "") for one in self._beginnings]], strict=True)
         self.words = frozenset([at for at, (before, after) in around if is_words(f"{before}token{after}")])
         """The holes, by their index, whose texts need no examination, since no token changes what they are."""
         self._links = list(links.values())
@@ -81,29 +81,26 @@ class Copies:
         """The texts of the holes; None where the value of a link is not plain, or the pixel is in a value."""
         if self._end is not None and self._end.is_elsewhere(values):
             return None
-        suffixes = self._suffixes
-        if self._links:
-            if (of_links := self._suffixes_of_links(values)) is None:
-                return None
-            suffixes = [*suffixes, *of_links]
+        suffixes = self._suffixes_of_links(values) if self._links else []
+        if suffixes is None:
+            return None
         texts: Sequence[str] = self._values_of_texts(values)
         if self._marks.may_be_in("\n".join(texts)):
             texts = [text.fill(addressee, values) for text in self._texts]
         others = [link.fill(addressee, values) for link in self._others]
-        urls = self._urls(addressee, suffixes) if suffixes else ()
-        return list(self._in_order([*self._values_of_keys(values), *texts, *others, *urls]))
+        made = [*self._values_of_keys(values), *texts, *others]
+        if self._around:
+            shared = self._tokens_of_urls(self._tokens.shared(addressee))
+            made += [f"{before}{one}{after}" for (before, after), one in zip(self._around, shared, strict=True)]
+        if suffixes:
+            own = self._tokens.of(addressee)
+            begun = own.text
+            ends = own.ends(suffixes)
+            made += [f"{beginning}{begun}{end}" for beginning, end in zip(self._beginnings, ends, strict=True)]
+        return list(self._in_order(made))
 
-    def _urls(self, addressee: Addressee, suffixes: Sequence[Suffix]) -> list[str]:
-        tokens = self._tokens.of(addressee)
-        begun = tokens.text
-        macs = tokens.macs([suffix.data for suffix in suffixes])
-        return [
-            f"{before}{begun}{suffix.text}{mac}{after}"
-            for (before, after), suffix, mac in zip(self._around, suffixes, macs, strict=True)
-        ]
-
-    def _suffixes_of_links(self, values: Values) -> list[Suffix] | None:
-        """The second parts of their tokens; None if they must be looked at as a whole."""
+    def _suffixes_of_links(self, values: Values) -> list[bytes] | None:
+        """The suffixes of their tokens; None if they must be looked at as a whole."""
         own = self._values_of_links(values)
         together = "".join(own)
         if len(together) > self._room or not _are_plain(together):

@@ -26,13 +26,13 @@ class UnsubscribeFields:
 
     def __init__(self, tracking: Tracking, tokens: TokensOfRecipients) -> None:
         self._tokens = tokens
-        self._suffix = unsubscribe_suffix(own_preferences(tracking))
+        self._number = tokens.share(unsubscribe_suffix(own_preferences(tracking)))
         self._beginning = f"<{tracking.base_url}/t/u/"
 
     def of(self, addressee: Addressee) -> Fields:
         """The fields of a recipient's copy."""
         # A URL has one line, though it may exceed 78 characters: some readers do not unfold it.
-        urls = f"{self._beginning}{self._tokens.of(addressee).token(self._suffix)}>"
+        urls = f"{self._beginning}{self._tokens.shared(addressee)[self._number]}>"
         if addressee.mail_host:
             # Behind the https URL, since readers take the first that they can use (RFC 2369 §2). Some mail programs
             # send no mail without a subject.

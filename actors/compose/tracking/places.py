@@ -16,7 +16,7 @@ from actors.compose.transform import Addressee, Growth
 from cluster.joining import joined
 from cluster.message.forms import Values
 from cluster.tracking.choices import Tracking
-from cluster.tracking.tokens import Suffix, Target, click_suffix
+from cluster.tracking.tokens import Target, click_suffix
 
 _LONGEST_PREFIX = 440
 """Characters of a token besides its target, at most."""
@@ -29,7 +29,7 @@ class TokenPlace(Struct, frozen=True):
     whose target is known."""
 
     beginning: str
-    suffix: Suffix
+    suffix: bytes
     tokens: TokensOfRecipients
     ending: str = ""
 
@@ -38,7 +38,7 @@ class TokenPlace(Struct, frozen=True):
 
     @property
     def growth(self) -> Growth:
-        return Growth(len(self.beginning) + _LONGEST_PREFIX + len(self.suffix.text) + len(self.ending))
+        return Growth(len(self.beginning) + _LONGEST_PREFIX + len(self.suffix) // 3 * 4 + len(self.ending))
 
 
 class PixelAtEnd(Struct, frozen=True):
@@ -73,7 +73,7 @@ class LinkMaker(Struct, frozen=True):
     with_tags: Callable[[str, Addressee], str]
     """Puts URLs where tags are in a value."""
 
-    def of(self, url: str, number: int, *, is_html: bool) -> Suffix | str | None:
+    def of(self, url: str, number: int, *, is_html: bool) -> bytes | str | None:
         """What becomes of a link: the suffix of the tokens of a tracked one, another URL for one that only gets the
         parameters of ``analytics``, None for one that stays as it is."""
         tracking = self.tracking
@@ -87,7 +87,7 @@ class LinkMaker(Struct, frozen=True):
                 return None
         return None if target == url else target
 
-    def url(self, suffix: Suffix, addressee: Addressee) -> str:
+    def url(self, suffix: bytes, addressee: Addressee) -> str:
         """The URL of a tracked link."""
         return f"{self.beginning}{self.tokens.of(addressee).token(suffix)}"
 
