@@ -138,7 +138,7 @@ class Postray:
             else:
                 await migrate(dsn)
                 if not names:
-                    await check_alone(journal, progress)
+                    await check_alone(journal, lambda line: log.warning("%s", line))
                 await journal.left_nodes.bring_back(of_machine)
                 ring = await self._secrets(journal)
                 if names:
