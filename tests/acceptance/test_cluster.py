@@ -197,7 +197,7 @@ def another(data_dir: Path, ray_address: str, dsn: str) -> str:
 
 async def test_no_node_matters(tmp_path: Path, ray_nodes: RayNodes, journal_dsn: str) -> None:
     """The node that has all there is one of dies, and with it the command that started postray; another joins; then the
-    one that has all there is one of now is taken out."""
+    one that has all there is one of now is taken out and brought back."""
     with joined(tmp_path, ray_nodes.address, journal_dsn) as postray:
         client = Client(postray)
         batch_id = (await client.api.post("/v3/mail/batch")).json()["batch_id"]
@@ -252,6 +252,8 @@ async def test_no_node_matters(tmp_path: Path, ray_nodes: RayNodes, journal_dsn:
         await client.until(f"/v3/mail/batch/{batch_id}", lambda b: b["is_complete"])
         assert "postray down ends all" in postray.command("down", "--node").stderr
         assert {"delivery-1-0", "api-1-0"}.isdisjoint((await client.api.get("/readyz")).json()["parts"])
+        postray.start()
+        await until_ready(client, "delivery-1-0", "ok")
         await client.close()
         end(postray)
 
