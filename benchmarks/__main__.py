@@ -16,6 +16,7 @@ from benchmarks.everything import everything
 from benchmarks.measuring import SCENARIOS, command, compare, plot, table
 from benchmarks.postray import PostrayDidNotStart
 from benchmarks.records import write_apart
+from benchmarks.simulate.command import simulate
 from benchmarks.soak.command import soak
 
 LONGEST_S = 3600.0
@@ -99,7 +100,7 @@ def chaos_table(records: tuple[Path, ...]) -> None:
 
 for _name in SCENARIOS:
     main.add_command(command(_name))
-for _command in (everything, compare, plot, table, counts, soak):
+for _command in (everything, compare, plot, table, counts, soak, simulate):
     main.add_command(_command)
 
 if __name__ == "__main__":

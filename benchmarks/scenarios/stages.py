@@ -57,7 +57,10 @@ from cluster.journal.records import (
     decode_content,
     decode_personalization,
 )
+from cluster.policy.balance.assignment import Assignment
 from cluster.policy.lifecycle import Transition
+from cluster.policy.routes.membership import ACTOR_ALIVE_S, make_ring
+from cluster.policy.routes.ownership import Candidate
 from cluster.routing.offer import decode_offer
 from cluster.settings import ClickHouseSettings, SmtpSettings, host_port
 
@@ -73,6 +76,10 @@ JUDGE = "verdict, ledger"
 OUTCOME = "outcome commit"
 RECORD = "recorder"
 SUM = "sum"
+POSTGRES = "of it Postgres"
+"""Of intake commit, claim and outcome commit."""
+HEARTBEAT = "a heartbeat among 100 actors"
+"""Beside the message: what each delivery actor costs Postgres every second."""
 STAGES = (DECODE, COMMIT, DISPATCH, CLAIM, COMPOSE, SIGN, SIGN_TWICE, SEND, JUDGE, OUTCOME, RECORD)
 
 CLAIMED_AT_ONCE = 64
@@ -81,6 +88,7 @@ OFFERED_AT_ONCE = 1000
 LEASE_S = 600.0
 RETRIES_S = (300.0,)
 SENDER = "bench@mail.example.com"
+MEMBERS, BEATS = 100, 10
 WRITTEN_S = 0.5
 """After this the sink has written its log."""
 
@@ -124,7 +132,8 @@ class Stages:
 
     @property
     def measures(self) -> tuple[Measure, ...]:
-        return tuple(Measure(name, "µs/msg", Better.LOWER) for name in (*STAGES, SUM))
+        of_messages = (Measure(name, "µs/msg", Better.LOWER) for name in (*STAGES, SUM, POSTGRES))
+        return *of_messages, Measure(HEARTBEAT, "µs", Better.LOWER)
 
     async def open(self, tell: Tell) -> None:
         directory = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="pr-stages-")))
@@ -191,8 +200,9 @@ class Stages:
         await asyncio.sleep(WRITTEN_S)
         counted = {line.message_id for line in self._tail.take() if isinstance(line, Receipt) and line.accepted}
         figures = {name: clock.took_s[name] / len(claimed) * 1e6 for name in STAGES}
+        figures |= {SUM: sum(figures.values()), POSTGRES: clock.postgres_s / len(claimed) * 1e6}
         return Repeat(
-            figures=figures | {SUM: sum(figures.values())},
+            figures=figures | {HEARTBEAT: await self._beat(clock) * 1e6},
             seconds=round(time.monotonic() - began, 3),
             promised=len(jobs),
             counted=len(counted & {delivery.message_id for job in jobs for delivery in job.deliveries}),
@@ -287,19 +297,35 @@ class Stages:
                 self._ledger.settle(len(some))
         return [encode_batch([event for _, event in some]) for some in _in_turn(told, OUTCOMES_AT_ONCE)]
 
+    async def _beat(self, clock: "Clock") -> float:
+        """The heartbeats of many actors; returns Postgres's seconds of CPU for one."""
+        membership = self._journal.membership
+        epochs = {f"stages-{n}": (await membership.register(f"stages-{n}", "here"))[0] for n in range(MEMBERS)}
+        ring = make_ring([Candidate(name) for name in epochs], Assignment()).name
+        for name, epoch in epochs.items():  # all of them live from now on
+            await membership.heartbeat(name, epoch, ring, ACTOR_ALIVE_S)
+        before = clock.postgres_s
+        with clock.running(HEARTBEAT):
+            for name, epoch in [*epochs.items()] * BEATS:
+                await membership.heartbeat(name, epoch, ring, ACTOR_ALIVE_S)
+        return (clock.postgres_s - before) / (len(epochs) * BEATS)
+
 
 class Clock:
-    """CPU seconds by stage: of this process, and of the Postgres with this pid."""
+    """CPU seconds by stage: of this process, and of the Postgres with this pid. ``postgres_s``: Postgres's alone."""
 
     def __init__(self, postgres_pid: int) -> None:
         self.took_s: dict[str, float] = {}
+        self.postgres_s = 0.0
         self._postgres = psutil.Process(postgres_pid)
 
     @contextmanager
     def running(self, stage: str) -> Iterator[None]:
         own, others = time.process_time(), self._postgres_s()
         yield
-        self.took_s[stage] = time.process_time() - own + self._postgres_s() - others
+        of_postgres = self._postgres_s() - others
+        self.took_s[stage] = time.process_time() - own + of_postgres
+        self.postgres_s += of_postgres
 
     def _postgres_s(self) -> float:
         """Workers come and go; the time of ended ones is included in the parent's."""

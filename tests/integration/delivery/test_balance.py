@@ -7,12 +7,14 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from math import inf
+from statistics import median
 
 import msgspec
 import pytest
 from dnslib import MX, A
 
 from actors.balancing import Balancing
+from benchmarks.simulate.settling import settle
 from cluster.journal.journal import Journal
 from cluster.policy.balance import splitting
 from cluster.policy.balance.assignment import Assignment, Split
@@ -191,3 +193,26 @@ async def test_of_two_assignments_made_of_one_the_first_is_in_force(journal: Jou
     assert await journal.balance.assign(first, 0)
     assert not await journal.balance.assign(second, 0)
     assert await journal.balance.assignment() == first
+
+
+async def test_a_change_is_known_to_all_as_soon_as_the_simulator_says(journal: Journal) -> None:
+    others = [f"delivery-0-{n}" for n in range(1, 8)]
+    async with a_world(journal, settings=QUICK) as world:
+        for name in others:
+            await world.join(name)
+        names = ["delivery-0-0", *others]
+        took_s, simulated_s = [], []
+        for version in (1, 2, 3):
+            await asyncio.sleep(0.3 * version)  # at another moment of the actors' beats
+            await assign(journal, version, {"a.mx": names[version]})
+            began = time.monotonic()
+
+            def all_know(version: int = version) -> bool:
+                ownerships = [one.parts.ownership for one in world.deliverers]
+                return all(one.is_settled and one.assignment.version == version for one in ownerships)
+
+            await world.eventually(all_know)
+            took_s.append(time.monotonic() - began)
+            before, after = Assignment(version=version - 1), Assignment(version=version)
+            simulated_s.append(settle(names, before, after, {}, drain_s=0.1, seed=version).acknowledged_s)
+        assert 0.3 * median(simulated_s) < median(took_s) < 1.5 * median(simulated_s) + 0.5, (took_s, simulated_s)
