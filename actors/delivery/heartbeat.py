@@ -64,7 +64,7 @@ class Heartbeat:
         """Report that this life goes on, and give back what other members own. Raises Superseded, Unavailable."""
         self._ownership.has(self.local_sources())  # an address may have come, or gone
         await self._ownership.beat({whole_name(site.destination) for site in self._foreign()})
-        # Together with the ring: a share of the former number is nobody's from now on.
+        # Together with the ring: a share of the former number has no owner from now on.
         self._router.assignment = self._ownership.assignment
         self._active_policy.sources_are(member.sources for member in self._ownership.members)
         await self._give_back()

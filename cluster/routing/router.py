@@ -91,7 +91,7 @@ class Router:
         """The resolved routes that need no DNS, by the number of the route."""
         self._version = -1
         self.assignment = Assignment()
-        """It has the number of shares of hot sites. Whoever follows the assignment sets it."""
+        """It has the number of shares of hot sites. The owner of the router, which follows the assignment, sets it."""
 
     def known(self, waiting: DueDelivery) -> RoutedDelivery | None:
         """The destination and next hop if they are cached or need no look-up, else None."""

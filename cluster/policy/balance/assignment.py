@@ -33,7 +33,7 @@ class Assignment(Struct, frozen=True, kw_only=True):
     """By the name of a destination, the delivery actor that owns it."""
     splits: Mapping[str, Split] = field(default_factory=dict)
     """By the name of a source → site, without a share. A split that was taken back stays for a while, with the number
-    of shares from before it: what still has another number belongs to nobody."""
+    of shares from before it: what still has another number has no owner."""
 
     def shares_of(self, place: Destination, otherwise: int) -> int:
         """The number of shares of a destination's source → site; ``otherwise`` where it is not split."""

@@ -102,7 +102,7 @@ def _cooler(former: Split, shares: Sequence[Known], least: int, quiet_since: flo
     if quiet_since is None or now < quiet_since + RETURN_AFTER_S or now < former.changed_at + RETURN_AFTER_S:
         return former
     fewer = max(former.shares // 2, least)
-    # With the number of the settings it stays for a while, so that nobody has a share of the former number any more.
+    # With the number of the settings it stays for a while, so that no actor has a share of the former number any more.
     return replace(former, shares=fewer, changed_at=now) if fewer < former.shares else None
 
 

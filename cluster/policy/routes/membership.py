@@ -34,7 +34,7 @@ BEAT_S = 1.0
 CHANGING_BEAT_S = 0.1
 """Time between heartbeats while members change: until all have acknowledged, nothing is sent to what moves."""
 CHANGING_S = 10.0
-"""After this time a change goes on since something hangs on the wire somewhere, for which nobody need hurry."""
+"""After this time a change goes on since something hangs on the wire somewhere, which haste does not end sooner."""
 MEMBERS_IN_HASTE = 100
 """With more members, all beat more slowly while they change: each heartbeat reads all of them."""
 
