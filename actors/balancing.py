@@ -18,7 +18,7 @@ from cluster.policy.balance.assignment import Assignment
 from cluster.policy.balance.balancing import MATTERS_PER_MIN, balanced
 from cluster.policy.balance.loads import SMOOTHED_S, ActorLoad
 from cluster.policy.balance.splitting import split
-from cluster.policy.routes.membership import ACTOR_ALIVE_S, make_ring
+from cluster.policy.routes.membership import ACTOR_ALIVE_S, ring_of
 from cluster.policy.routes.ownership import Candidate
 from cluster.routing.assignments import Assignments
 
@@ -80,10 +80,8 @@ class Balancing:
         """Decide once. Returns the assignment if it has changed. Raises Unavailable."""
         live = await self._journal.membership.live(ACTOR_ALIVE_S)
         current = await self._assignments.follow(live.version)
-        ring = make_ring(
-            [Candidate(one.name, frozenset(one.sources)) for one in live.members if not one.draining], current
-        )
-        members = tuple(Candidate(one.name, one.sources) for one in ring.members)
+        ring = ring_of(live.members, current)
+        members = ring.members
         is_new, self._members = members != self._members, members
         if any(one.ring != ring.name for one in live.members) or len(members) < 2:
             return None  # something still moves

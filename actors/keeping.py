@@ -16,11 +16,10 @@ from cluster.metrics import Counter, Gauge
 from cluster.peers import PeerGone
 from cluster.policy.placement import Kind, Node, Place, Plan, kind_of, plan
 from cluster.tasks import Tasks
+from cluster.topology import SUPERVISOR
 
 log = logging.getLogger(__name__)
 
-OWN = "supervisor"
-"""The name of the actor that this is a part of."""
 NODES = "nodes"
 """The name of this part in what the supervisor tells."""
 FIRST_WAIT_S = 1.0
@@ -107,7 +106,7 @@ class Keeping:
             if not made.is_done:
                 await self._confirm()
             for name in made.stop:
-                if name not in self._ending and name != OWN:  # another process moves this one
+                if name not in self._ending and name != SUPERVISOR:  # another process moves this one
                     self._ending.add(name)
                     log.warning("ending an actor that has no place actor=%s", name)
                     self._tasks.spawn(f"end {name}", self._end_one(name))

@@ -13,7 +13,6 @@ from typing import Any
 
 from msgspec import Struct
 
-from actors.keeping import OWN as NAME
 from actors.keeping import Keeping
 from actors.node_states import node_states
 from cluster import metrics
@@ -25,6 +24,7 @@ from cluster.peers import Call, PeerGone
 from cluster.policy.placement import kind_of
 from cluster.policy.routes.membership import ACTOR_ALIVE_S
 from cluster.tasks import Tasks
+from cluster.topology import SUPERVISOR
 
 log = logging.getLogger(__name__)
 
@@ -100,13 +100,13 @@ class Supervisor:
         """Take a node out: what runs there is ended, and what there is one of starts elsewhere. Moving the supervisor
         itself is left to the caller. Raises PeerGone, Unavailable."""
         facts, made = await self._keeping.without(node_id)
-        if NAME in made.missing:
+        if SUPERVISOR in made.missing:
             return Left(stays="no other node takes the supervisor: postray down ends all")
         await self._journal.left_nodes.leave(node_id, [node.id for node in facts.nodes])
         self._keeping.left |= {node_id}
         log.warning("node taken out node=%s", node_id)
-        runs_there = any(one.name == NAME and one.node_id == node_id for one in facts.living)
-        place = next(place for place in made.places if place.name == NAME)
+        runs_there = any(one.name == SUPERVISOR and one.node_id == node_id for one in facts.living)
+        place = next(place for place in made.places if place.name == SUPERVISOR)
         return Left(missing=dict(made.missing), place=place if runs_there else None)
 
     async def nodes(self) -> list[NodeState]:
@@ -159,7 +159,7 @@ class Supervisor:
 
     async def collected_metrics(self) -> Collected:
         """The metrics of all actors, requested in parallel, each with the timeout ``METRICS_S``."""
-        readings, missing = {NAME: metrics.read(self)}, {}
+        readings, missing = {SUPERVISOR: metrics.read(self)}, {}
         actors = list(self._watches)
         answers = await asyncio.gather(*map(self._metrics_of, actors))
         for actor, answer in zip(actors, answers, strict=True):
@@ -186,7 +186,7 @@ class Supervisor:
         """A round of keeping places; then watch those that have one, and forget the others. ``of_new_ones``: what is
         said of an actor until it was asked."""
         await self._keeping.round()
-        actors = [actor for actor in self._keeping.actors if actor != NAME]
+        actors = [actor for actor in self._keeping.actors if actor != SUPERVISOR]
         for gone in self._watches.keys() - set(actors):
             self._watches.pop(gone).cancel()
             del self._problems[gone]

@@ -7,27 +7,24 @@ go; some messages of each are unfinished. Steady mail, moved by the statements o
 import asyncio
 import hashlib
 import logging
-import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Annotated
 
 import psycopg
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from benchmarks.blocking import to_its_end
+from benchmarks.lone_journal import lone_journal
 from benchmarks.outage_mail import OutageMail
 from benchmarks.past_mail import begin_on, fill_day, redated
 from benchmarks.phases import Tell
 from benchmarks.records import Better, Repeat
 from benchmarks.runner import Measure
-from cluster.installation.embedded import EmbeddedPostgres
 from cluster.journal.day_tables import DAY_TABLES
-from cluster.journal.journal import Journal, migrate
+from cluster.journal.journal import Journal
 from cluster.journal.records import Attachment, decode_content, encode
 from cluster.journal.rewriting import Rewritten
 from cluster.policy.retention import Cutoffs
@@ -99,14 +96,8 @@ class Days:
         began = time.monotonic()
         logging.getLogger("cluster.journal.intake").setLevel(logging.ERROR)  # days that are missing are wanted
         try:
-            directory = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="pr-days-")))
-            postgres = EmbeddedPostgres(directory / "postgres")
-            self._stack.push_async_callback(to_its_end, postgres.stop)
-            dsn = await to_its_end(postgres.start)
-            await migrate(dsn)
-            journal = Journal(dsn, application="days", connections=8, max_wait_s=60)
-            await journal.open()
-            self._stack.push_async_callback(journal.close)
+            alone = await self._stack.enter_async_context(lone_journal("days", connections=8, max_wait_s=60))
+            journal, dsn = alone.journal, alone.dsn
             days = Going(journal, dsn, await journal.tenants.create("bench"), self.settings, tell)
             figures = await days.run(max(1000, round(share * self.settings.messages)))
             unfinished, ended = await asyncio.to_thread(left, dsn)

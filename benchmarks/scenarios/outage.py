@@ -5,11 +5,9 @@ postray does by itself brings the tables back.
 """
 
 import asyncio
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from pathlib import Path
 from statistics import median
 from typing import Annotated
 
@@ -17,14 +15,12 @@ import psycopg
 from msgspec import Meta, Struct
 
 from actors.upkeep import Upkeep
-from benchmarks.blocking import to_its_end
 from benchmarks.hot_tables import HOT, Costs, Explained, Size, costs, sizes
+from benchmarks.lone_journal import lone_journal
 from benchmarks.outage_mail import OutageMail
 from benchmarks.phases import Tell
 from benchmarks.records import Better, Repeat
 from benchmarks.runner import Measure
-from cluster.installation.embedded import EmbeddedPostgres
-from cluster.journal.journal import Journal, migrate
 from cluster.journal.records import DueDelivery
 from cluster.tasks import end_all
 
@@ -108,14 +104,8 @@ class Outage:
         began = time.monotonic()
         messages = max(1000, round(share * self.settings.messages))
         try:
-            directory = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="pr-outage-")))
-            postgres = EmbeddedPostgres(directory / "postgres")
-            self._stack.push_async_callback(to_its_end, postgres.stop)
-            dsn = await to_its_end(postgres.start)
-            await migrate(dsn)
-            journal = Journal(dsn, application="outage", connections=8, max_wait_s=60)
-            await journal.open()
-            self._stack.push_async_callback(journal.close)
+            alone = await self._stack.enter_async_context(lone_journal("outage", connections=8, max_wait_s=60))
+            journal, dsn = alone.journal, alone.dsn
             mail = OutageMail(journal, await journal.tenants.create("bench"), self.settings.domains)
             upkeep = asyncio.create_task(Upkeep(journal).run())
             self._stack.push_async_callback(end_all, [upkeep])

@@ -6,12 +6,10 @@ it. Not included: HTTP, Ray's calls between processes, the scheduler, waiting at
 """
 
 import asyncio
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -36,6 +34,7 @@ from api.send.conversion import new_request
 from api.send.request import MailSend
 from api.send.validation import check
 from benchmarks.blocking import to_its_end
+from benchmarks.lone_journal import lone_journal
 from benchmarks.mail import Mail, Shape
 from benchmarks.phases import Tell
 from benchmarks.records import Better, Repeat
@@ -47,8 +46,6 @@ from benchmarks.sink_process import SinkProcess
 from benchmarks.tail import Tail
 from cluster.dkim_keys import generate_ed25519_key, generate_rsa_key, load_private_key
 from cluster.events import decode_batch, encode_batch
-from cluster.installation.embedded import EmbeddedPostgres
-from cluster.journal.journal import Journal, migrate
 from cluster.journal.records import (
     Claimed,
     DueDelivery,
@@ -136,14 +133,8 @@ class Stages:
         return *of_messages, Measure(HEARTBEAT, "µs", Better.LOWER)
 
     async def open(self, tell: Tell) -> None:
-        directory = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="pr-stages-")))
-        self._postgres = EmbeddedPostgres(directory / "postgres")
-        self._stack.push_async_callback(to_its_end, self._postgres.stop)
-        dsn = await to_its_end(self._postgres.start)
-        await migrate(dsn)
-        self._journal = Journal(dsn, application="stages", offer_grace_s=LEASE_S)
-        await self._journal.open()
-        self._stack.push_async_callback(self._journal.close)
+        alone = await self._stack.enter_async_context(lone_journal("stages", offer_grace_s=LEASE_S))
+        directory, self._postgres, self._journal = alone.directory, alone.postgres, alone.journal
         self._tenant_id = await self._journal.tenants.create("bench")
         self._epoch, _ = await self._journal.membership.register("stages", "here")
         self._clickhouse = await to_its_end(ClickHouse.open, ClickHouseSettings(), directory)

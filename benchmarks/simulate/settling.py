@@ -13,14 +13,13 @@ from msgspec import Struct, field
 
 from cluster.policy.balance.assignment import Assignment
 from cluster.policy.routes.destinations import Destination
-from cluster.policy.routes.membership import BEAT_S, Member, MembershipView, beat_after_s
+from cluster.policy.routes.membership import BEAT_S, NO_RING, Member, MembershipView, beat_after_s, ring_of
 
 LONGEST_S = 600.0
 STATEMENTS_A_BEAT = 2
 """The actor's own row, and all rows."""
 ROW_BYTES = 18
 """Of a row that is read, beside name, ring and sources: lengths, flags and the version."""
-_NO_RING_YET = MembershipView("nobody").ring
 
 
 class Settling(Struct, frozen=True, kw_only=True):
@@ -104,14 +103,14 @@ def settle(
 
 def beat_bytes(names: Sequence[str], sources: int = 0) -> int:
     """What one heartbeat reads, in octets."""
-    row = ROW_BYTES + len(_NO_RING_YET.name) + 8 * sources
+    row = ROW_BYTES + len(NO_RING.name) + 8 * sources
     return sum(len(name) + row for name in names)
 
 
 def _settled(names: Sequence[str], assignment: Assignment) -> tuple[dict[str, _Actor], dict[str, Member]]:
     """Actors that have all acknowledged what is in force."""
     live = [Member(name, "", False) for name in names]
-    ring = MembershipView(names[0]).after(live, assignment).ring
+    ring = ring_of(live, assignment)
     rows = {name: Member(name, ring.name, False) for name in names}
     members = list(rows.values())
     return {name: _Actor(view=MembershipView(name).after(members, assignment)) for name in names}, rows

@@ -29,7 +29,7 @@ class Gcra:
         self._full_at = max(self._full_at, now) + count * self._interval
 
     def taken_elsewhere(self, at: float) -> None:
-        """Somebody else has perhaps taken one at this time. However often this is called, it is the same one."""
+        """Another process has perhaps taken one at this time. However often this is called, it is the same one."""
         self._full_at = max(self._full_at, at + self._interval)
 
     def wait_or_take(self, count: float, now: float) -> float:

@@ -79,6 +79,11 @@ def make_ring(members: Sequence[Candidate], assignment: Assignment) -> Ring:
     return Ring(ordered, assignment, digest)
 
 
+def ring_of(live: Sequence[Member], assignment: Assignment) -> Ring:
+    """The ring of the live members, without those that are leaving."""
+    return make_ring([Candidate(one.name, frozenset(one.sources)) for one in live if not one.draining], assignment)
+
+
 NO_RING = make_ring((), Assignment())
 
 
@@ -118,7 +123,7 @@ class MembershipView(Struct, frozen=True):
     def after(self, live: Sequence[Member], assignment: Assignment) -> "MembershipView":
         """The view after a new list of live members, and the assignment. Settled when all of them have acknowledged
         the same ring without exception."""
-        ring = make_ring([Candidate(one.name, frozenset(one.sources)) for one in live if not one.draining], assignment)
+        ring = ring_of(live, assignment)
         said = [one.ring.split("\n") for one in live]
         excepted = frozenset(site for _, *sites in said for site in sites) if _all_name(said, ring) else None
         if excepted is not None and not excepted:

@@ -77,7 +77,7 @@ async def test_the_host_that_reports_is_named_where_none_refused(journal: Journa
 async def test_an_address_that_is_spelled_in_many_ways_gets_its_mail_once(
     journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever got one message could have a report read and stored a thousand times."""
+    """The recipient of one message could have a report read and stored a thousand times."""
     read = []
 
     def reading(data: bytes) -> Report:
@@ -173,7 +173,7 @@ SUBMITTED = Dsn(original_recipients={"ada@example.com": "rfc822;ada@lists.exampl
     [
         ("ada@lists.example.org", 0, Status.BOUNCED),
         ("ada@lists.example.org", None, Status.BOUNCED),
-        ("", 0, Status.DELIVERED),  # whoever it is, nobody told that host of another address
+        ("", 0, Status.DELIVERED),  # it names no original recipient: that host was told of none
     ],
 )
 async def test_a_report_that_names_its_recipient_as_the_submitter_did_counts_after_the_body_has_gone(

@@ -138,7 +138,7 @@ def test_a_suspension_ends_by_itself_and_is_forgotten() -> None:
 def test_a_rate_holds_over_a_move() -> None:
     site = Site(SLOW)
     site.tenants.queued("limited", 100.0)
-    assert not site.is_held(), "nobody else has sent"
+    assert not site.is_held(), "no other actor has sent"
     site.tenants.took_over(100.0, 100.1)
     site.tenants.queued("limited", 100.1)
     site.tenants.queued("free", 100.1)

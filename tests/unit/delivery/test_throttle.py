@@ -151,7 +151,7 @@ def test_the_connections_to_one_address_are_shared_out_as_well() -> None:
 
 
 def test_a_rate_holds_over_a_move() -> None:
-    """Whoever sends next waits as long as the former owner would have."""
+    """The next owner waits as long as the former owner would have."""
     clock = Clock()
     throttle = a_throttle(clock, some_limits(20, message_rate="1/m", connection_rate="2/m"))
     began = clock.now
