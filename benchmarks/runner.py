@@ -18,9 +18,6 @@ from benchmarks.machine import commit, machine, signature_us
 from benchmarks.phases import Phases, Tell
 from benchmarks.records import Better, Figure, Record, Repeat
 
-SLOWEST_REPEAT_S = 900.0
-"""A repeat that takes longer is aborted, and so is the run."""
-
 
 class Missing(Exception):
     """A scenario needs something that this machine lacks; the message names it, with the remedy."""
@@ -76,6 +73,9 @@ class Repeats(Struct, frozen=True, kw_only=True):
     warm_up: Annotated[
         float, Meta(ge=0, le=1, description="Share of a repeat that is done before, and not counted.")
     ] = 0.2
+    longest: Annotated[
+        float, Meta(gt=0, le=86_400, description="Seconds: a repeat that takes longer is aborted, and so is the run.")
+    ] = 900
 
 
 async def run(scenario: Scenario, repeats: Repeats, console: Console) -> Record:
@@ -102,20 +102,20 @@ async def _repeated(scenario: Scenario, repeats: Repeats, phases: Phases) -> lis
     pointless."""
     if repeats.warm_up:
         with phases.phase("warm-up") as tell:
-            warm_up = await _bounded(scenario, repeats.warm_up, tell)
+            warm_up = await _bounded(scenario, repeats.warm_up, repeats.longest, tell)
         if warm_up.lost:
             return [warm_up]
     found: list[Repeat] = []
     for number in range(1, repeats.repeats + 1):
         with phases.phase(f"{number} of {repeats.repeats}") as tell:
-            found.append(await _bounded(scenario, 1.0, tell))
+            found.append(await _bounded(scenario, 1.0, repeats.longest, tell))
         if found[-1].lost:
             break
     return found
 
 
-async def _bounded(scenario: Scenario, share: float, tell: Tell) -> Repeat:
-    async with asyncio.timeout(SLOWEST_REPEAT_S):
+async def _bounded(scenario: Scenario, share: float, longest_s: float, tell: Tell) -> Repeat:
+    async with asyncio.timeout(longest_s):
         return await scenario.measure(share, tell)
 
 

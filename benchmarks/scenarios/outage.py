@@ -22,10 +22,13 @@ from benchmarks.phases import Tell
 from benchmarks.records import Better, Repeat
 from benchmarks.runner import Measure
 from cluster.journal.records import DueDelivery
+from cluster.policy.upkeep import MIB, SMALL
 from cluster.tasks import end_all
 
 MOST = 1.2
 """Of what there was before."""
+SMALL_MIB = SMALL / MIB
+"""What is smaller counts as so large: an index of two pages may well become one of eight."""
 POINTS = ("before", "at the top", "halfway", "after")
 ASKED = 64
 """Deliveries in a claim, and messages in a request, whose pages are counted."""
@@ -210,11 +213,18 @@ def figures(moments: Sequence[Moment]) -> dict[str, float]:
         for point, moment in zip(POINTS, moments, strict=True)
         for what, value in _values(moment).items()
     }
-    ratios = {f"{what}, after / before": found[f"{what}, after"] / found[f"{what}, before"] for what in COME_BACK}
+    ratios = {
+        f"{what}, after / before": _least(what, found[f"{what}, after"]) / _least(what, found[f"{what}, before"])
+        for what in COME_BACK
+    }
     ratios |= {
         f"{what}, at the top / before": found[f"{what}, at the top"] / max(found[f"{what}, before"], 1) for what in FLAT
     }
     return found | ratios
+
+
+def _least(what: str, value: float) -> float:
+    return max(value, SMALL_MIB) if UNITS[what] == "MiB" else value
 
 
 def _values(moment: Moment) -> dict[str, float]:

@@ -46,3 +46,11 @@ def test_figures_are_those_of_the_measures_and_compare_with_before() -> None:
     )
     assert found["intake, at the top / before"] == 2
     assert len(POINTS) == 4
+
+
+def test_what_is_small_counts_as_small_and_not_by_its_pages() -> None:
+    small, larger = a_moment(0.02, 640, 1.0), a_moment(0.1, 640, 1.0)
+    found = figures([small, a_moment(600, 640, 1.0), small, larger])
+    assert found["event_log: rows, after / before"] == 1
+    found = figures([small, a_moment(600, 640, 1.0), small, a_moment(0.5, 640, 1.0)])
+    assert found["event_log: rows, after / before"] == 2
