@@ -67,14 +67,11 @@ WEBHOOKS_NICE = 5
 async def capture(context: Context, links: Links) -> "CaptureSink":
     from actors.capture.accepted import AcceptedMessages
     from actors.capture.sink import CaptureSink
-    from analytics.queries import MessageEvents
-
-    async def timeline(tenant_id: str, message_id: str) -> MessageEvents:
-        events: MessageEvents = await links.call("recorder", "timeline", tenant_id, message_id)
-        return events
+    from analytics.timeline import timelines_of
 
     accepted = None
     if context.settings.delivery.mode == "capture":
+        timeline = timelines_of(links.call, context.data_path)
         accepted = AcceptedMessages(partial(context.open_journal, 1), timeline, context.vault)
     return CaptureSink(context.settings.capture, context.data_path, accepted)
 
@@ -84,8 +81,10 @@ async def recorder(context: Context, links: Links) -> "Recorder":
     from analytics.client import keep_temporary_files_in
     from analytics.door.server import SqlDoor, confinement_of
     from analytics.engine import LOCK as ENGINE_LOCK
+    from analytics.timeline import RECORDER
     from cluster.installation import running
     from cluster.installation.local_secrets import sql_password
+    from cluster.near_calls import socket_of
     from cluster.tenancy.directory import TenantDirectory
 
     os.nice(RECORDER_NICE)
@@ -105,6 +104,7 @@ async def recorder(context: Context, links: Links) -> "Recorder":
         retention=settings.retention,
         epoch=context.fence.epoch if context.fence is not None else 0,
     )
+    recorder.near = socket_of(data_dir, RECORDER)
     if settings.analytics.bind:
         recorder.door = SqlDoor(
             settings.analytics,

@@ -39,6 +39,7 @@ from analytics.rows import Position, columns
 from analytics.statistics import Count, Names, Statistics, categories, statistics
 from analytics.storage import StoredPartition, stored
 from analytics.tallies import Tallies, Uncounted
+from analytics.timeline import answering
 from cluster import metrics
 from cluster.context import DEGRADED
 from cluster.event_consumer import STOP_MAX_WAIT_S, CannotHandle, EventConsumer, Pacing, erase_rejected
@@ -47,6 +48,7 @@ from cluster.journal.journal import Journal
 from cluster.journal.recipient_erasure import EraseJob
 from cluster.journal.records import LogRow
 from cluster.metrics import Counter, Gauge, Reading
+from cluster.near_calls import NearServer
 from cluster.settings import ClickHouseSettings, RetentionSettings
 
 log = logging.getLogger(__name__)
@@ -139,6 +141,9 @@ class Recorder:
         self._tallies: Tallies | None = None
         self.door: SqlDoor | None = None
         """Answers SQL while the recorder runs; set before ``start``."""
+        self.near: Path | None = None
+        """Where it listens for those of this machine that ask for timelines; set before ``start``."""
+        self._near = NearServer(answering(self.timeline))
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="clickhouse", initializer=confine)
         self._asking_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="statistics", initializer=confine)
         self._backup: ClickHouseBackup | None = None
@@ -160,6 +165,8 @@ class Recorder:
         """Begin recording. If ClickHouse is unavailable, the connection is retried. Raises ValueError for an invalid
         DSN, OSError when the address of the SQL door is taken."""
         await self._consumer.start()
+        if self.near is not None:
+            await self._near.start(self.near)
         if self.door is not None:
             await self.door.start()
 
@@ -167,6 +174,7 @@ class Recorder:
         """Record what the log holds now, then close. This is limited to some seconds; the rest stays in the log."""
         if self.door is not None:
             await self.door.stop()
+        await self._near.stop()
         await self._consumer.stop()
         client, self._client = self._client, None
         # A thread may be in a call that a dead server never answers.

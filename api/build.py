@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from analytics.queries import MessageEvents
-from analytics.timeline import Timeline
+from analytics.timeline import Timeline, timelines_of
 from api.admin.routes import Admin
 from api.scheduled_sends import settle_abandoned
 from api.send.large.frames import Setup
@@ -163,10 +162,6 @@ async def api(context: Context, links: Links) -> Api:
         journal_dir=None if settings.postgres.dsn else context.data_path,
     )
 
-    async def timeline(tenant_id: str, message_id: str) -> MessageEvents:
-        events: MessageEvents = await links.call("recorder", "timeline", tenant_id, message_id)
-        return events
-
     async def readiness() -> Mapping[str, str | None]:
         try:
             parts: Mapping[str, str | None] = await links.call("supervisor", "readiness")
@@ -174,6 +169,7 @@ async def api(context: Context, links: Links) -> Api:
             return {"supervisor": gone.reason}
         return {**parts, **routing.active_policy.readiness()}
 
+    timeline = timelines_of(links.call, context.data_path)
     token_keys = TokenKeys(journal, context.vault)
     domains = domain_manager(context, links, journal, routing.active_policy)
     webhooks = WebhookParts(journal=journal, vault=context.vault, settings=settings.webhooks, call=links.call)
