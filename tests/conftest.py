@@ -99,7 +99,8 @@ def journal_dsn(postgres: str, journal_template: str) -> Iterator[str]:
     """A new database with the journal's schema."""
     name = f"journal_{next(_numbers)}"
     with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {journal_template}".encode())
+        # Files are copied in half the time that it takes to write the pages of a small database to the log.
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {journal_template} STRATEGY FILE_COPY".encode())
     yield _database(postgres, name)
     with psycopg.connect(postgres, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
