@@ -200,9 +200,8 @@ class Recorder:
 
     async def timeline(self, tenant_id: str, message_id: str) -> MessageEvents:
         """A message's events, oldest first. Raises ClickHouseUnavailable."""
-        if self.door is not None:
-            self.door.hold()
-        events = await self._in_thread(queries.timeline, self.ready(), tenant_id, message_id)
+        held = self.door is not None and self.door.hold()
+        events = await self._in_thread(queries.timeline, self.ready(), tenant_id, message_id, held=held)
         return MessageEvents(events, incomplete=self._damage.of_events)
 
     async def statistics(self, wanted: Statistics) -> list[Count]:

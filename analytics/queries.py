@@ -19,6 +19,8 @@ SELECT at, event_id, event, recipient, attempt, site, mx_host, mx_ip, source_ip,
 FROM events
 PREWHERE message_id = {message_id:String}
 """
+HELD = "SETTINGS priority = 0"
+"""Where other queries wait already: the end of a statement with a priority would let each of them go on."""
 
 
 class TimelineEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -44,9 +46,10 @@ class MessageEvents(Struct, frozen=True):
     incomplete: bool = False
 
 
-def timeline(client: ClickHouse, tenant_id: str, message_id: str) -> list[TimelineEvent]:
-    """A message's events, oldest first; empty when the tenant has no such message. Raises ClickHouseUnavailable."""
-    rows = client.rows(TIMELINE, message_id=message_id)
+def timeline(client: ClickHouse, tenant_id: str, message_id: str, *, held: bool = False) -> list[TimelineEvent]:
+    """A message's events, oldest first; empty when the tenant has no such message. ``held``: other queries wait
+    already (``door.holding``). Raises ClickHouseUnavailable."""
+    rows = client.rows(TIMELINE + HELD if held else TIMELINE, message_id=message_id)
     found = {(row[0], row[1]): row for row in rows if row[-1] == tenant_id}
     return [shown(found[key]) for key in sorted(found)]
 

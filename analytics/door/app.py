@@ -82,10 +82,9 @@ class SqlApp:
         self._turns = QueryTurns(settings.max_queries, settings.max_waiting)
         self._ending: set[asyncio.Future[None]] = set()
 
-    def hold(self) -> None:
-        """Let the queries that run wait for a moment."""
-        if self._turns.running:
-            self._backend.hold()
+    def hold(self) -> bool:
+        """Let the queries that run wait for a moment. Returns whether they wait already."""
+        return bool(self._turns.running) and self._backend.hold()
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """ASGI."""

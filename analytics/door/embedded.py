@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from analytics.door.failures import engine_failed
-from analytics.door.holding import QueryHold
+from analytics.door.holding import HoldingConnection, QueryHold
 from analytics.door.jobs import READ_BYTES, Job, Totals
 from analytics.door.parser_thread import Engine, ParserThread
 from analytics.door.parsing import Checked, EngineConnection
@@ -32,7 +32,7 @@ class EmbeddedEngine:
 
     def __init__(
         self,
-        connect: Callable[[], Engine],
+        connect: Callable[[], HoldingConnection],
         folder: Path,
         database: str,
         *,
@@ -69,9 +69,9 @@ class EmbeddedEngine:
         await running.open(loop.run_in_executor(self._running, self._run, job, name, path))
         return running
 
-    def hold(self) -> None:
-        """Let queries wait for a moment: a timeline is asked for."""
-        self._hold.hold()
+    def hold(self) -> bool:
+        """Let queries wait for a moment: a timeline is asked for. Returns whether they wait already."""
+        return self._hold.hold()
 
     async def close(self) -> None:
         """Close what has no query running; for the rest, the process ends."""

@@ -60,8 +60,8 @@ class Backend(Protocol):
     async def start(self, job: Job) -> RunningQuery:
         """Begin to run a query. Raises QueryFailed."""
 
-    def hold(self) -> None:
-        """Let queries wait for a moment, where they take cores from this machine."""
+    def hold(self) -> bool:
+        """Let queries wait for a moment, where they take cores from this machine. Returns whether they wait already."""
 
     async def close(self) -> None:
         """End."""

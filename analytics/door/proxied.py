@@ -74,8 +74,9 @@ class OwnServer:
             raise engine_failed(text or f"Code: 1001. DB::Exception: the server answered {answer.status}")
         return ServerAnswer(answer)
 
-    def hold(self) -> None:
-        """Nothing: queries run on the server."""
+    def hold(self) -> bool:
+        """False: queries run on the server."""
+        return False
 
     async def close(self) -> None:
         """End."""

@@ -75,9 +75,9 @@ class SqlDoor:
         log.info("listening for SQL url=%s", url)
         return url
 
-    def hold(self) -> None:
-        """Let queries wait for a moment: a timeline is asked for."""
-        self._app.hold()
+    def hold(self) -> bool:
+        """Let queries wait for a moment: a timeline is asked for. Returns whether they wait already."""
+        return self._app.hold()
 
     def problem(self) -> str | None:
         """Why no query is answered; None if all is well."""

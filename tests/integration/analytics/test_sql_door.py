@@ -9,6 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from analytics import queries
 from analytics.client import ClickHouse
 from analytics.door.allowed import OF_TENANTS
 from analytics.door.blocks import packed, unpacked
@@ -290,7 +291,7 @@ async def test_queries_wait_while_timelines_are_asked_for_and_go_on_then(
             end = loop.time() + seconds
             while loop.time() < end:
                 if held:
-                    door.door.hold()
+                    queries.timeline(clickhouse, "tnt_1", "msg_1", held=door.door.hold())
                 await asyncio.sleep(0.01)
             ((after,),) = clickhouse.rows(read)
             return int(after - before)
