@@ -2,20 +2,20 @@
 
 from typing import Any
 
+import msgspec
 from msgspec import Struct, field
 
-from analytics.client import ClickHouse, Row
+from analytics.client import ClickHouse
 from cluster.times import iso
 
 _OF_GROUPS = ("group_unsubscribe", "group_resubscribe")
 _ENGAGEMENT = ("open", "click", "unsubscribe", *_OF_GROUPS)
 
-# As simple as possible: most of the cost of such a query is planning, for each column and each step. So the few rows
-# of a message are sorted, deduplicated (a replay may not be merged yet) and filtered by tenant here.
+# As simple as possible: most of the cost of such a query is planning, for each column and each step. So what is shown
+# comes as one column (schema/0011), but for what is long and different in each event; and the few rows of a message are
+# sorted, deduplicated (a replay may not be merged yet) and filtered by tenant here.
 TIMELINE = """
-SELECT at, event_id, event, recipient, attempt, site, mx_host, mx_ip, source_ip, tls_version, tls_cipher,
-       smtp_response, duration_ms, bounce_type, bounce_class, reason, next_attempt_at, url,
-       link_index, image, asm_group_id, ip, user_agent, machine, machine_rule, tenant_id
+SELECT at, event_id, recipient, smtp_response, details
 FROM events
 PREWHERE message_id = {message_id:String}
 """
@@ -39,6 +39,38 @@ class TimelineEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     metadata: dict[str, str | int | bool] = field(default_factory=dict)
 
 
+class Details(Struct, frozen=True, array_like=True):
+    """The column ``details``."""
+
+    event: str
+    tenant_id: str
+    attempt: int
+    site: str
+    mx_host: str
+    mx_ip: str
+    source_ip: str
+    tls_version: str
+    tls_cipher: str
+    duration_ms: int
+    bounce_type: str
+    bounce_class: str
+    reason: str
+    next_attempt_at: int | None
+    """Milliseconds since the epoch."""
+    url: str
+    link_index: int
+    image: str
+    asm_group_id: int
+    ip: str
+    user_agent: str
+    machine: bool
+    machine_rule: str
+
+
+_details = msgspec.json.Decoder(Details, strict=False)
+"""A server may write integers of 64 bits as texts."""
+
+
 class MessageEvents(Struct, frozen=True):
     """A message's timeline, oldest first. ``incomplete``: some of its events may be lost."""
 
@@ -50,45 +82,43 @@ def timeline(client: ClickHouse, tenant_id: str, message_id: str, *, held: bool 
     """A message's events, oldest first; empty when the tenant has no such message. ``held``: other queries wait
     already (``door.holding``). Raises ClickHouseUnavailable."""
     rows = client.rows(TIMELINE + HELD if held else TIMELINE, message_id=message_id)
-    found = {(row[0], row[1]): row for row in rows if row[-1] == tenant_id}
-    return [shown(found[key]) for key in sorted(found)]
+    read = ((*row[:-1], _details.decode(row[-1])) for row in rows)
+    found = {(row[0], row[1]): row for row in read if row[-1].tenant_id == tenant_id}
+    return [shown(at, *rest) for (at, _), (_, _, *rest) in sorted(found.items())]
 
 
-def shown(row: Row) -> TimelineEvent:
+def shown(at: int, recipient: str, smtp_response: str, one: Details) -> TimelineEvent:
     """An event of the timeline from the values that ``TIMELINE`` selects."""
-    at, _, name, recipient, attempt, site, mx_host, mx_ip, source_ip = row[:9]
-    tls_version, tls_cipher, smtp_response, duration_ms, bounce_type, bounce_class, reason, next_attempt_at = row[9:17]
-    url, link_index, image, asm_group_id, ip, user_agent, machine, machine_rule = row[17:-1]
-    bounced = name in ("bounce", "blocked")
+    bounced = one.event in ("bounce", "blocked")
     details: dict[str, Any] = {
-        "attempt": attempt or None,
-        "site": site,
-        "mx_host": mx_host,
-        "mx_ip": mx_ip,
-        "source_ip": source_ip,
-        "tls_version": tls_version,
-        "tls_cipher": tls_cipher,
+        "attempt": one.attempt or None,
+        "site": one.site,
+        "mx_host": one.mx_host,
+        "mx_ip": one.mx_ip,
+        "source_ip": one.source_ip,
+        "tls_version": one.tls_version,
+        "tls_cipher": one.tls_cipher,
         # 0 is a duration if there was a transaction, and meaningless if there was none.
-        "duration_ms": duration_ms if attempt else None,
-        "reason": "" if bounced else reason,
-        "bounce_class": bounce_class,
-        "next_attempt_at": None if next_attempt_at is None else iso(next_attempt_at),
-        "link_index": link_index if name == "click" else None,
-        "source": "image" if image else "",
-        "image": image,
-        "asm_group_id": asm_group_id if name in _OF_GROUPS else None,
-        "machine": machine if name in _ENGAGEMENT else None,
-        "machine_rule": machine_rule,
+        "duration_ms": one.duration_ms if one.attempt else None,
+        "reason": "" if bounced else one.reason,
+        "bounce_class": one.bounce_class,
+        "next_attempt_at": None if one.next_attempt_at is None else iso(one.next_attempt_at),
+        "link_index": one.link_index if one.event == "click" else None,
+        "source": "image" if one.image else "",
+        "image": one.image,
+        "asm_group_id": one.asm_group_id if one.event in _OF_GROUPS else None,
+        "machine": one.machine if one.event in _ENGAGEMENT else None,
+        "machine_rule": one.machine_rule,
     }
     return TimelineEvent(
-        event_type=name,
+        event_type=one.event,
         recipient_email=recipient,
         timestamp=iso(at),
-        url=url or None,
-        user_agent=user_agent or None,
-        ip_address=ip or None,
-        bounce_type=bounce_type or None,
-        bounce_reason=reason if bounced else None,
+        url=one.url or None,
+        user_agent=one.user_agent or None,
+        ip_address=one.ip or None,
+        bounce_type=one.bounce_type or None,
+        bounce_reason=one.reason if bounced else None,
         smtp_response=smtp_response or None,
         metadata={key: value for key, value in details.items() if value not in ("", None)},
     )

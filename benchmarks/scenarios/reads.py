@@ -55,7 +55,9 @@ SELECT 'evt_0' || leftPad(toString(number), 25, '0'), now64(3, 'UTC') - toInterv
     if(number % 2 = 0, 'processed', 'delivered'), 'reader' || toString(number) || '@example.org', 'example.org',
     number % 2, 'example.org', 'mx.example.org', '127.0.0.1', 'TLSv1.3', 'TLS_AES_256_GCM_SHA384', '2.0.0 taken', 12
 FROM numbers({events:UInt64})
+SETTINGS min_insert_block_size_rows = 500000
 """
+"""In blocks of the usual million rows an insert takes more memory than the engine may have."""
 DELIVERED = """
 INSERT INTO events
 SELECT * REPLACE(event_id || '-delivered' AS event_id, at + toIntervalMillisecond(50) AS at, 'delivered' AS event)

@@ -10,12 +10,13 @@ from msgspec.structs import replace
 from analytics.attempts import ATTEMPTS, attempt_columns
 from analytics.client import ClickHouse
 from analytics.erasing import ADDRESSES_AT_ONCE, FOUND, erase_recipients
+from analytics.queries import timeline
 from analytics.rows import columns
 from cluster.event_consumer import erase_rejected
 from cluster.events import Opened, WebhookAttempt
 from tests.files import files_in
 from tests.integration.analytics.old_parts import delete_soon
-from tests.unit.analytics.samples import delivered, processed
+from tests.unit.analytics.samples import deferred, delivered, processed
 
 MAX_WAIT_S = 30.0
 JOB = "ers_01HX00000000000000000000AA"
@@ -83,6 +84,18 @@ def test_texts_of_others_that_name_an_address_go(clickhouse: ClickHouse) -> None
     assert texts == [("evt_1", "[erased]"), ("evt_2", "250 ok")]
 
 
+def test_the_timelines_of_others_name_no_address_any_more(clickhouse: ClickHouse) -> None:
+    naming = deferred(1, recipient="bob@example.com", reason="wait for ada@example.com")
+    clickhouse.insert(columns([naming, deferred(2, recipient="bob@example.com")]))
+    before = timeline(clickhouse, TENANT, "msg_1")
+    erase(clickhouse, "ada@example.com")
+    first, second = timeline(clickhouse, TENANT, "msg_1")
+    assert (first.smtp_response, first.metadata["reason"]) == ("[erased]", "[erased]")
+    assert first.metadata == before[0].metadata | {"reason": "[erased]"}
+    assert second == before[1]
+    assert clickhouse.rows("SELECT count() FROM events WHERE details LIKE '%ada@%'") == [(0,)]
+
+
 def test_posts_with_an_event_of_the_addresses_go(clickhouse: ClickHouse) -> None:
     clickhouse.insert(
         columns([event(1, "ada@example.com"), event(2, "bob@example.com"), event(3, "bob@example.com", "msg_6")])
@@ -114,6 +127,7 @@ def test_there_may_be_more_addresses_than_a_query_takes(clickhouse: ClickHouse) 
 def test_no_file_of_the_engine_has_the_address(clickhouse: ClickHouse, tmp_path: Path) -> None:
     address = "very-unusual-person@example.com"
     clickhouse.insert(columns([event(1, address), event(2, "bob@example.com", smtp_response=f"250 {address}")]))
+    clickhouse.insert(columns([deferred(3, recipient="bob@example.com", reason=address)]))
     clickhouse.insert(attempt_columns([attempt(1, "evt_1", request_body=f'{{"email":"{address}"}}')]), ATTEMPTS)
     assert named(tmp_path, address), "the search finds nothing"
     erase(clickhouse, address)

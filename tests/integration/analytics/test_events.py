@@ -35,7 +35,7 @@ def test_the_table_is_as_rows_writes_it(clickhouse: ClickHouse) -> None:
     described = clickhouse.rows(
         "SELECT name, type, comment FROM system.columns WHERE database = 'postray' AND table = 'events'"
     )
-    assert {name: kind for name, kind, _ in described} == COLUMNS
+    assert {name: kind for name, kind, _ in described} == {**COLUMNS, "details": "String"}
     assert [name for name, _, comment in described if not comment] == []
 
 
@@ -55,6 +55,7 @@ def test_a_migration_that_stopped_before_it_was_noted_runs_again(clickhouse: Cli
 
 def test_a_table_of_before_there_were_classes_gets_the_column(clickhouse: ClickHouse) -> None:
     clickhouse.insert(columns([bounced()]))
+    clickhouse.rows("ALTER TABLE events DROP COLUMN details")
     clickhouse.rows("ALTER TABLE events DROP COLUMN bounce_class")
     clickhouse.rows("CREATE OR REPLACE VIEW events_once AS SELECT * FROM events FINAL")
     clickhouse.rows("TRUNCATE TABLE migrations")
@@ -213,6 +214,30 @@ def test_each_kind_tells_what_it_knows(clickhouse: ClickHouse) -> None:
 def opened(number: int, day: int, recipient: str, **changes: Any) -> Event:
     event = structs.replace(by_name()["open"], id=f"evt_{number}", at=AT + day * 86_400 + number, recipient=recipient)
     return structs.replace(event, **changes)
+
+
+def test_a_timeline_of_rows_from_before_their_details_were_stored_is_the_same(clickhouse: ClickHouse) -> None:
+    clickhouse.insert(columns(every_kind()))
+    expected = timeline(clickhouse, "tnt_1", "msg_1")
+    clickhouse.rows("TRUNCATE TABLE events")
+    clickhouse.rows("ALTER TABLE events DROP COLUMN details")
+    clickhouse.insert(columns(every_kind()[:5]))
+    clickhouse.rows("TRUNCATE TABLE migrations")
+    clickhouse.migrate()
+    stored = "SELECT sum(rows) FROM system.parts_columns WHERE table = 'events' AND column = 'details' AND active"
+    clickhouse.insert(columns(every_kind()[5:]))
+    assert clickhouse.rows(stored) == [(len(every_kind()) - 5,)]
+    assert timeline(clickhouse, "tnt_1", "msg_1") == expected
+    clickhouse.rows("OPTIMIZE TABLE events FINAL")
+    assert clickhouse.rows(stored) == [(len(every_kind()),)]
+    assert timeline(clickhouse, "tnt_1", "msg_1") == expected
+
+
+def test_a_server_that_writes_large_numbers_as_texts_is_understood(clickhouse: ClickHouse) -> None:
+    clickhouse.rows("SET output_format_json_quote_64bit_integers = 1, enable_named_columns_in_function_tuple = 1")
+    clickhouse.insert(columns([deferred(1)]))
+    (event,) = timeline(clickhouse, "tnt_1", "msg_1")
+    assert event.metadata["next_attempt_at"] == "2026-04-23T10:01:02.120Z"
 
 
 def test_a_machines_open_of_an_image_says_so(clickhouse: ClickHouse) -> None:

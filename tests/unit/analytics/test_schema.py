@@ -1,10 +1,12 @@
 import re
 
 from analytics.client import migrations, statements
+from analytics.queries import Details
 from analytics.rows import COLUMNS
 
 COLUMN = re.compile(r"^    (\w+)\s+(.+?)\s+COMMENT '[^']+'", re.MULTILINE)
 ADDED = re.compile(r"ADD COLUMN IF NOT EXISTS\s+(\w+)\s+(.+?)\s+COMMENT '[^']+'(?: CODEC\(ZSTD\(1\)\))?\s+AFTER (\w+)")
+DETAILS = re.compile(r"details\s+String MATERIALIZED toJSONString\(\((.+)\)\)$", re.MULTILINE | re.DOTALL)
 RERUNNABLE = (
     "CREATE TABLE IF NOT EXISTS",
     "CREATE VIEW IF NOT EXISTS",
@@ -23,6 +25,11 @@ def test_the_table_has_the_columns_that_are_written_each_with_a_comment() -> Non
         for name, kind, before in ADDED.findall(script):
             columns.insert([name for name, _ in columns].index(before) + 1, (name, kind))
     assert columns == list(COLUMNS.items())
+
+
+def test_details_are_written_in_the_order_in_which_they_are_read() -> None:
+    (made,) = [found for _, script in migrations() for found in DETAILS.findall(script)]
+    assert re.sub(r"\w+\((\w+)\)", r"\1", " ".join(made.split())).split(", ") == list(Details.__struct_fields__)
 
 
 def test_the_scripts_are_numbered_without_a_gap() -> None:

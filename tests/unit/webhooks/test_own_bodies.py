@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from analytics.queries import TIMELINE, shown
+from analytics.queries import Details, shown
 from analytics.rows import COLUMNS, columns
 from cluster.events import Event
 from cluster.webhooks.bodies import own
@@ -25,8 +25,8 @@ def read(event: Any, **changes: Any) -> Any:
 def of_timeline(event: Event) -> Any:
     """The event as GET /v3/messages/{id} shows it."""
     stored = dict(zip(COLUMNS, (values[0] for values in columns([event])), strict=True))
-    selected = [name.strip() for name in TIMELINE.split("SELECT", 1)[1].split("FROM", 1)[0].split(",")]
-    return msgspec.to_builtins(shown(tuple(stored[name] for name in selected)))
+    details = Details(**{name: stored[name] for name in Details.__struct_fields__})
+    return msgspec.to_builtins(shown(stored["at"], stored["recipient"], stored["smtp_response"], details))
 
 
 def test_a_delivery() -> None:
