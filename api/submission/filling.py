@@ -15,6 +15,11 @@ MANY = 20
 """Messages from which on the check may take longer than the event loop has."""
 
 
+def is_filled(draft: Draft) -> bool:
+    """Whether any message of the draft has values to fill in."""
+    return any(one.substitutions for one in draft.mail.personalizations or ())
+
+
 def takes_long(draft: Draft) -> bool:
     """Whether the check of this message would hold up the event loop. All its messages have the same keys."""
     messages = draft.mail.personalizations or []

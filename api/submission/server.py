@@ -18,7 +18,7 @@ from api.http.refusals import Fault, Forbidden, Invalid, Refusal, Unauthenticate
 from api.send.drafts import Draft
 from api.send.notes import Notes
 from api.send.sending import SENDGRID, Sending, Sent
-from api.submission.filling import fill_faults, takes_long
+from api.submission.filling import fill_faults, is_filled, takes_long
 from api.submission.reading import read_dsn, read_submission
 from api.submission.repeats import name_of
 from cluster.access.client_address import client_address
@@ -207,7 +207,8 @@ class Submission:
         self._intake.require_room()
         notes = Notes()
         draft = await _worked(mail, partial(read_submission, mail.rcpt_to, mail.content, notes))
-        draft.faults += await self._fill_faults(draft)
+        if is_filled(draft):
+            draft.faults += await self._fill_faults(draft)
         draft.dsn = read_dsn(mail)
         return await self._sending.send(draft, notes, key, named=named, access=SENDGRID.access)
 
