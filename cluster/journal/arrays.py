@@ -27,22 +27,25 @@ _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-def _of_text(item: str) -> bytes:
-    encoded = item.encode()
-    return _length(len(encoded)) + encoded
+def _texts(items: list[Any]) -> bytes:
+    return b"".join([_NULL if item is None else _length(len(octets := item.encode())) + octets for item in items])
 
 
-def _of_integer(item: int) -> bytes:
+def _integers(items: list[Any]) -> bytes:
     # Always eight bytes: psycopg prepares a statement again for each combination of types.
-    return _integer(8, item)
+    return b"".join([_NULL if item is None else _integer(8, item) for item in items])
 
 
-def _of_bytes(item: bytes) -> bytes:
-    return _length(len(item)) + item
+def _octets(items: list[Any]) -> bytes:
+    return b"".join([_NULL if item is None else _length(len(item)) + item for item in items])
 
 
-def _of_bool(item: bool) -> bytes:
-    return b"\0\0\0\1\1" if item else b"\0\0\0\1\0"
+def _bools(items: list[Any]) -> bytes:
+    return b"".join([_NULL if item is None else b"\0\0\0\1\1" if item else b"\0\0\0\1\0" for item in items])
+
+
+def _times(items: list[Any]) -> bytes:
+    return b"".join([_NULL if item is None else _of_time(item) for item in items])
 
 
 @lru_cache(maxsize=256)  # the messages of a request usually have the same time
@@ -56,7 +59,9 @@ class _Array(Dumper):
 
     format = pq.Format.BINARY
 
-    def __init__(self, cls: type, context: AdaptContext | None, type_name: str, write: Callable[[Any], bytes]) -> None:
+    def __init__(
+        self, cls: type, context: AdaptContext | None, type_name: str, write: Callable[[list[Any]], bytes]
+    ) -> None:
         super().__init__(cls, context)
         info = psycopg.adapters.types[type_name]
         self.oid = info.array_oid
@@ -64,19 +69,21 @@ class _Array(Dumper):
         self._write = write
 
     def dump(self, obj: list[Any]) -> bytes:
-        write = self._write
-        items = b"".join([_NULL if item is None else write(item) for item in obj])
-        return _head(1, None in obj, self._item_oid, len(obj), 1) + items
+        first, count = obj[0], len(obj)
+        # The rows of a request have many values in common: such a value is written once.
+        is_one_value = first == obj[-1] and obj.count(first) == count
+        items = self._write([first]) * count if is_one_value else self._write(obj)
+        return _head(1, None in obj, self._item_oid, count, 1) + items
 
 
-_WRITERS: dict[type, tuple[str, Callable[[Any], bytes]]] = {
-    str: ("text", _of_text),
-    int: ("int8", _of_integer),
-    bytes: ("bytea", _of_bytes),
-    bool: ("bool", _of_bool),
-    datetime: ("timestamptz", _of_time),
+_WRITERS: dict[type, tuple[str, Callable[[list[Any]], bytes]]] = {
+    str: ("text", _texts),
+    int: ("int8", _integers),
+    bytes: ("bytea", _octets),
+    bool: ("bool", _bools),
+    datetime: ("timestamptz", _times),
     # Only NULLs. The statements cast the array to its type.
-    type(None): ("text", _of_text),
+    type(None): ("text", _texts),
 }
 
 
