@@ -48,7 +48,7 @@ def new_request(
     send_at = send_time(mail.send_at, now)
     return prepared_request(
         _content(mail, files, hashes, template, tracking, original, readdressed),
-        [_personal(one, dsn) for one in mail.personalizations],
+        (_personal(one, dsn) for one in mail.personalizations),
         [send_at if one.send_at is None else send_time(one.send_at, now) for one in mail.personalizations],
         tenant_id=tenant_id,
         now=now,

@@ -115,16 +115,17 @@ def _check_substitutions(
         if "\0" in name or "\0" in value:
             where = f"personalizations[{index}].substitutions.{name[:100]}"
             faults.append(Fault("Text may not contain NUL", where))
-    where = f"personalizations[{index}].substitutions"
     if 4 * size > LONGEST_SUBSTITUTIONS:
         length = sum([len(name.encode()) + len(value.encode()) for name, value in substitutions.items()])
         if length > LONGEST_SUBSTITUTIONS:
+            where = f"personalizations[{index}].substitutions"
             faults.append(Fault(f"At most {LONGEST_SUBSTITUTIONS} bytes in all", where))
             return 0
     # At most four octets per character: this bound is enough for most subjects.
     if 4 * said > most_subject and said > len(subject):
         length = substituted_size(subject, substitutions)
         if length > most_subject:
+            where = f"personalizations[{index}].substitutions"
             faults.append(too_large("The subject", length, most_subject, where))
     return size
 

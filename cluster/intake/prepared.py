@@ -81,7 +81,10 @@ def _messages(
     that a thousand of them are never in memory together."""
     new: list[NewMessage] = []
     for id, personalization, send_at in zip(ids, personalizations, send_ats, strict=True):
-        emails = tuple([address.email for address in (*personalization.to, *personalization.cc, *personalization.bcc)])
+        addresses = personalization.to
+        if personalization.cc or personalization.bcc:
+            addresses = (*addresses, *personalization.cc, *personalization.bcc)
+        emails = tuple([address.email for address in addresses])
         subject = personalization.subject or content.subject
         if subjects is not None:
             subject = subjects[len(new)]

@@ -138,14 +138,19 @@ def _stands_alone(request: NewRequest) -> bool:
 
 def _columns(requests: Sequence[NewRequest], grace: timedelta, refused: Collection[str] = ()) -> dict[str, Any]:
     """The parameters of the statement ``accept``. Messages of ``refused`` batches are not queued."""
-    messages = [(number, message) for number, request in enumerate(requests, 1) for message in request.messages]
-    deliveries = [
-        (number, message, recipient_no, recipient)
-        for number, message in messages
-        if not message.sandbox and requests[number - 1].batch_id not in refused
-        for recipient_no, recipient in enumerate(message.recipients)
+    messages = [message for request in requests for message in request.messages]
+    # By delivery: the number of its request, its message, and its recipient.
+    queued = [
+        (number, message)
+        for number, request in enumerate(requests, 1)
+        if request.batch_id not in refused
+        for message in request.messages
+        if not message.sandbox
     ]
-    emails = [recipient.email for _, _, _, recipient in deliveries]
+    queued_requests = [number for number, message in queued for _ in message.recipients]
+    queued_messages = [message for _, message in queued for _ in message.recipients]
+    recipients = [recipient for _, message in queued for recipient in message.recipients]
+    emails = [recipient.email for recipient in recipients]
     return {
         "ids": [request.id for request in requests],
         "tenant_ids": [request.tenant_id for request in requests],
@@ -160,26 +165,26 @@ def _columns(requests: Sequence[NewRequest], grace: timedelta, refused: Collecti
         "group_ids": [request.group_id for request in requests],
         "bypasses": [request.bypass for request in requests],
         "events": [row for request in requests for row in processed(request)],
-        "message_requests": [number for number, _ in messages],
-        "message_ids": [message.id for _, message in messages],
-        "send_ats": [message.send_at for _, message in messages],
-        "from_emails": [message.from_email for _, message in messages],
-        "to_emails": [_array(message.to_emails) for _, message in messages],
-        "subjects": [message.subject for _, message in messages],
-        "personals": [message.personalization for _, message in messages],
+        "message_requests": [number for number, request in enumerate(requests, 1) for _ in request.messages],
+        "message_ids": [message.id for message in messages],
+        "send_ats": [message.send_at for message in messages],
+        "from_emails": [message.from_email for message in messages],
+        "to_emails": [_array(message.to_emails) for message in messages],
+        "subjects": [message.subject for message in messages],
+        "personals": [message.personalization for message in messages],
         # Of the arrays of messages the shorter one is filled up with NULL.
-        "messages_told": told if any(told := [message.told for _, message in messages]) else [],
+        "messages_told": told if any(told := [message.told for message in messages]) else [],
         "grace": grace,
-        "delivery_requests": [number for number, _, _, _ in deliveries],
-        "delivery_messages": [message.id for _, message, _, _ in deliveries],
-        "recipient_nos": [recipient_no for _, _, recipient_no, _ in deliveries],
-        "domains": [recipient.domain for _, _, _, recipient in deliveries],
+        "delivery_requests": queued_requests,
+        "delivery_messages": [message.id for message in queued_messages],
+        "recipient_nos": [number for _, message in queued for number in range(len(message.recipients))],
+        "domains": [recipient.domain for recipient in recipients],
         "recipients": emails,
         # Of the arrays of deliveries the shorter one is filled up with NULL.
         "addresses": [] if "".join(emails).isascii() else [unusual(email) for email in emails],
-        "due_ats": [message.send_at for _, message, _, _ in deliveries],
-        "expires_ats": [message.expires_at for _, message, _, _ in deliveries],
-        "sole_recipient": [len(message.recipients) == 1 for _, message, _, _ in deliveries],
+        "due_ats": [message.send_at for message in queued_messages],
+        "expires_ats": [message.expires_at for message in queued_messages],
+        "sole_recipient": [len(message.recipients) == 1 for message in queued_messages],
     }
 
 

@@ -20,8 +20,11 @@ from cluster.policy.lifecycle import Status
 from cluster.templates.texts import TemplateUse
 from cluster.tracking.choices import Tracking
 
+# gc=False: there are thousands of them, and they form no cycles: they hold texts, times, tuples of such records, and
+# what was decoded from JSON.
 
-class Address(Struct, frozen=True, array_like=True):
+
+class Address(Struct, frozen=True, array_like=True, gc=False):
     """An addr-spec and its display name (RFC 5322 §3.4). Either may hold non-ASCII (RFC 6531)."""
 
     email: str
@@ -82,7 +85,7 @@ class Content(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A TLS report: it is delivered even where the TLS that it reports on fails (RFC 8460 §3)."""
 
 
-class PreparedPersonalization(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class PreparedPersonalization(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The values of one message (one personalization); those that it does not set come from ``Content``."""
 
     to: tuple[Address, ...]
@@ -113,14 +116,14 @@ def is_own_mail(categories: Sequence[str], key_id: str | None) -> bool:
     return key_id is None and list(categories) in ([NOTICE], [TLS_REPORT])
 
 
-class Recipient(Struct, frozen=True, array_like=True):
+class Recipient(Struct, frozen=True, array_like=True, gc=False):
     """One envelope recipient of a new message: the mailbox (RFC 5321 §4.1.2) and its domain in A-label form."""
 
     email: str
     domain: str
 
 
-class NewMessage(Struct, frozen=True, kw_only=True):
+class NewMessage(Struct, frozen=True, kw_only=True, gc=False):
     """A message to accept. A sandboxed one has no deliveries and is finished at once."""
 
     id: str
@@ -217,7 +220,7 @@ OutcomeWithEvent = tuple[Outcome, Event]
 """The outcome of a delivery, and its event for the event log."""
 
 
-class DueDelivery(Struct, frozen=True, array_like=True):
+class DueDelivery(Struct, frozen=True, array_like=True, gc=False):
     """A delivery that is due, with only the fields that dispatch and a site queue need."""
 
     message_id: str
