@@ -329,7 +329,7 @@ class ServerSession(LoginSession):
             answer = LOCAL_ERROR
         if isawaitable(answer):
             self.wait()
-            self._pending = asyncio.ensure_future(answer)
+            self._pending = asyncio.ensure_future(answer, loop=self._loop)  # to find the loop takes longer
             self._pending.add_done_callback(self._message_answered)
         else:
             self.say(self._conclude(answer))

@@ -46,7 +46,10 @@ class Header(Struct, frozen=True):
 
     def first(self, name: bytes) -> Field | None:
         """The first field of this name (in lower case)."""
-        return next((field for field in self.fields if field.name == name), None)
+        for field in self.fields:
+            if field.name == name:
+                return field
+        return None
 
 
 def header_at(data: bytes, start: int = 0, end: int | None = None) -> Header:
