@@ -24,7 +24,7 @@ from cluster.peers import Call, PeerGone
 from cluster.policy.placement import kind_of
 from cluster.policy.routes.membership import ACTOR_ALIVE_S
 from cluster.tasks import Tasks
-from cluster.topology import SUPERVISOR
+from cluster.topology import DELIVERY, SUPERVISOR
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,8 @@ ANSWER_S = 10.0
 """Timeout of a health check. A busy actor may be late; one that takes this long has a problem."""
 SILENT_S = 45.0
 """An actor that has not answered for this long is killed."""
+SETTLE_S = 3.0
+"""Timeout for an actor to settle what the ledger of a lost one holds."""
 METRICS_S = 5.0
 """Timeout for the metrics of an actor, and for its release, which are in its memory."""
 NOT_ASKED = "not asked yet"
@@ -263,7 +265,8 @@ class Supervisor:
         """A round of taking back what lost actors held. ``now``: monotonic seconds.
 
         During an outage of the journal no actor can send a heartbeat. So a missing heartbeat counts only when the
-        journal has been reachable for long enough. In that time a restarted actor settles what its ledger holds.
+        journal has been reachable for long enough. In that time a restarted actor settles what its ledger holds; of one
+        that does not come back, others on its machine do.
         """
         try:
             lost_actors = await self._journal.membership.lost(ACTOR_ALIVE_S)
@@ -271,6 +274,7 @@ class Supervisor:
                 self._reached_since = now
             if now - self._reached_since > ACTOR_ALIVE_S:
                 for lost in lost_actors:
+                    await self._settle_of(lost.name)
                     taken_back = await self._journal.membership.retire(lost.name, lost.epoch)
                     self.taken_back += taken_back
                     log.warning("took back actor=%s epoch=%d deliveries=%d", lost.name, lost.epoch, taken_back)
@@ -278,3 +282,18 @@ class Supervisor:
         except Unavailable as error:
             self._reached_since = None
             self._note("journal", error.reason)
+
+    async def _settle_of(self, lost: str) -> None:
+        """Have what a lost actor's ledger holds committed, by whoever is on its machine: otherwise it would be sent
+        once more. Its machine may be gone, and what it holds must not wait for long."""
+
+        async def settled_by(actor: str) -> None:
+            try:
+                async with asyncio.timeout(SETTLE_S):
+                    await self._call(actor, "settle_of", lost)
+            except (PeerGone, TimeoutError, Unavailable, OSError, AttributeError) as error:
+                # An attribute that is missing: an actor of an earlier release.
+                log.warning("not settled actor=%s lost=%s reason=%r", actor, lost, str(error))
+
+        others = [one for one in self._keeping.actors if kind_of(one) == DELIVERY and one != lost]
+        await asyncio.gather(*map(settled_by, others))

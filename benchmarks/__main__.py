@@ -10,7 +10,7 @@ from msgspec import structs
 from rich.console import Console
 
 from benchmarks.chaos import report, scenario
-from benchmarks.chaos.faults import FaultKind
+from benchmarks.chaos.faults import OF_NODES, FaultKind
 from benchmarks.counts.command import counts
 from benchmarks.everything import everything
 from benchmarks.measuring import SCENARIOS, command, compare, plot, table
@@ -21,6 +21,7 @@ from benchmarks.soak.command import soak
 
 LONGEST_S = 3600.0
 MOST_RATE = 2000.0
+MOST_NODES = 8
 
 
 @click.group()
@@ -32,6 +33,12 @@ def main() -> None:
 @click.option("--seconds", type=click.FloatRange(5, LONGEST_S), default=120, show_default=True, help="Of storm.")
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed, the same schedule of faults.")
 @click.option("--rate", type=click.FloatRange(1, MOST_RATE), default=100, show_default=True, help="Messages a second.")
+@click.option(
+    "--nodes",
+    type=click.IntRange(0, MOST_NODES),
+    default=0,
+    help="A cluster of so many Ray nodes of this machine, which come and go as well.",
+)
 @click.option(
     "--patience",
     type=click.FloatRange(1, LONGEST_S),
@@ -56,6 +63,7 @@ def chaos(
     seconds: float,
     seed: int,
     rate: float,
+    nodes: int,
     patience: float,
     kinds: tuple[str, ...],
     without: tuple[str, ...],
@@ -65,12 +73,16 @@ def chaos(
     """Kill everything, again and again, under load; then prove that every promise was kept.
 
     Exit 1 when a message was lost, is stuck or was sent after its cancel, when journal, ClickHouse and sink disagree,
-    or when there are more duplicates than replies that can have been lost.
+    or when there are more duplicates than replies that can have been lost. With --nodes also when delivery was not back
+    to its rate within 15 s of a change.
     """
+    if OF_NODES.intersection(kinds) and not nodes:
+        raise click.UsageError("faults of nodes need --nodes")
     options = scenario.ChaosOptions(
         seed=seed,
         seconds=seconds,
         rate=rate,
+        nodes=nodes,
         max_wait_s=patience,
         kinds=tuple(kind for kind in FaultKind if kind in (kinds or tuple(FaultKind)) and kind not in without),
         keep=keep,

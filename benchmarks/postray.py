@@ -9,13 +9,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
 
+from benchmarks.processes import is_under, kill_all
 from cluster.installation import running
 from cluster.installation.local_secrets import SQL_PASSWORD
+from cluster.installation.own_python import run_module
 from cluster.installation.ports import ANY_PORT, HeldPort
 from cluster.installation.private_files import make_folder
 from cluster.keys import operator_token
@@ -112,7 +114,15 @@ class PostrayProcess:
         return self.data_dir / "logs" / "up.out"
 
     def start(self) -> None:
-        """Return when it is ready. Raises DidNotStart, and then leaves nothing running."""
+        """Return when it is ready. Raises PostrayDidNotStart, and then leaves nothing running."""
+        try:
+            self._start_command()
+        except PostrayDidNotStart:
+            self.kill()
+            raise
+
+    def _start_command(self) -> None:
+        """Start ``postray up``; returns when it is ready. Raises PostrayDidNotStart."""
         make_folder(self._output_path.parent)
         self._output_path.touch(mode=0o600)
         with self._output_path.open("wb") as output:
@@ -132,7 +142,6 @@ class PostrayProcess:
             if READY in self.output:
                 return
             time.sleep(POLL_S)
-        self.kill()
         raise PostrayDidNotStart(self.output)
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> list[int]:
@@ -171,6 +180,18 @@ class PostrayProcess:
             pass
         return list(marks)
 
+    def command(self, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """Run another ``postray`` command on the same data directory, in the folder ``cwd``."""
+        return subprocess.run(
+            run_module("cluster.cli", *arguments),
+            env=self._environ,
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            timeout=START_S,
+            check=False,
+        )
+
     def names(self, kind: str) -> list[str]:
         """The names of the actors of a kind, on one node."""
         return [place.name for place in on_one_node(self.settings) if place.kind == kind]
@@ -186,7 +207,7 @@ class PostrayProcess:
 
     def has(self, pid: int) -> bool:
         """Whether a process is alive and belongs to this postray."""
-        return self._process is not None and _is_under(pid, self._process.pid)
+        return self._process is not None and is_under(pid, self._process.pid)
 
     def _told_pid(self, name: str) -> int | None:
         """The pid in the last line of the actor's log that has one."""
@@ -218,27 +239,3 @@ class PostrayProcess:
             return [pid, *(child.pid for child in psutil.Process(pid).children())]
         except (OSError, ValueError, IndexError, psutil.NoSuchProcess):
             return []
-
-
-def _is_under(pid: int, ancestor: int) -> bool:
-    """Whether a process is alive and a descendant of ``ancestor``: its pid may have been reused."""
-    try:
-        process = psutil.Process(pid)
-        return process.status() != psutil.STATUS_ZOMBIE and any(one.pid == ancestor for one in process.parents())
-    except psutil.NoSuchProcess:
-        return False
-
-
-def kill_all(marks: Sequence[running.ProcessMark]) -> list[int]:
-    """SIGKILL the processes that are still the same, and wait for their end; returns their pids."""
-    alive = []
-    for mark in marks:
-        try:
-            process = psutil.Process(mark.pid)
-            if process.create_time() == mark.created:
-                process.kill()
-                alive.append(process)
-        except psutil.NoSuchProcess:
-            continue
-    psutil.wait_procs(alive, timeout=5)
-    return [process.pid for process in alive]

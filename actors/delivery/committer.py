@@ -6,6 +6,7 @@ lease ends. Acceptances are not lost, since they are in the ledger.
 
 import asyncio
 import logging
+from pathlib import Path
 
 from msgspec.structs import replace
 
@@ -71,13 +72,23 @@ class Committer:
         """
         await self._settle_in(self._ledger)
         for directory in others_beside(self._ledger.directory):
-            other = Ledger(directory)
-            try:
-                await self._settle_in(other)
-            except LedgerInUse:
-                continue  # its actor lives
-            finally:
-                other.close()
+            await self._settle_other(directory)
+
+    async def settle_of(self, actor: str) -> None:
+        """Commit what another actor's ledger holds, if it is on this machine and no process uses it. Raises
+        Unavailable, OSError."""
+        directory = self._ledger.directory.parent / actor
+        if directory in others_beside(self._ledger.directory):
+            await self._settle_other(directory)
+
+    async def _settle_other(self, directory: Path) -> None:
+        other = Ledger(directory)
+        try:
+            await self._settle_in(other)
+        except LedgerInUse:
+            log.info("left alone, as its actor lives directory=%s", directory)
+        finally:
+            other.close()
 
     async def _settle_in(self, ledger: Ledger) -> None:
         former = ledger.unsettled()

@@ -118,6 +118,11 @@ class Deliverer:
         """Deliveries are parked in these lanes of ours: lease them as room allows."""
         self.parts.lanes.add(lanes)
 
+    async def settle_of(self, actor: str) -> None:
+        """Another delivery actor is lost: commit what its ledger holds, if that is on this machine. Raises Unavailable,
+        OSError."""
+        await self.parts.committer.settle_of(actor)
+
     async def forget_committed(self) -> None:
         """Delete from the ledger what is committed: it names recipients, and the data of some was erased."""
         self.deps.ledger.forget_settled()

@@ -70,7 +70,7 @@ class MailInServer:
             behaviour=Behaviour(rcpt=self._rcpt),
             trusted_proxies=tuple(map(network, self._settings.trusted_proxies)),
         )
-        host, self.port = await self._server.start(*host_port(self._settings.bind))
+        host, self.port = await self._server.start(*host_port(self._settings.bind), shared=True)
         log.info("mail in at %s:%d", host, self.port)
 
     async def stop(self) -> None:

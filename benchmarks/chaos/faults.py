@@ -20,6 +20,7 @@ class FaultLane(StrEnum):
     POISON = "poison"
     ENDPOINT = "endpoint"
     DAYS = "days"
+    NODES = "nodes"
 
 
 class FaultKind(StrEnum):
@@ -74,6 +75,16 @@ class FaultKind(StrEnum):
     """Past days go (``days.py``): their partitions are rewritten and dropped."""
     KILL_CLEARING = "kill-clearing"
     """SIGKILL of the scheduler while it lets past days go."""
+    KILL_NODE = "kill-node"
+    """SIGKILL of a node, all processes at once; after a while another node joins."""
+    DRAIN_NODE = "drain-node"
+    """``postray drain``, and ``undrain`` after a while."""
+    LEAVE_NODE = "leave-node"
+    """``postray down --node``, and ``postray up`` after a while."""
+    ADD_NODE = "add-node"
+    """A node more joins; after a while one is taken away in order."""
+    KILL_HEAD = "kill-head"
+    """SIGKILL of the head, with which all nodes end; then another cluster, and ``postray up``."""
 
 
 class Pace(Struct, frozen=True):
@@ -113,6 +124,10 @@ PACES: Mapping[FaultKind, Pace] = {
     FaultKind.ENDPOINT_LATE: Pace(FaultLane.ENDPOINT, 1, 2, 6),
     FaultKind.PASS_DAYS: Pace(FaultLane.DAYS, 2, 4, 10),
     FaultKind.KILL_CLEARING: Pace(FaultLane.DAYS, 1, 4, 8),
+    FaultKind.KILL_NODE: Pace(FaultLane.NODES, 3, 3, 8),
+    FaultKind.DRAIN_NODE: Pace(FaultLane.NODES, 2, 3, 8),
+    FaultKind.LEAVE_NODE: Pace(FaultLane.NODES, 1, 3, 8),
+    FaultKind.ADD_NODE: Pace(FaultLane.NODES, 2, 5, 10),
 }
 GAPS_S: Mapping[FaultLane, tuple[float, float]] = {
     FaultLane.KILLS: (2.0, 4.0),
@@ -121,6 +136,7 @@ GAPS_S: Mapping[FaultLane, tuple[float, float]] = {
     FaultLane.POISON: (15.0, 35.0),
     FaultLane.ENDPOINT: (1.0, 4.0),
     FaultLane.DAYS: (0.5, 2.0),
+    FaultLane.NODES: (5.0, 9.0),
 }
 """The gap between the end of a fault and the next of its lane. With a kill every 3 s there are 20 in 120 s, even when
 some find no process."""
@@ -128,8 +144,14 @@ CALM_S = 1.0
 """The time before the first fault: work must be in progress to be disturbed."""
 LONGEST_PART = 0.3
 """The longest fault, as a part of the run."""
-KILL_ALL_FROM_S = 40.0
-"""In a shorter run there is no time to restart afterwards, which takes some seconds."""
+ONCE: Mapping[FaultLane, tuple[FaultKind, float, float, float]] = {
+    FaultLane.KILLS: (FaultKind.KILL_ALL, 0.4, 0.6, 40.0),
+    FaultLane.NODES: (FaultKind.KILL_HEAD, 0.65, 0.75, 60.0),
+}
+"""What a lane has once in a run: between which parts of it, and from which length of the run on (seconds). In a shorter
+one there is no time to restart afterwards, which takes some seconds."""
+OF_NODES = frozenset(kind for kind, pace in PACES.items() if pace.lane is FaultLane.NODES) | {FaultKind.KILL_HEAD}
+"""The kinds that only a cluster of several nodes has."""
 
 
 class ChaosFault(Struct, frozen=True):
@@ -143,7 +165,11 @@ class ChaosFault(Struct, frozen=True):
 
     @property
     def lane(self) -> FaultLane:
-        return FaultLane.KILLS if self.kind is FaultKind.KILL_ALL else PACES[self.kind].lane
+        return lane_of(self.kind)
+
+
+def lane_of(kind: FaultKind) -> FaultLane:
+    return next((lane for lane, (once, *_) in ONCE.items() if once is kind), None) or PACES[kind].lane
 
 
 def schedule(seed: int, seconds: float, kinds: Collection[FaultKind] = tuple(FaultKind)) -> list[ChaosFault]:
@@ -160,14 +186,15 @@ def schedule(seed: int, seconds: float, kinds: Collection[FaultKind] = tuple(Fau
 
 def _lane(random: Random, lane: FaultLane, seconds: float, kinds: Collection[FaultKind]) -> Iterator[ChaosFault]:
     deck = [kind for kind, pace in PACES.items() if pace.lane is lane and kind in kinds for _ in range(pace.turns)]
-    all_at_s = random.uniform(0.4, 0.6) * seconds
-    kill_all = lane is FaultLane.KILLS and FaultKind.KILL_ALL in kinds and seconds >= KILL_ALL_FROM_S
+    once, earliest, latest, from_s = ONCE.get(lane, (None, 0.4, 0.6, 0.0))
+    once_at_s = random.uniform(earliest, latest) * seconds
+    has_once = once in kinds and seconds >= from_s
     at_s = CALM_S
     for kind in _dealt(random, deck):
         at_s = round(at_s + random.uniform(*GAPS_S[lane]), 2)
-        if kill_all and at_s >= all_at_s:
-            kill_all = False
-            yield ChaosFault(at_s, FaultKind.KILL_ALL, 0.0, random.random())
+        if once is not None and has_once and at_s >= once_at_s:
+            has_once = False
+            yield ChaosFault(at_s, once, 0.0, random.random())
             continue
         pace = PACES[kind]
         longest_s = min(pace.longest_s, seconds * LONGEST_PART)

@@ -11,6 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Self
 
 import psycopg
@@ -38,6 +39,7 @@ class Poisoner:
         self._dsn = dsn
         self._spared = spared
         self._unfinished: frozenset[str] = frozenset()
+        self._markers: list[Path] = []
         self._ended = threading.Event()
         self._threads = [threading.Thread(target=work, daemon=True) for work in (self._ask, self._look)]
         self.kills = 0
@@ -61,13 +63,14 @@ class Poisoner:
             ):
                 found = connection.execute(UNFINISHED, [POISON_FROM["email"]])
                 self._unfinished = frozenset(message_id for (message_id,) in found)
+            names = self._postray.names("delivery") if self._unfinished else []
+            self._markers = [self._postray.data_dir / "ledger" / name / NAME for name in names]
 
     def _look(self) -> None:
-        markers = [self._postray.data_dir / "ledger" / name / NAME for name in self._postray.names("delivery")]
         killed: set[int] = set()
         while not self._ended.is_set():
             time.sleep(LOOK_S if self._unfinished else ASK_S)
-            for marker in markers if self._unfinished else ():
+            for marker in self._markers:
                 try:
                     life = read(marker)
                 except (FileNotFoundError, Damaged):

@@ -108,6 +108,43 @@ class Done(Struct, frozen=True, kw_only=True):
     """The signalled processes; empty when none was found and nothing happened, or for the sink."""
 
 
+class ChangeKind(StrEnum):
+    """What changes about the nodes of a cluster."""
+
+    NODE_KILLED = "node killed"
+    JOINED = "joined"
+    DRAINED = "drained"
+    UNDRAINED = "undrained"
+    LEFT = "left"
+    BROUGHT_BACK = "brought back"
+    HEAD_KILLED = "head killed"
+    STARTED = "started"
+
+
+class Change(Struct, kw_only=True):
+    """A change of the nodes: when it began, and when it was done. Seconds since the epoch."""
+
+    kind: ChangeKind
+    at: float
+    ended_at: float
+
+    @property
+    def is_kill(self) -> bool:
+        return self.kind in (ChangeKind.NODE_KILLED, ChangeKind.HEAD_KILLED)
+
+
+class Recovery(Struct, frozen=True, kw_only=True):
+    """How soon after a change delivery was back to its rate (``rates.py``)."""
+
+    kind: ChangeKind
+    at_s: float
+    """From the start of the storm."""
+    back_s: float | None
+    """None: not before the next change, or the end of the storm."""
+    watched_s: float
+    """How long it was looked at."""
+
+
 class Left(Struct, frozen=True):
     """The unfinished work: deliveries in the journal, rows of the event log that a consumer has not passed, events that
     wait for the endpoint, and messages on which reports are awaited."""
@@ -199,6 +236,8 @@ class VerdictFacts(Struct, frozen=True, kw_only=True):
     """Messages that ended on past days and are still there, though all past days have gone."""
     lacking: list[str] = []
     """Copies of mail of past days, and what they lack."""
+    late: list[str] = []
+    """Changes of nodes after which delivery was not back to its rate in time."""
     api_killed: list[Span] = []
     """When processes of the API were killed, as far as is known."""
     journal_away: list[Span] = []

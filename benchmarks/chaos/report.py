@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks.chaos.faults import ChaosFault, FaultKind
-from benchmarks.chaos.records import Done
+from benchmarks.chaos.records import Done, Recovery
 from benchmarks.chaos.verdict import ChaosVerdict
 
 COUNTED = ("promised", "delivered", "bounced", "failed", "cancelled", "duplicated")
@@ -27,6 +27,7 @@ BROKEN = (
     "disagreements",
     "unheard",
     "lacking",
+    "late",
     "problems",
     "inexcusable",
 )
@@ -53,6 +54,10 @@ class ChaosRecord(Struct, frozen=True, kw_only=True):
     done: list[Done]
     kills: dict[str, int]
     """Kills by kind that found a process."""
+    nodes: int = 0
+    """The nodes of its cluster; 0 where it was one machine, as in older records."""
+    recoveries: list[Recovery] = []
+    """How soon delivery was back to its rate after each change of nodes."""
     verdict: ChaosVerdict
     broken: list[str]
     """Empty when every promise was kept."""
@@ -96,6 +101,8 @@ def show(console: Console, record: ChaosRecord) -> None:
     console.print(table)
     if verdict.reasons:
         console.print("unanswered: " + ", ".join(f"{reason} ({n})" for reason, n in verdict.reasons.items()))
+    if record.recoveries:
+        _show_recoveries(console, record.recoveries)
     console.print("kills: " + ", ".join(f"{kind} {count}" for kind, count in record.kills.items()))
     for name in BROKEN:
         for line in getattr(verdict, name)[:SHOWN]:
@@ -104,6 +111,14 @@ def show(console: Console, record: ChaosRecord) -> None:
         console.print(f"[red]broken promises[/]: {'; '.join(record.broken)}")
     else:
         console.print("[green]every promise was kept[/]")
+
+
+def _show_recoveries(console: Console, recoveries: Sequence[Recovery]) -> None:
+    table = Table("at s", "change of nodes", "delivery back to its rate after s", box=None, pad_edge=False)
+    for one in recoveries:
+        back = f"{one.back_s:.1f}" if one.back_s is not None else f"not within {one.watched_s:.1f}"
+        table.add_row(f"{one.at_s:.1f}", one.kind.value, back)
+    console.print(table)
 
 
 def table(records: Sequence[ChaosRecord]) -> str:

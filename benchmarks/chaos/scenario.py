@@ -1,19 +1,14 @@
 """The chaos scenario: a stream of mail through a storm of faults, and a verdict on every promise.
 
-It owns the environment of a run: scratch directory, Postgres, sink, postray. All of it listens on loopback and is
-removed at the end, even after an error or Ctrl-C. Postgres is the harness's own, so that it can be stopped and started
-independently of ``postray up``.
+What was started is removed at the end, even after an error or Ctrl-C (``world.py``).
 """
 
 import asyncio
 import logging
-import shutil
-import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -24,35 +19,25 @@ from rich.console import Console
 from benchmarks.blocking import cancel_once_on_signals, to_its_end
 from benchmarks.chaos import facts, report
 from benchmarks.chaos.days import Days, left_of_past, rewrites
-from benchmarks.chaos.faults import ChaosFault, FaultKind, FaultLane, longest_outage_s, schedule
+from benchmarks.chaos.faults import OF_NODES, ChaosFault, FaultKind, FaultLane, schedule
 from benchmarks.chaos.load import LoadStream
 from benchmarks.chaos.past import PastMail, days_until
 from benchmarks.chaos.poison import Poisoner
+from benchmarks.chaos.rates import late, recoveries
 from benchmarks.chaos.readers import Readers
-from benchmarks.chaos.records import Left, VerdictFacts
+from benchmarks.chaos.records import Left, Recovery, VerdictFacts
 from benchmarks.chaos.report import ChaosRecord
-from benchmarks.chaos.report_mail import FEEDBACK
 from benchmarks.chaos.reporters import Reporters
 from benchmarks.chaos.storm import API_KILLS, OUTAGES, Storm
-from benchmarks.chaos.submitting import Submitting
 from benchmarks.chaos.verdict import judge
+from benchmarks.chaos.world import ChaosWorld
 from benchmarks.client import Client, HttpAnswer
-from benchmarks.hook_process import HookProcess
 from benchmarks.machine import commit, machine
 from benchmarks.phases import Phases, Tell
-from benchmarks.postray import PostrayProcess
-from benchmarks.sink import SinkOptions
-from benchmarks.sink_process import SinkProcess
+from benchmarks.sink_log import Receipt
 from cluster.demo import TENANT
-from cluster.installation.embedded import EmbeddedPostgres
-from cluster.installation.ports import ANY_PORT, HeldPort
 from cluster.journal.journal import Journal
 
-SMTP_TIMEOUT_S = 4.0
-LIFETIME_S = 3600.0
-"""Longer than any run: no message may expire, as a stuck one would then look finished."""
-REPORTED_S = 4.0
-"""How long messages count as sent before they count as delivered: hosts' reports come before and after."""
 TELL_S = 0.5
 LATE_S = 240.0
 """How long load and storm may exceed their time before the run is aborted."""
@@ -68,110 +53,20 @@ class ChaosOptions(Struct, frozen=True, kw_only=True):
     max_wait_s: float
     """How long coming to rest may take after the storm."""
     kinds: Sequence[FaultKind] = tuple(FaultKind)
+    nodes: int = 0
+    """Of a cluster; with 0 postray runs on one machine, and nodes do not change."""
     keep: bool = False
     """Keep the scratch directory, with all logs, for inspection."""
-
-
-def variables(relay: str, dsn: str, mail_in: str, faults: Sequence[ChaosFault]) -> Mapping[str, str]:
-    """Settings with which all work finishes soon after the storm, while the leases are longer than what they must
-    outlast: three consecutive transactions that time out, and the longest outage. ``mail_in``: the host:port where
-    postray takes reports."""
-    smtp = ("CONNECT", "GREETING", "MAIL", "RCPT", "DATA_INITIATION", "DATA_BLOCK", "DATA_TERMINATION")
-    sending_lease_s = 3 * SMTP_TIMEOUT_S + longest_outage_s(faults) + 4
-    return {
-        "POSTRAY_POSTGRES_DSN": dsn,
-        "POSTRAY_DELIVERY_MODE": "relay",
-        "POSTRAY_DELIVERY_RELAY": relay,
-        "POSTRAY_DELIVERY_RETRY_SCHEDULE_S": "1,1,2",
-        "POSTRAY_DELIVERY_LEASE_S": "5",
-        "POSTRAY_DELIVERY_SENDING_LEASE_S": f"{sending_lease_s:.0f}",
-        "POSTRAY_DELIVERY_OFFER_GRACE_S": "2",
-        "POSTRAY_DELIVERY_LIFETIME_S": f"{LIFETIME_S:.0f}",
-        "POSTRAY_DELIVERY_CONNECTION_IDLE_S": "5",
-        "POSTRAY_DELIVERY_DSN_WINDOW_S": f"{REPORTED_S:g}",
-        "POSTRAY_BOUNCE_BIND": mail_in,
-        "POSTRAY_BOUNCE_COMPLAINT_ADDRESSES": FEEDBACK,
-        "POSTRAY_SMTP_HELO_NAME": "chaos.example.com",
-        "POSTRAY_RAY_OBJECT_STORE_MB": "128",
-        "POSTRAY_WEBHOOKS_ALLOW_NETWORKS": "127.0.0.0/8",
-        "POSTRAY_WEBHOOKS_TIMEOUT_S": f"{SMTP_TIMEOUT_S:g}",
-        "POSTRAY_WEBHOOKS_RETRY_SCHEDULE_S": "1,1,2",
-    } | {f"POSTRAY_SMTP_{name}_TIMEOUT_S": f"{SMTP_TIMEOUT_S:g}" for name in smtp}
-
-
-class ChaosWorld:
-    """The parts of a run, from ``open`` to ``close``."""
-
-    def __init__(self, faults: Sequence[ChaosFault]) -> None:
-        # Short: a unix socket's path has at most 107 characters. Readable: under root, Postgres runs as another user.
-        self.directory = Path(tempfile.mkdtemp(prefix="pr-chaos-"))
-        self.directory.chmod(0o755)
-        self.postgres = EmbeddedPostgres(self.directory / "postgres")
-        self.sink = SinkProcess(self.directory / "sink", SinkOptions(reads=True))
-        self.hook = HookProcess(self.directory / "hook")
-        self.dsn = ""
-        self._mail_in = HeldPort(ANY_PORT)
-        self._faults = faults
-        self._postray: PostrayProcess | None = None
-
-    @property
-    def postray(self) -> PostrayProcess:
-        assert self._postray is not None
-        return self._postray
-
-    def open(self) -> None:
-        """Start everything; returns when postray is ready. Raises benchmarks.postray.DidNotStart."""
-        relay = self.sink.start()
-        self.dsn = self.postgres.start()
-        settings = variables(relay, self.dsn, self._mail_in.bind, self._faults)
-        self._postray = PostrayProcess(self.directory / "data", settings)
-        self._postray.start()
-
-    @property
-    def submission(self) -> Submitting:
-        """A client that submits mail."""
-        return Submitting(self.postray.submission, self.postray.key)
-
-    @property
-    def mail_in(self) -> Submitting:
-        """A client that sends reports."""
-        return Submitting(self._mail_in.bind)
-
-    @property
-    def operator(self) -> Client:
-        """A client with the operator's token."""
-        return Client(self.postray.url, self.postray.operator_token)
-
-    def keep_book(self, load: LoadStream, readers: Readers, reporters: Reporters) -> None:
-        """Write the requests and answers into the scratch directory."""
-        for name, records in (
-            ("sent", load.sent),
-            ("cancels", load.cancels),
-            ("fetches", readers.fetches),
-            ("unsubscribes", readers.unsubscribes),
-            ("reports", reporters.reports),
-        ):
-            (self.directory / f"{name}.json").write_bytes(msgspec.json.encode(records))
-
-    def close(self, *, keep: bool) -> None:
-        """End everything; returns when no process is left."""
-        with ExitStack() as steps:  # in reverse order; each runs even if another fails
-            if not keep:
-                steps.callback(shutil.rmtree, self.directory, ignore_errors=True)
-            steps.callback(self.postgres.stop)
-            steps.callback(self.sink.stop)
-            steps.callback(self.hook.stop)
-            if self._postray is not None:
-                steps.callback(self._postray.kill)
 
 
 async def run(options: ChaosOptions, console: Console) -> ChaosRecord:
     """One run, shown on ``console``."""
     cancel_once_on_signals()
-    faults = schedule(options.seed, options.seconds, options.kinds)
+    kinds = [kind for kind in options.kinds if options.nodes or kind not in OF_NODES]
+    faults = schedule(options.seed, options.seconds, kinds)
     report.show_schedule(console, faults)
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
-    world = ChaosWorld(faults)
+    world = ChaosWorld(faults, options.nodes)
     console.print(f"scratch directory {world.directory}", soft_wrap=True)
     phases = Phases(console)
     storm: Storm | None = None
@@ -203,7 +98,7 @@ async def run(options: ChaosOptions, console: Console) -> ChaosRecord:
                 left = await _at_rest(world, options, tell)
             with phases.phase("days"):
                 load.problems += await days.finish(options.max_wait_s) if steps else []
-            found = await _afterwards(world, storm, load, past, readers, reporters, left, options, phases)
+            found, back = await _afterwards(world, storm, load, past, readers, reporters, left, options, phases)
             verdict = judge(found)
         finally:
             with phases.phase("ending"):
@@ -223,6 +118,8 @@ async def run(options: ChaosOptions, console: Console) -> ChaosRecord:
         schedule=faults,
         done=storm.done,
         kills=report.kills(storm.done, poisoner.kills),
+        nodes=options.nodes,
+        recoveries=back,
         verdict=verdict,
         broken=verdict.broken,
     )
@@ -329,8 +226,8 @@ async def _afterwards(
     left: Left,
     options: ChaosOptions,
     phases: Phases,
-) -> VerdictFacts:
-    """Ask the API, stop postray, and collect all facts."""
+) -> tuple[VerdictFacts, list[Recovery]]:
+    """Ask the API, stop postray, and collect all facts; and how soon delivery was back to its rate."""
     client = Client(world.postray.url, world.postray.key)
     with phases.phase("asking"):
         away = await facts.wait_for_actors(world.postray.idle, options.max_wait_s)
@@ -360,7 +257,12 @@ async def _afterwards(
     problems += [f"process {pid} was left by postray down" for pid in left_running]
     sink = world.sink.lines()
     of_past = past.sent if past is not None else []
-    return VerdictFacts(
+    back = []
+    if storm.nodes is not None:
+        problems += storm.nodes.problems
+        arrivals = [line.at for line in sink if isinstance(line, Receipt) and line.accepted]
+        back = recoveries(storm.nodes.changes, arrivals, storm.without_delivery(), storm.lasted)
+    found = VerdictFacts(
         sent=[*load.sent, *of_past],
         past=of_past,
         rewrites=rewrites(world.postray.data_dir),
@@ -384,6 +286,8 @@ async def _afterwards(
         reports=reporters.reports,
         listed=listed,
         windows=left.windows,
-        api_killed=storm.spans(API_KILLS),
+        api_killed=[*storm.spans(API_KILLS), *(storm.nodes.killed if storm.nodes is not None else ())],
         journal_away=storm.spans(OUTAGES),
+        late=late(back),
     )
+    return found, back

@@ -14,8 +14,10 @@ import psutil
 
 from benchmarks.blocking import to_its_end
 from benchmarks.chaos.days import Days
-from benchmarks.chaos.faults import ChaosFault, FaultKind, FaultLane
+from benchmarks.chaos.faults import OF_NODES, ChaosFault, FaultKind, FaultLane, lane_of
+from benchmarks.chaos.nodes import NodeFaults
 from benchmarks.chaos.records import Done, Span
+from benchmarks.cluster_postray import ClusterPostray
 from benchmarks.hook import HookBehavior, HookManner
 from benchmarks.hook_process import HookProcess
 from benchmarks.postray import PostrayDidNotStart, PostrayProcess
@@ -44,6 +46,10 @@ MANNERS = {
     FaultKind.SINK_STALLS_AFTER: SinkBehavior(Manner.STALL_AFTER, 0.1),
     FaultKind.SINK_SLOW: SinkBehavior(Manner.SLOW, 0.5),
 }
+WITHOUT_DELIVERY = (FaultLane.OUTAGES, FaultLane.SINK)
+"""Lanes of faults that hold delivery up, whoever is there to deliver."""
+ALL_KILLS = (FaultKind.KILL_ALL, FaultKind.KILL_HEAD)
+"""After these ``postray up`` is needed."""
 API_KILLS = (FaultKind.KILL_API, FaultKind.KILL_ALL)
 OUTAGES = (FaultKind.STOP_POSTGRES, FaultKind.FREEZE_POSTGRES, FaultKind.KILL_BACKEND)
 """Of the journal."""
@@ -84,11 +90,15 @@ class Storm:
         self._sink = sink
         self._hook = hook
         self._days = days
+        self.nodes = NodeFaults(postray, self._start_again) if isinstance(postray, ClusterPostray) else None
+        self._whole = asyncio.Lock()
+        """Held while nodes, or everything, go and come back."""
         self._frozen: set[psutil.Process] = set()
         self._outages = 0
         """That have begun, of Postgres."""
         self._began = 0.0
         self._began_at = 0.0
+        self._seconds = 0.0
         self.done: list[Done] = []
         self.problems: list[str] = []
 
@@ -105,6 +115,19 @@ class Storm:
             if done.kind in kinds and done.pids
         ]
 
+    @property
+    def lasted(self) -> Span:
+        """From when to when it lasted, without what came late, in seconds since the epoch."""
+        return self._began_at, self._began_at + self._seconds
+
+    def without_delivery(self) -> list[Span]:
+        """When nothing could be delivered, whoever was there, in seconds since the epoch."""
+        return [
+            (self._began_at + done.at_s, self._began_at + done.ended_s)
+            for done in self.done
+            if done.kind in ALL_KILLS or lane_of(done.kind) in WITHOUT_DELIVERY
+        ]
+
     def frozen(self) -> set[int]:
         """The currently frozen processes."""
         return {process.pid for process in tuple(self._frozen)}
@@ -114,6 +137,7 @@ class Storm:
         begins any more: on a busy machine lanes fall far behind."""
         self._began = asyncio.get_running_loop().time()
         self._began_at = time.time()
+        self._seconds = seconds
         lanes = [[fault for fault in faults if fault.lane is lane] for lane in FaultLane]
         async with asyncio.TaskGroup() as group:
             for lane in lanes:
@@ -142,7 +166,11 @@ class Storm:
         self._outages += fault.kind in OUTAGES
         match fault.kind:
             case FaultKind.KILL_ALL:
-                return await self._kill_all()
+                async with self._whole:
+                    return await self._kill_all()
+            case kind if kind in OF_NODES:
+                async with self._whole:
+                    return await self._change_nodes(fault)
             case FaultKind.KILL_BACKEND:
                 return _signal(self._backend(fault.pick), signal.SIGKILL)
             case FaultKind.STOP_POSTGRES:
@@ -179,13 +207,13 @@ class Storm:
 
     async def _actor(self, fault: ChaosFault) -> list[psutil.Process]:
         """The process of an actor of the fault's kind; never a frozen one, which may hold replies it has not read."""
-        names = self._postray.names(ACTORS[fault.kind])
-        name = names[int(fault.pick * len(names))]
         for _ in range(round(TARGET_S / LOOK_S)):
-            pid = await asyncio.to_thread(self._postray.pid_of, name)
-            if pid is not None and pid not in self.frozen():
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    return [psutil.Process(pid)]
+            names = await asyncio.to_thread(self._postray.names, ACTORS[fault.kind])
+            if names:
+                pid = await asyncio.to_thread(self._postray.pid_of, names[int(fault.pick * len(names))])
+                if pid is not None and pid not in self.frozen():
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        return [psutil.Process(pid)]
             await asyncio.sleep(LOOK_S)
         return []
 
@@ -238,18 +266,36 @@ class Storm:
             self._thaw(list(self._frozen))
             await asyncio.sleep(THAWED_S)
         pids = await to_its_end(self._postray.kill)
+        await self._start_again()
+        return pids
+
+    async def _change_nodes(self, fault: ChaosFault) -> list[int]:
+        assert self.nodes is not None, "a storm over one machine has no faults of nodes"
+        match fault.kind:
+            case FaultKind.KILL_NODE:
+                return await self.nodes.kill_node(fault.pick, fault.duration_s)
+            case FaultKind.DRAIN_NODE:
+                return await self.nodes.drain(fault.pick, fault.duration_s)
+            case FaultKind.LEAVE_NODE:
+                return await self.nodes.leave(fault.pick, fault.duration_s)
+            case FaultKind.ADD_NODE:
+                return await self.nodes.add(fault.pick, fault.duration_s)
+            case _:
+                return await self.nodes.kill_head()
+
+    async def _start_again(self) -> None:
+        """``postray up`` after everything has ended."""
         said = ""
         for _ in range(UP_TRIES):
             outages, was_there = self._outages, self._postgres_runs
             try:
                 await to_its_end(self._postray.start)
-                return pids
+                return
             except PostrayDidNotStart as error:
                 said = f"postray up after it was killed: {str(error)[-500:]}"
                 if was_there and self._outages == outages:
                     self.problems.append(said)
         self.problems.append(f"it was not started again: {said}")
-        return pids
 
 
 def _serves(process: psutil.Process) -> bool:

@@ -103,6 +103,8 @@ class ChaosVerdict(Struct, frozen=True, kw_only=True):
     """Events that the endpoint of webhooks did not get. Empty in older records."""
     lacking: list[str] = []
     """Copies of mail of past days that came without their file or a valid signature. Empty in older records."""
+    late: list[str] = []
+    """Changes of nodes after which delivery was not back to its rate in time. Empty in older records."""
     problems: list[str]
     """Failures that no fault explains: unexpected answers, an API that is down at rest, processes left behind."""
 
@@ -117,6 +119,7 @@ class ChaosVerdict(Struct, frozen=True, kw_only=True):
             "disagreements": self.disagreements,
             "unheard by the endpoint": self.unheard,
             "without file or signature": self.lacking,
+            "rate not back": self.late,
             "problems": self.problems,
             "inexcusable duplicates": self.inexcusable,
         }
@@ -177,6 +180,7 @@ def judge(facts: VerdictFacts) -> ChaosVerdict:
         unsubscribed_but_sent=list(feedback.unsubscribed_but_sent(facts, receipts)),
         disagreements=[*_disagreements(facts, copies), *hooked.contradictions(facts.posts, facts.each_event)],
         lacking=facts.lacking,
+        late=facts.late,
         unheard=list(hooked.missing(facts.posts, facts.each_event)),
         problems=facts.problems,
     )

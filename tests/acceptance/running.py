@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,6 @@ import psutil
 
 from benchmarks.postray import PORTS, START_S, PostrayProcess
 from cluster.installation import running
-from cluster.installation.own_python import run_module
 from cluster.installation.ports import ANY_PORT
 
 MAX_WAIT_S = 60.0
@@ -77,18 +75,6 @@ class RunningPostray(PostrayProcess):
         self._process.wait()
         self._process = None
         self.alive.discard(self)
-
-    def command(self, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-        """Run another ``postray`` command on the same data directory, in the folder ``cwd``."""
-        return subprocess.run(
-            run_module("cluster.cli", *arguments),
-            env=self._environ,
-            cwd=cwd,
-            capture_output=True,
-            text=True,
-            timeout=START_S,
-            check=False,
-        )
 
     def kill_actor(self, name: str) -> None:
         """SIGKILL the process of an actor."""

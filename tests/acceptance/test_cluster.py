@@ -4,10 +4,7 @@ go."""
 import asyncio
 import json
 import os
-import secrets
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,22 +19,12 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from benchmarks.raylets import RayNodes, ray_cluster, ray_variables
 from cluster.installation.embedded import journal_dsn
 from cluster.journal.journal import Journal
 from tests.acceptance.running import Client, RunningPostray, mail
 
-VARIABLES = {
-    "RAY_AUTH_MODE": "token",
-    "RAY_AUTH_TOKEN": secrets.token_hex(32),
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # loopback only
-    # As in ray-cluster.yaml.
-    "RAY_health_check_period_ms": "1000",
-    "RAY_health_check_timeout_ms": "3000",
-    "RAY_health_check_failure_threshold": "3",
-    # There it is 20: everything ends so long after the head.
-    "RAY_gcs_rpc_server_reconnect_timeout_s": "5",
-}
+VARIABLES = ray_variables()
 MAX_WAIT_S = 45.0
 MOVED_S = 30.0
 """It takes some 10 s, and 15 are promised; the machine may be busy with other tests."""
@@ -45,55 +32,10 @@ HEADLESS_S = 15.0
 """By the variables above; 30 with those of ray-cluster.yaml."""
 
 
-class RayNodes:
-    """A cluster that requires a token. ``log``: where its program writes what goes wrong."""
-
-    def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
-        self._process = process
-        self._log = log
-        self.address = self._told()
-        self.head = [int(pid) for pid in self._told().split()]
-        """The processes of the head."""
-
-    def add(self) -> str:
-        """Start one more node; returns its id."""
-        assert self._process.stdin is not None
-        self._process.stdin.write("add\n")
-        self._process.stdin.flush()
-        return self._told()
-
-    def _told(self) -> str:
-        assert self._process.stdout is not None
-        told = self._process.stdout.readline().strip()
-        assert told, self._log.read_text(encoding="utf-8")
-        return told
-
-
-@contextmanager
-def ray_cluster(log: Path, nodes: int) -> Iterator[RayNodes]:
-    """A head and so many nodes."""
-    with (
-        log.open("wb") as errors,
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.acceptance.ray_nodes"],
-            env=os.environ | VARIABLES,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-        ) as process,
-    ):
-        cluster = RayNodes(process, log)
-        for _ in range(nodes):
-            cluster.add()
-        yield cluster
-        process.communicate()
-
-
 @pytest.fixture(scope="module")
 def ray_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayNodes]:
     """A cluster for all tests: a start takes long. A node that a test kills is replaced by it."""
-    with ray_cluster(tmp_path_factory.mktemp("ray") / "nodes.log", 2) as nodes:
+    with ray_cluster(tmp_path_factory.mktemp("ray") / "nodes.log", 2, VARIABLES) as nodes:
         yield nodes
 
 
@@ -236,7 +178,7 @@ async def test_no_node_matters(tmp_path: Path, ray_nodes: RayNodes, journal_dsn:
         assert batch["status_counts"]["delivered"] == batch["total_messages"] >= sent
 
         began = time.monotonic()
-        joining = ray_nodes.add()
+        joining = ray_nodes.add().id
         while node_ids(postray).get("delivery-0-0") != joining:
             assert time.monotonic() - began < MAX_WAIT_S
             await asyncio.sleep(0.1)
@@ -278,7 +220,10 @@ async def test_no_node_matters(tmp_path: Path, ray_nodes: RayNodes, journal_dsn:
         await asyncio.to_thread(postray.ended)
         await client.close()
 
-    with ray_cluster(tmp_path / "again.log", 1) as again, joined(tmp_path, again.address, journal_dsn) as postray:
+    with (
+        ray_cluster(tmp_path / "again.log", 1, VARIABLES) as again,
+        joined(tmp_path, again.address, journal_dsn) as postray,
+    ):
         client = Client(postray)
         batch = await client.until(f"/v3/mail/batch/{batch_id}", lambda b: b["is_complete"])
         assert batch["status_counts"]["delivered"] == batch["total_messages"] >= len(people) + sent > len(people)

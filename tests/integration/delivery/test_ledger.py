@@ -100,6 +100,25 @@ async def test_a_node_that_comes_back_under_another_number_finishes_what_was_acc
         assert list(former.glob("*.ledger")) == []
 
 
+async def test_what_a_lost_actor_of_this_machine_had_accepted_is_finished_before_it_is_taken_back(
+    journal: Journal, tmp_path: Path
+) -> None:
+    async with a_world(journal) as world:
+        world.zone("example.com", "127.0.0.1")
+        messages = [a_message(f"u{i}@example.com") for i in range(20)]
+        await accepted_but_not_committed(world, *messages)
+        own = world.deliverer.deps.ledger.directory
+        other = own.parent / "delivery-7-0"
+        aside = own.rename(tmp_path / "aside")
+        await world.restart()
+        aside.rename(other)
+        await world.deliverer.settle_of("delivery-8-0")  # of another machine
+        await world.deliverer.settle_of("delivery-7-0")
+        await world.scheduler.round()
+        await delivered_once(world, *messages)
+        assert list(other.glob("*.ledger")) == []
+
+
 async def test_the_ledger_of_an_actor_that_lives_beside_it_is_left_alone(journal: Journal) -> None:
     async with a_world(journal) as world:
         world.zone("example.com", "127.0.0.1")
@@ -108,6 +127,7 @@ async def test_the_ledger_of_an_actor_that_lives_beside_it_is_left_alone(journal
         other = Ledger(own.rename(own.parent / "delivery-1-0"))
         assert len(other.unsettled()) == 1
         await world.restart()
+        await world.deliverer.settle_of("delivery-1-0")
         assert len(list(other.directory.glob("*.ledger"))) == 1
         other.close()
 

@@ -335,3 +335,11 @@ async def test_nothing_is_stored_when_the_message_is_erased_meanwhile(
         kept = await only(world)
         assert (kept.why, kept.sender, kept.recipients, kept.has_original) == (f"{message.id} is gone", "", [], False)
         assert "ada" not in repr(kept)
+
+
+async def test_several_nodes_of_one_machine_take_mail_at_one_address(journal: Journal, tmp_path: Path) -> None:
+    async with a_world(journal, tmp_path) as first, a_world(journal, tmp_path, port=first.port) as second:
+        await first.server.stop()
+        tenant, message = await delivered(journal)
+        await second.send(second.address(message.id), a_report("ada@example.com"))
+        assert (await status(journal, tenant, message)) is Status.BOUNCED

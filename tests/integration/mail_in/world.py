@@ -43,8 +43,8 @@ class MailInWorld(Struct):
 
 
 @contextlib.asynccontextmanager
-async def a_world(journal: Journal, folder: Path, notices_from: str = "") -> AsyncIterator[MailInWorld]:
-    settings = BounceSettings(bind="127.0.0.1:0", complaint_addresses=(FEEDBACK,))
+async def a_world(journal: Journal, folder: Path, notices_from: str = "", port: int = 0) -> AsyncIterator[MailInWorld]:
+    settings = BounceSettings(bind=f"127.0.0.1:{port}", complaint_addresses=(FEEDBACK,))
     keys = token_keys(journal)
 
     def now() -> datetime:

@@ -4,12 +4,14 @@ import asyncio
 from types import SimpleNamespace
 from typing import cast
 
-from actors.supervisor import METRICS_S, NOT_ASKED, ROUND_S, SILENT_S, STARTING, STARTING_S, Supervisor
+from actors.supervisor import METRICS_S, NOT_ASKED, ROUND_S, SETTLE_S, SILENT_S, STARTING, STARTING_S, Supervisor
 from cluster.journal.journal import Journal, Unavailable
+from cluster.journal.records import DeliveryActor
 from cluster.journal.scheduling import Lane
 from cluster.metrics import Reading
 from cluster.peers import PeerGone
 from cluster.policy.placement import Kind, Living, Node, Place
+from cluster.policy.routes.membership import ACTOR_ALIVE_S
 from cluster.tasks import Tasks
 from tests.unit.actors.keeping_places import HOME, Cluster, keeping_of
 from tests.unit.virtual_time import VirtualLoop, in_virtual_time
@@ -265,4 +267,45 @@ async def test_a_node_is_taken_out_and_brought_back() -> None:
     await watch.bring_back([HOME.id])
     await asyncio.sleep(3 * ROUND_S)
     assert (await watch.readiness())["delivery-0-0"] is None
+    await watch.stop()
+
+
+@in_virtual_time
+async def test_others_settle_what_a_lost_actor_had_accepted_before_it_is_taken_back() -> None:
+    done: list[str] = []
+
+    async def call(actor: str, method: str, lost: str = "") -> None:
+        if method == "settle_of":
+            match actor:
+                case "delivery-1-0":
+                    await asyncio.sleep(0.5)
+                case "delivery-2-0":
+                    raise PeerGone(actor, "dead")
+                case "delivery-3-0":
+                    await asyncio.sleep(10 * SETTLE_S)
+                case "delivery-4-0":
+                    raise AttributeError(method)  # as an earlier release answers
+            done.append(f"{actor} settled {lost}")
+
+    async def lost(alive_s: float) -> list[DeliveryActor]:
+        return [DeliveryActor("delivery-0-0", 7)]
+
+    async def retire(name: str, epoch: int) -> int:
+        done.append(f"retired {name} of {epoch}")
+        return 3
+
+    journal = Reachable()
+    journal.membership = SimpleNamespace(lost=lost, retire=retire)
+    nodes = [Node(id=id_, cpus=8, machine="m1") for id_ in "abcde"]
+    cluster = Cluster(nodes, [Living(f"delivery-{i}-0", node.id) for i, node in enumerate(nodes)])
+    kinds = [Kind(name="delivery", per="node", cpus=0.4), Kind(name="scheduler", per="cluster", cpus=0.1)]
+    watch = Supervisor(cast(Journal, journal), call, cluster.keeping(kinds), never)
+    await watch.start()
+    await asyncio.sleep(ACTOR_ALIVE_S)
+    assert done == []
+    began = asyncio.get_running_loop().time()
+    while not any(line.startswith("retired") for line in done):
+        await asyncio.sleep(0.1)
+    assert done[:2] == ["delivery-1-0 settled delivery-0-0", "retired delivery-0-0 of 7"]
+    assert asyncio.get_running_loop().time() - began < SETTLE_S + 3 * ROUND_S
     await watch.stop()

@@ -4,7 +4,16 @@ from itertools import pairwise
 
 import pytest
 
-from benchmarks.chaos.faults import LONGEST_PART, PACES, ChaosFault, FaultKind, FaultLane, longest_outage_s, schedule
+from benchmarks.chaos.faults import (
+    LONGEST_PART,
+    OF_NODES,
+    PACES,
+    ChaosFault,
+    FaultKind,
+    FaultLane,
+    longest_outage_s,
+    schedule,
+)
 
 SEEDS = range(200)
 
@@ -37,7 +46,26 @@ def test_two_minutes_hold_many_kills_of_every_kind() -> None:
         kills = [fault.kind for fault in schedule(seed, 120) if fault.lane is FaultLane.KILLS]
         assert len(kills) >= 28
         assert kills.count(FaultKind.KILL_ALL) == 1
-        assert set(kills) == {kind for kind in FaultKind if kind.startswith("kill")} - {FaultKind.KILL_CLEARING}
+        assert set(kills) == {kind for kind in FaultKind if kind.startswith("kill")} - OF_NODES - {
+            FaultKind.KILL_CLEARING
+        }
+
+
+def test_nodes_come_and_go_in_every_way_and_the_head_dies_once() -> None:
+    for seed in SEEDS:
+        of_nodes = [fault.kind for fault in schedule(seed, 120) if fault.lane is FaultLane.NODES]
+        assert set(of_nodes) <= OF_NODES
+        assert len(of_nodes) >= 6
+        assert of_nodes.count(FaultKind.KILL_HEAD) == 1
+        assert len(set(of_nodes)) >= 4
+        assert any(fault.kind in OF_NODES for fault in schedule(seed, 30))
+        assert all(fault.kind is not FaultKind.KILL_HEAD for fault in schedule(seed, 30))
+
+
+def test_a_storm_over_one_machine_is_the_same_without_faults_of_nodes() -> None:
+    for seed in SEEDS:
+        without = schedule(seed, 120, [kind for kind in FaultKind if kind not in OF_NODES])
+        assert without == [fault for fault in schedule(seed, 120) if fault.kind not in OF_NODES]
 
 
 def test_days_pass_again_and_again_and_that_is_interrupted() -> None:
@@ -82,4 +110,4 @@ def test_the_longest_outage_is_of_the_journal_or_of_a_delivery_actor() -> None:
 
 
 def test_every_kind_has_its_pace() -> None:
-    assert PACES.keys() == set(FaultKind) - {FaultKind.KILL_ALL}
+    assert PACES.keys() == set(FaultKind) - {FaultKind.KILL_ALL, FaultKind.KILL_HEAD}

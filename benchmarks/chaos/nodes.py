@@ -1,0 +1,126 @@
+"""Nodes that come and go: each fault changes the cluster, by force or as an operator does it, and undoes the change
+after a while, so that the cluster is whole again.
+
+Each way takes one of the nodes by chance. A command that meets an outage is given again, as operators do.
+"""
+
+import asyncio
+import subprocess
+import time
+from collections.abc import Awaitable, Callable
+
+import psutil
+
+from benchmarks.blocking import to_its_end
+from benchmarks.chaos.records import Change, ChangeKind, Span
+from benchmarks.cluster_postray import ClusterPostray
+from benchmarks.postray import PostrayDidNotStart
+from benchmarks.raylets import RayNode
+
+COMMAND_S = 60.0
+"""How long a command is given again: it may meet the longest outage, and the supervisor on its way to another node."""
+AGAIN_S = 1.0
+HEADLESS_S = 30.0
+"""How long processes may live after their head: 5 s by the setting of the nodes, and what a busy machine takes."""
+NOTED_S = 1.0
+
+
+class NodeFaults:
+    """``changes``: what has changed so far. ``start_again`` starts postray after everything has ended."""
+
+    def __init__(self, postray: ClusterPostray, start_again: Callable[[], Awaitable[None]]) -> None:
+        self._postray = postray
+        self._start_again = start_again
+        self.changes: list[Change] = []
+        self.problems: list[str] = []
+
+    @property
+    def killed(self) -> list[Span]:
+        """When processes of a node were killed, or ended without order."""
+        return [(change.at - NOTED_S, change.ended_at + NOTED_S) for change in self.changes if change.is_kill]
+
+    async def kill_node(self, pick: float, seconds: float) -> list[int]:
+        pids = await self._killing(ChangeKind.NODE_KILLED, lambda: self._postray.ray.kill(self._picked(pick)))
+        await asyncio.sleep(seconds)
+        await self._add()
+        return pids
+
+    async def drain(self, pick: float, seconds: float) -> list[int]:
+        node = self._picked(pick)
+        self._changed(ChangeKind.DRAINED)
+        await self._command("drain", node.id)
+        await asyncio.sleep(seconds)
+        self._changed(ChangeKind.UNDRAINED)
+        await self._command("undrain", node.id)
+        return list(node.processes)
+
+    async def leave(self, pick: float, seconds: float) -> list[int]:
+        """What runs on a node is ended in order, and brought back."""
+        node = self._picked(pick)
+        self._changed(ChangeKind.LEFT)
+        await self._command("down", "--node", node.id)
+        await asyncio.sleep(seconds)
+        self._changed(ChangeKind.BROUGHT_BACK)
+        until = time.monotonic() + COMMAND_S
+        while True:
+            try:
+                await to_its_end(self._postray.start_command_anew)
+                return list(node.processes)
+            except PostrayDidNotStart as error:
+                if time.monotonic() > until:
+                    self.problems.append(f"postray up beside the others: {str(error)[-500:]}")
+                    return list(node.processes)
+                await asyncio.sleep(AGAIN_S)
+
+    async def add(self, pick: float, seconds: float) -> list[int]:
+        """A node joins, and later one goes in order."""
+        await self._add()
+        await asyncio.sleep(seconds)
+        node = self._picked(pick)
+        self._changed(ChangeKind.LEFT)
+        await self._command("down", "--node", node.id)
+        await to_its_end(self._postray.ray.remove, node)
+        return list(node.processes)
+
+    async def kill_head(self) -> list[int]:
+        actors = await asyncio.to_thread(self._postray.actors)
+        pids = await self._killing(ChangeKind.HEAD_KILLED, lambda: self._postray.ray.kill_head())
+        _, alive = await asyncio.to_thread(psutil.wait_procs, actors, HEADLESS_S)
+        self.problems += [f"process {one.pid} lived {HEADLESS_S:.0f} s after the head's death" for one in alive]
+        await to_its_end(self._postray.kill)
+        self.changes[-1].ended_at = time.time()
+        await self._start_again()
+        self._changed(ChangeKind.STARTED)
+        return pids
+
+    def _picked(self, pick: float) -> RayNode:
+        nodes = self._postray.ray.nodes
+        return nodes[int(pick * len(nodes))]
+
+    def _changed(self, kind: ChangeKind) -> None:
+        self.changes.append(Change(kind=kind, at=time.time(), ended_at=time.time()))
+
+    async def _killing(self, kind: ChangeKind, kill: Callable[[], list[int]]) -> list[int]:
+        self._changed(kind)
+        pids = await to_its_end(kill)
+        self.changes[-1].ended_at = time.time()
+        return pids
+
+    async def _add(self) -> None:
+        await to_its_end(self._postray.ray.add)
+        self._changed(ChangeKind.JOINED)
+
+    async def _command(self, *arguments: str) -> None:
+        until = time.monotonic() + COMMAND_S
+        while True:
+            try:
+                said = await to_its_end(self._postray.command, *arguments)
+            except subprocess.TimeoutExpired as error:
+                self.problems.append(f"postray {' '.join(arguments)}: no end after {error.timeout:.0f} s")
+                return
+            if said.returncode == 0:
+                return
+            if time.monotonic() > until:
+                self.problems.append(f"postray {' '.join(arguments)}: {said.stderr[-500:]}")
+                return
+            await asyncio.sleep(AGAIN_S)

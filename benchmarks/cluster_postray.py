@@ -1,0 +1,109 @@
+"""A real postray on several Ray nodes of this machine. It owns these as well, until they end."""
+
+import signal
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from benchmarks.postray import STOP_S, PostrayProcess
+from benchmarks.processes import is_under
+from benchmarks.raylets import RayNodes, ray_variables
+from cluster.policy.placement import kind_of
+from cluster.topology import SPECS, kinds
+
+
+class ClusterPostray(PostrayProcess):
+    """``nodes``: so many, with one delivery actor and one API process each. Every life has Ray nodes of its own. All
+    nodes share the data directory, as they are on one machine: the logs of all actors are in one folder, and what there
+    is one of can move even with its data."""
+
+    def __init__(self, data_dir: Path, variables: Mapping[str, str], nodes: int) -> None:
+        ray = ray_variables()
+        super().__init__(
+            data_dir,
+            {
+                "POSTRAY_DELIVERY_ACTORS_PER_NODE": "1",
+                "POSTRAY_CLUSTER_MIN_NODES": str(nodes),
+                **variables,
+                **ray,
+            },
+        )
+        self._ray_variables = ray
+        self._wanted = nodes
+        self._ray: RayNodes | None = None
+
+    @property
+    def ray(self) -> RayNodes:
+        assert self._ray is not None
+        return self._ray
+
+    def start(self) -> None:
+        if self._ray is None:
+            self._ray = RayNodes(self.data_dir.parent / "ray-nodes.log", self._ray_variables)
+            for _ in range(self._wanted):
+                self._ray.add()
+            self._environ["POSTRAY_RAY_ADDRESS"] = self._ray.address
+        super().start()
+
+    def start_command_anew(self) -> None:
+        """End ``postray up``, without which all goes on, and start it again. Raises PostrayDidNotStart."""
+        super().stop()
+        try:
+            self._start_command()
+        except Exception:
+            super().kill()
+            raise
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> list[int]:
+        """End it on all nodes, as ``postray down`` does, and then Ray; returns the pids of actors that were left."""
+        if self._ray is None:
+            return []
+        actors = self.actors()
+        self.command("down")
+        _, alive = psutil.wait_procs(actors, STOP_S)
+        super().stop(how)
+        self._ray.end()
+        self._ray = None
+        return [one.pid for one in alive]
+
+    def kill(self) -> list[int]:
+        """SIGKILL the command and every process of every node; returns their pids."""
+        killed = super().kill()
+        if self._ray is not None:
+            killed += self._ray.kill_everything()
+            self._ray = None
+        return killed
+
+    def names(self, kind: str) -> list[str]:
+        """The names of the actors of a kind whose process is there."""
+        if SPECS[kind].per == "cluster":
+            return [kind]
+        return [name for name in self._names() if kind_of(name) == kind and self.pid_of(name) is not None]
+
+    def idle(self) -> list[str]:
+        """What does not work that each node, and the cluster, should have."""
+        there = Counter(kind_of(name) for name in self._names() if self.pid_of(name) is not None)
+        asked_for = {
+            kind.name: kind.count * (self._wanted if kind.per == "node" else 1) for kind in kinds(self.settings)
+        }
+        return [f"{kind}: {there[kind]} of {count}" for kind, count in asked_for.items() if there[kind] < count]
+
+    def actors(self) -> list[psutil.Process]:
+        """The processes of all actors."""
+        found = []
+        for name in self._names():
+            with suppress(psutil.NoSuchProcess):
+                if (pid := self.pid_of(name)) is not None:
+                    found.append(psutil.Process(pid))
+        return found
+
+    def has(self, pid: int) -> bool:
+        return self._ray is not None and is_under(pid, self._ray.pid)
+
+    def _names(self) -> list[str]:
+        """All actors that ever were."""
+        logs = sorted(path.stem for path in (self.data_dir / "logs").glob("*.log"))
+        return [name for name in logs if kind_of(name) in SPECS]
