@@ -110,6 +110,7 @@ _TEMPLATE = Access(scopes=("templates.read",))
 _TEMPLATE_CHANGE = Access(scopes=("templates.write",), sandbox=SandboxUse.REFUSED)
 _TEMPLATE_END = Access(scopes=("templates.delete",), sandbox=SandboxUse.REFUSED)
 _BOTH: tuple[KeyKind, ...] = ("piisend", "api")
+_CLASSIFICATIONS = Access(scopes=("suppressions.read",), parts={CSV_FILE: ("stats.export",)})
 _STATISTICS = Access(scopes=("stats.read", "stats.export"), parts={CSV_FILE: ("stats.export",)})
 _READS = ("messages.read", "stats.read", "mail.send", "mail.cancel")
 
@@ -216,8 +217,8 @@ ROUTES: Mapping[str, Access] = {
     "GET /v3/suppression/bounces": _LIST,
     "POST /v3/suppression/bounces": _LIST_CHANGE,
     "DELETE /v3/suppression/bounces": _LIST_CHANGE,
-    "GET /v3/suppression/bounces/classifications": _LIST,
-    "GET /v3/suppression/bounces/classifications/{classification}": _LIST,
+    "GET /v3/suppression/bounces/classifications": _CLASSIFICATIONS,
+    "GET /v3/suppression/bounces/classifications/{classification}": _CLASSIFICATIONS,
     "GET /v3/suppression/bounces/export": _LIST,
     "POST /v3/suppression/bounces/import": _LIST_CHANGE,
     "GET /v3/suppression/bounces/import/{id}": _LIST,

@@ -15,12 +15,10 @@ from litestar.openapi.datastructures import ResponseSpec
 from msgspec import Struct
 
 from api.http import help_texts
-from api.http.choices import listed
-from api.http.decoding import in_words
 from api.http.idempotency import HEADER as IDEMPOTENCY_KEY
 from api.http.ignored import HEADER
 from api.http.limiting import show
-from api.http.parameters import parameter_choices
+from api.http.parameters import checked, value_fault
 from api.http.places import written
 from api.http.refusals import (
     Conflict,
@@ -167,7 +165,9 @@ def _litestar_answer(request: Request[Any, Any, Any], error: HTTPException) -> R
         return _respond(500, "Internal error")
     faults = []
     if isinstance(error.extra, list):
-        faults = [_of_parameter(request, item) for item in error.extra if isinstance(item, dict)]
+        route, said = request.scope.get("route_handler"), [item for item in error.extra if isinstance(item, dict)]
+        faults = [value_fault(route, item.get("key"), str(item["message"])) for item in said]
+        faults += checked(route, request.scope)
     elif missing := _MISSING.match(error.detail):
         faults = [Fault("Required", missing[1], help_texts.CALLS)]
     headers = dict(error.headers or {})
@@ -176,14 +176,6 @@ def _litestar_answer(request: Request[Any, Any, Any], error: HTTPException) -> R
     if faults:
         return _respond(error.status_code, Invalid(faults).detail, faults, headers)
     return _respond(error.status_code, error.detail, [Fault(error.detail, help=help_texts.CALLS)], headers)
-
-
-def _of_parameter(request: Request[Any, Any, Any], said: Mapping[str, Any]) -> Fault:
-    """The fault of a query parameter. Each is a text, so what is no boolean is said to be neither true nor false. None
-    can be null: it is absent instead."""
-    message, name = str(said["message"]).replace(" | null", ""), said.get("key")
-    allowed = parameter_choices(request.scope.get("route_handler"), str(name))
-    return Fault(f"Must be {listed(allowed)}" if allowed else in_words(message), name)
 
 
 def _respond(

@@ -13,13 +13,13 @@ from analytics.metrics import METRICS as COUNTED
 from analytics.metrics import PROVIDERS, Kind
 from analytics.statistics import Count, Names, Statistics
 from api.http import help_texts
-from api.http.access import CSV_FILE
 from api.http.body import ApiRequest
-from api.http.csv_files import csv_file, wants_csv
+from api.http.csv_files import csv_file, may_have_csv
 from api.http.errors import answers
 from api.http.examples import Example
+from api.http.parameters import Checked
 from api.http.refusals import Fault
-from api.http.routes import RouteGroup, access_of, resource
+from api.http.routes import RouteGroup, resource
 from api.stats.asking import Counting
 from api.stats.periods import AggregatedBy, Periods
 from api.stats.ranges import EndDate, StartDate, asked_periods
@@ -43,6 +43,14 @@ MOST_CATEGORIES = 500
 USUAL_SUMS = 5
 USUAL_CATEGORIES = 50
 
+
+def _metric_fault(name: str) -> Fault | None:
+    if name in METRICS:
+        return None
+    return Fault(f"A metric is one of {', '.join(METRICS)}", "sort_by_metric", help_texts.METRICS)
+
+
+SortBy = Annotated[str, QueryParameter(max_length=100), Checked(_metric_fault)]
 Categories = Annotated[list[str], QueryParameter(max_items=MOST_NAMES, min_items=1)]
 Limit = Annotated[int | None, QueryParameter(description="Of periods; all, if absent", ge=1, le=10_000)]
 By = Annotated[AggregatedBy, QueryParameter(description="Weeks begin on Monday")]
@@ -124,7 +132,7 @@ class StatisticsCalls:
         limit: Limit = None,
         offset: Offset = 0,
     ) -> Response[list[Period]]:
-        as_csv = self._as_csv(request)
+        as_csv = may_have_csv(request)
         wanted = _page(await self._periods(request, start_date, end_date, aggregated_by), limit, offset)
         found = {one.start: metrics(one.metrics) for one in await self._count(request, wanted)}
         if as_csv:
@@ -132,7 +140,7 @@ class StatisticsCalls:
         return Response([Period(day, [Segment(one)]) for day, one in wanted.each(found, NONE)])
 
     async def summary(self, request: ApiRequest, start_date: StartDate, end_date: EndDate = None) -> Response[Summary]:
-        as_csv = self._as_csv(request)
+        as_csv = may_have_csv(request)
         wanted = await self._periods(request, start_date, end_date, None)
         found = await self._count(request, wanted)
         one = metrics(found[0].metrics) if found else NONE
@@ -148,7 +156,7 @@ class StatisticsCalls:
         end_date: EndDate = None,
         aggregated_by: By = "day",
     ) -> Response[CategoryPeriods]:
-        as_csv = self._as_csv(request)
+        as_csv = may_have_csv(request)
         wanted = await self._periods(request, start_date, end_date, aggregated_by)
         rows = await self._of_categories(request, wanted, categories)
         if as_csv:
@@ -163,7 +171,7 @@ class StatisticsCalls:
         end_date: EndDate = None,
         aggregated_by: By = "day",
     ) -> Response[list[Period]]:
-        as_csv = self._as_csv(request)
+        as_csv = may_have_csv(request)
         wanted = await self._periods(request, start_date, end_date, aggregated_by)
         rows = await self._of_categories(request, wanted, categories)
         return _csv("category", rows) if as_csv else Response(_by_period(wanted, "category", rows))
@@ -173,16 +181,14 @@ class StatisticsCalls:
         request: ApiRequest,
         start_date: StartDate,
         end_date: EndDate = None,
-        sort_by_metric: Annotated[str, QueryParameter(max_length=100)] = "delivered",
+        sort_by_metric: SortBy = "delivered",
         sort_by_direction: Annotated[Literal["asc", "desc"], QueryParameter(description="Of the metric")] = "desc",
         limit: Annotated[int, QueryParameter(ge=1, le=MOST_SUMS)] = USUAL_SUMS,
         offset: Offset = 0,
     ) -> Response[Period]:
-        as_csv = self._as_csv(request)
-        faults = []
-        if sort_by_metric not in METRICS:
-            faults.append(Fault(f"A metric is one of {', '.join(METRICS)}", "sort_by_metric", help_texts.METRICS))
-        wanted = await self._periods(request, start_date, end_date, None, faults)
+        as_csv = may_have_csv(request)
+        fault = _metric_fault(sort_by_metric)
+        wanted = await self._periods(request, start_date, end_date, None, [fault] if fault else ())
         question = Statistics(
             tenant_id=request.auth.tenant_id,
             kind=Kind.CATEGORY,
@@ -208,7 +214,7 @@ class StatisticsCalls:
         limit: Limit = None,
         offset: Offset = 0,
     ) -> Response[list[Period]]:
-        as_csv = self._as_csv(request)
+        as_csv = may_have_csv(request)
         names = tuple(dict.fromkeys(mailbox_providers or ()))
         faults = [
             Fault(f"A provider is one of {', '.join(PROVIDERS)}", f"mailbox_providers[{index}]", help_texts.PROVIDERS)
@@ -227,19 +233,12 @@ class StatisticsCalls:
         limit: Annotated[int, QueryParameter(ge=1, le=MOST_CATEGORIES)] = USUAL_CATEGORIES,
         offset: Offset = 0,
     ) -> Response[list[Category]]:
-        as_csv = self._as_csv(request)
+        as_csv = may_have_csv(request)
         wanted = Names(tenant_id=request.auth.tenant_id, prefix=category, limit=limit, offset=offset)
         found = await self._counting.categories(wanted)
         if as_csv:
             return csv_file(("category",), ((name,) for name in found))
         return Response([Category(name) for name in found])
-
-    def _as_csv(self, request: ApiRequest) -> bool:
-        """Whether to answer with a CSV file. Raises Forbidden when the key may not have one."""
-        if not wants_csv(request):
-            return False
-        access_of(request.route_handler).require(request.auth, CSV_FILE)
-        return True
 
     async def _periods(
         self,

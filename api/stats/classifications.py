@@ -10,7 +10,7 @@ from msgspec import Struct
 from analytics.metrics import Kind
 from analytics.statistics import Statistics
 from api.http.body import ApiRequest
-from api.http.csv_files import csv_file, wants_csv
+from api.http.csv_files import csv_file, may_have_csv
 from api.http.errors import answers
 from api.http.examples import Example
 from api.http.refusals import Fault, Invalid
@@ -74,7 +74,10 @@ class BounceClassifications:
 
     def routes(self) -> RouteGroup:
         days = {"start_date": "2026-04-01", "end_date": "2026-04-30"}
-        about = f"The last {USUAL_DAYS} days, unless start_date is given. With Accept: text/csv it is a CSV file."
+        about = (
+            f"The last {USUAL_DAYS} days, unless start_date is given. With Accept: text/csv it is a CSV file, which "
+            "takes stats.export as well."
+        )
         return resource(
             "/v3/suppression/bounces/classifications",
             get(
@@ -96,12 +99,13 @@ class BounceClassifications:
     async def totals(
         self, request: ApiRequest, start_date: Day = None, end_date: Day = None
     ) -> Response[ByClassification]:
+        as_csv = may_have_csv(request)
         wanted = await self._periods(request, start_date, end_date)
         found = await self._counted(request, wanted, Kind.CLASS)
         days: defaultdict[str, Counter[str]] = defaultdict(Counter)
         for day, name, count in found:
             days[day][classification_of(name)] += count
-        if wants_csv(request):
+        if as_csv:
             rows = ((day, name, count) for day, counts in days.items() for name, count in counts.most_common())
             return csv_file(("date", "classification", "count"), rows)
         return Response(
@@ -116,6 +120,7 @@ class BounceClassifications:
     async def of_one(
         self, request: ApiRequest, classification: FromPath[str], start_date: Day = None, end_date: Day = None
     ) -> Response[ByDomain]:
+        as_csv = may_have_csv(request)
         if classification not in CLASSES:
             raise Invalid([Fault(f"A classification is one of {', '.join(CLASSES)}", "classification")])
         wanted = await self._periods(request, start_date, end_date)
@@ -123,7 +128,7 @@ class BounceClassifications:
         if classification == UNCLASSIFIED:
             classes = (*classes, "")  # of events from before there were classes
         found = await self._counted(request, wanted, Kind.CLASS_DOMAIN, classes)
-        if wants_csv(request):
+        if as_csv:
             return csv_file(("date", "domain", "count"), found)
         days: defaultdict[str, list[DomainCount]] = defaultdict(list)
         for day, name, count in found:

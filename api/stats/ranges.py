@@ -8,11 +8,25 @@ from zoneinfo import ZoneInfo
 from litestar.params import QueryParameter
 
 from api.http import dates, help_texts
+from api.http.parameters import Checked
 from api.http.refusals import Fault, Invalid
 from api.stats.periods import EARLIEST, LATEST, MOST_PERIODS, AggregatedBy, Periods, periods, whole
 
-StartDate = Annotated[str, QueryParameter(description="YYYY-MM-DD; it belongs to the range")]
-EndDate = Annotated[str | None, QueryParameter(description="YYYY-MM-DD; it belongs to the range. Today, if absent")]
+
+def _day_fault(field: str) -> Checked:
+    def fault(text: str) -> Fault | None:
+        faults: list[Fault] = []
+        _day(text, field, faults)
+        return faults[0] if faults else None
+
+    return Checked(fault)
+
+
+START, END = _day_fault("start_date"), _day_fault("end_date")
+StartDate = Annotated[str, QueryParameter(description="YYYY-MM-DD; it belongs to the range"), START]
+EndDate = Annotated[
+    str | None, QueryParameter(description="YYYY-MM-DD; it belongs to the range. Today, if absent"), END
+]
 
 TOO_LONG = Fault(f"An answer has at most {MOST_PERIODS:,} periods", "start_date", help_texts.PERIODS)
 

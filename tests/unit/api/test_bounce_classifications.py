@@ -78,8 +78,12 @@ async def test_the_events_without_a_class_are_unclassified(world: World, key: st
 
 
 @pytest.mark.parametrize(("path", "name"), [(PATH, "classification"), (f"{PATH}/Content", "domain")])
-async def test_a_csv_file(world: World, key: str, path: str, name: str) -> None:
+async def test_a_csv_file_takes_a_further_scope(world: World, key: str, path: str, name: str) -> None:
     today = str(datetime.now(UTC).date())
+    refused = await world.client.get(path, headers={"Authorization": f"Bearer {key}", "Accept": "text/csv"})
+    assert (refused.status_code, refused.json()["detail"]) == (403, "Missing required scope: stats.export")
+    assert world.counted == []
+    key = world.journal.issue_key("suppressions.read", "stats.export")
     world.counts = [a_count(today, "spam", 4)]
     headers = {"Authorization": f"Bearer {key}", "Accept": "text/csv"}
     answer = await world.client.get(path, headers=headers)

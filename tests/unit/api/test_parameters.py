@@ -99,3 +99,33 @@ async def test_there_are_no_subusers(world: World, method: str, path: str) -> No
     assert response.status_code == 401
     response = await world.client.request(method, path, headers=headers | {"On-Behalf-Of": ""}, json=body)
     assert response.status_code < 300
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "fields"),
+    [
+        ("/v3/stats", "", ["start_date"]),
+        ("/v3/stats", "end_date=never&aggregated_by=year", ["start_date", "aggregated_by", "end_date"]),
+        ("/v3/stats", "start_date=2026-04-01&end_date=never&limit=x", ["limit", "end_date"]),
+        ("/v3/stats", "colour=1&limit=x", ["colour", "start_date", "limit"]),
+        ("/v3/stats", "start_date=2026-04-01&start_date=never", ["start_date", "start_date"]),
+        ("/v3/stats", "start_date=2026-04-01&limit=1&limit=1", ["limit"]),
+        ("/v3/stats/categories", "end_date=never", ["categories", "start_date", "end_date"]),
+        ("/v3/categories/stats/sums", "sort_by_metric=luck&limit=0", ["start_date", "limit", "sort_by_metric"]),
+        ("/v3/messages", "page=1&page=2", ["page"]),
+    ],
+)
+async def test_all_faults_come_at_once(world: World, path: str, query: str, fields: list[str]) -> None:
+    key = world.journal.issue_key("stats.read", "messages.read")
+    response = await world.client.get(f"{path}?{query}", headers={"Authorization": f"Bearer {key}"})
+    assert response.status_code == 400
+    assert [error["field"] for error in response.json()["errors"]] == fields, response.text
+    if "Required" in response.text:
+        assert all(error["message"] != "Required" or error["field"] not in query for error in response.json()["errors"])
+
+
+async def test_a_list_may_be_given_often(world: World) -> None:
+    key = world.journal.issue_key("stats.read")
+    query = "start_date=2026-04-01&end_date=2026-04-01&categories=a&categories=b"
+    response = await world.client.get(f"/v3/stats/categories?{query}", headers={"Authorization": f"Bearer {key}"})
+    assert [one["category"] for one in response.json()["stats"]] == ["a", "b"]
