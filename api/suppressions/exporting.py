@@ -10,6 +10,7 @@ from litestar.response import Stream
 from api.http.csv_files import CSV
 from cluster.journal.journal import Journal
 from cluster.journal.suppressions import Position, Suppression, Wanted
+from cluster.suppression import cells
 from cluster.suppression.lists import SuppressionList
 
 PAGE = 2000
@@ -42,7 +43,12 @@ def _rows(columns: Sequence[str], entries: Sequence[Suppression]) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text)
     for entry in entries:
-        facts = {**msgspec.structs.asdict(entry), "created": int(entry.created_at.timestamp())}
+        facts = {
+            **msgspec.structs.asdict(entry),
+            "created": int(entry.created_at.timestamp()),
+            "reason": cells.written(entry.reason),
+            "status": cells.written(entry.status),
+        }
         writer.writerow([facts[column] for column in columns])
     return text.getvalue().encode()
 

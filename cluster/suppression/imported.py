@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from msgspec import Struct
 
 from cluster.message.addresses import bare, is_address
+from cluster.suppression import cells
 
 COLUMNS = ("email", "created", "reason", "status", "ip")
 SPELLINGS = {"email_address": "email", "created_at": "created"}
@@ -188,8 +189,8 @@ def _listed(line: bytes, columns: Columns, now: datetime) -> Listed | str | None
     return Listed(
         email,
         created_at,
-        _one_line(given.get("reason", ""), LONGEST_REASON),
-        _one_line(given.get("status", ""), LONGEST_CODE),
+        _one_line(cells.read(given.get("reason", "")), LONGEST_REASON),
+        _one_line(cells.read(given.get("status", "")), LONGEST_CODE),
         _one_line(given.get("ip", ""), LONGEST_CODE),
     )
 
