@@ -5,6 +5,7 @@ far it is: the same command goes on where it was interrupted, and what was writt
 """
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from cluster.commands.instance import Instance, path_part
 from cluster.commands.output import NAME, console, errors
 from cluster.commands.suppressions import SinceType
-from cluster.installation.private_files import keep_to_ourselves, make_folder, write_whole
+from cluster.installation.private_files import keep_to_ourselves, make_folder, sync_folder, write_whole
 
 STATE = "export.json"
 TIME, TEXTS = "DateTime64(3, 'UTC')", "Array(String)"
@@ -291,6 +292,7 @@ def _read(instance: Instance, out: Path, state: State, name: str) -> Iterator[in
         for page in instance.pages(path, part.after, since=state.since, until=state.until):
             file.write(_lines(page["rows"]))
             file.flush()
+            os.fsync(file.fileno())  # before it is noted, on disk as well, that they are there
             part.after, part.size, part.rows = page["next"] or "", file.tell(), part.rows + len(page["rows"])
             part.is_done = page["next"] is None
             write_whole(out / STATE, msgspec.json.encode(state))
@@ -315,6 +317,9 @@ def _to_parquet(out: Path, name: str) -> None:
         chdb.query(query)
     except RuntimeError as error:
         raise OSError(f"{target} was not written: {error}") from error
+    with target.open("rb") as file:
+        os.fsync(file.fileno())
+    sync_folder(target.parent)
     source.unlink()
 
 

@@ -145,6 +145,30 @@ async def test_it_goes_on_where_it_was_interrupted(
     assert len(asked) == 5
 
 
+@pytest.mark.parametrize("format", ["jsonl", "parquet"])
+async def test_what_is_noted_is_on_disk_before(
+    postray: Postray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str
+) -> None:
+    monkeypatch.setattr(exporting, "MESSAGES", 2)
+    await filled(postray, "acme", 5)
+    sync, synced, notes = os.fsync, dict[str, int](), list[int]()
+
+    def noticed(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        if path.name.startswith(".export.json."):
+            noted = json.loads(path.read_bytes())["parts"]["messages"]["size"]
+            assert noted == synced["messages.jsonl"]
+            notes.append(noted)
+        sync(descriptor)
+        synced[path.name] = path.stat().st_size
+
+    monkeypatch.setattr(os, "fsync", noticed)
+    out = tmp_path / "out"
+    await postray.said("export", "acme", "--out", str(out), "--format", format, "--what", "messages")
+    assert len(notes) == 3 and notes == sorted(set(notes))
+    assert synced[f"messages.{format}"] == (out / f"messages.{format}").stat().st_size
+
+
 async def test_events_are_rows_of_the_table_of_events(postray: Postray, tmp_path: Path) -> None:
     """Each has every column, in JSON Lines and in Parquet, with the values that SQL answers."""
     await filled(postray, "acme", 1)
