@@ -84,12 +84,12 @@ class Authenticator:
             raise Unauthenticated(INVALID)
         if not is_key(secret):
             return await self._granted(secret)
-        return await self.of_secret(secret, access, lambda: self._client(scope))
+        return await self.of_hash(key_hash(secret), access, lambda: self._client(scope))
 
-    async def of_secret(self, secret: str, access: Access, client: Callable[[], Address | str]) -> ApiKey:
-        """The API key with this secret, used from ``client``: an address, or the text in its place. Raises as
-        ``authenticate``."""
-        key = await self._directory.key(key_hash(secret)) if is_key(secret) else None
+    async def of_hash(self, hash: bytes, access: Access, client: Callable[[], Address | str]) -> ApiKey:
+        """The API key whose secret has this hash (``key_hash``), used from ``client``: an address, or the text in its
+        place. Raises as ``authenticate``."""
+        key = await self._directory.key(hash)
         if key is None:
             raise Unauthenticated(INVALID)
         if key.terms is not None:

@@ -29,6 +29,7 @@ from cluster.intake.intake import Intake
 from cluster.journal.idempotency import FirstAnswer, IdempotencyKey
 from cluster.journal.journal import Rejected, Unavailable
 from cluster.journal.records import ApiKey
+from cluster.keys import is_key, key_hash
 from cluster.metrics import Counter
 from cluster.policy.routes.networks import Address
 from cluster.settings import MessageSettings, SubmissionSettings, host_port
@@ -139,10 +140,11 @@ class Submission:
         await self._tasks.stop()
 
     async def _authenticate(self, user: str, password: str, address: str) -> Login | ServerReply:
-        if user != USER:
+        if user != USER or not is_key(password):
             return _WRONG
+        hash = key_hash(password)
         try:
-            key = await self._authenticator.of_secret(password, ACCESS, partial(_client, address))
+            key = await self._authenticator.of_hash(hash, ACCESS, partial(_client, address))
             ACCESS.admit(key)
         except Unauthenticated:
             return _WRONG
@@ -150,7 +152,7 @@ class Submission:
             return _reply(535, "5.7.8", refusal.detail)
         except (Overloaded, Unavailable):
             return ServerReply(454, "4.7.0 the key cannot be looked up now; try again")
-        return Login(key.id, password)
+        return Login(key.id, hash)
 
     async def _take(self, mail: ReceivedMessage) -> Answer:
         try:
@@ -165,10 +167,10 @@ class Submission:
         return answer
 
     async def _send(self, mail: ReceivedMessage) -> ServerReply:
-        assert mail.login is not None and isinstance(mail.login.holder, str)
+        assert mail.login is not None and isinstance(mail.login.holder, bytes)
         try:
             # Asked for each message: a connection may outlive its key.
-            key = await self._authenticator.of_secret(mail.login.holder, ACCESS, partial(_client, mail.address))
+            key = await self._authenticator.of_hash(mail.login.holder, ACCESS, partial(_client, mail.address))
             ACCESS.admit(key)
             named = await self._name_of(mail, key)
             allowance = self._limiter.find(key.tenant_id) or await self._limiter.load(key.tenant_id)
