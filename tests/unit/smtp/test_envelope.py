@@ -91,7 +91,11 @@ def test_an_envelope_needs_a_recipient() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"x", b"x\n", b"x\r", b"a\nb\r\n", b"a\rb\r\n", b"a\n.\nb\r\n", b"a\r\r\n", b"a\n\r\n"]
+    "data",
+    [
+        *(b"", b"x", b"x\n", b"x\r", b"a\nb\r\n", b"a\rb\r\n", b"a\n.\nb\r\n", b"a\r\r\n", b"a\n\r\n"),
+        *(b"\n", b"\na\r\n", b"\ra\r\n", b"a\rb\nc\r\n", b"a\nb\rc\r\n", b"a\r\nb\n\r\r\n"),
+    ],
 )
 def test_every_line_must_end_in_crlf(data: bytes) -> None:
     with pytest.raises(ValueError, match="CRLF"):
