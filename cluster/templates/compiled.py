@@ -6,8 +6,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from cluster.joining import joined
 from cluster.templates.handlebars.bounds import MOST_OUTPUT, MOST_STEPS, Budget
 from cluster.templates.handlebars.errors import TemplateError
+from cluster.templates.handlebars.filling import Filling
 from cluster.templates.handlebars.reading import read
 from cluster.templates.handlebars.text import CompiledText, compile_text, compile_tree, literal_text
 from cluster.templates.handlebars.tree import Program, Text
@@ -41,13 +43,14 @@ class Filled(Struct, frozen=True):
 class CompiledTemplate:
     """A compiled version. Safe in threads."""
 
-    __slots__ = ("_literals", "held_bytes", "parts", "subject")
+    __slots__ = ("_filling", "_literals", "held_bytes", "parts", "subject")
 
     def __init__(self, subject: CompiledText, parts: tuple[tuple[str, CompiledText], ...]) -> None:
         self.subject = subject
         self.parts = parts
         """Those of text/plain and text/html that there are, in this order. The preheader is in the html."""
         texts = [subject, *[text for _, text in parts]]
+        self._filling = Filling([text.compiled for text in texts])
         self._literals = sum([len(literal) for text in texts for literal in text.literals])
         self.held_bytes: int = subject.held_bytes + sum([text.held_bytes for _, text in parts])
         """Its memory, about."""
@@ -65,8 +68,8 @@ class CompiledTemplate:
         of all texts; ``values``: the most in the holes, which alone are work. ``is_plain``: the result of the function
         of this name. Raises TooMuch."""
         budget = Budget(steps, min(output, self._literals + values), is_plain=is_plain)
-        subject = self.subject.whole(data, budget)
-        return Filled(subject, tuple([text.fill(data, budget) for _, text in self.parts]))
+        of_subject, *holes = self._filling.fill(data, budget)
+        return Filled(joined(self.subject.literals, of_subject), tuple(holes))
 
 
 def decode_data(data: bytes) -> dict[str, Any]:

@@ -1,13 +1,11 @@
 """Compiles a template's tree: its programs and blocks. Pure; safe in threads. ``expressions`` says how the code is cut
 into pieces."""
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 from jinja2 import nodes
 from msgspec import Struct
 
-from cluster.joining import getter
 from cluster.templates.handlebars.bounds import Cost
 from cluster.templates.handlebars.environment import Root
 from cluster.templates.handlebars.expressions import (
@@ -22,7 +20,7 @@ from cluster.templates.handlebars.expressions import (
     fault,
     variable,
 )
-from cluster.templates.handlebars.properties import Properties, PropertyTag, Row, Rows, row_of
+from cluster.templates.handlebars.properties import PropertyTag, Row, Rows, row_of
 from cluster.templates.handlebars.running import Pieces, html_of, text_of
 from cluster.templates.handlebars.scopes import Runs, Scope
 from cluster.templates.handlebars.tree import Block, Call, Mustache, Program, Text
@@ -30,7 +28,6 @@ from cluster.templates.handlebars.tree import Block, Call, Mustache, Program, Te
 ROOT_VARIABLES = ("c0", "d0", "f0")
 """The variables of the outermost scope."""
 NO_COST: Cost = (0, 0)
-NO_PROPERTIES = Properties(())
 
 
 class Code(Struct, frozen=True):
@@ -48,12 +45,12 @@ class Compiled(Struct, frozen=True):
     literals: tuple[str, ...]
     cost: Cost
     """Of the text itself, besides its blocks."""
-    properties: Properties = NO_PROPERTIES
+    tags: tuple[PropertyTag, ...] = ()
     rows: tuple[Rows, ...] = ()
     roots: tuple[Root, ...] = ()
     """Functions for all other holes: each gives the strings of some, one after the other."""
-    in_order: Callable[[Sequence[str]], tuple[str, ...]] = tuple
-    """The strings of all holes, from those of the properties, the rows and the roots."""
+    order: tuple[int, ...] = ()
+    """What is in each hole: its number among the strings of the tags, the rows and the roots."""
     pieces: Pieces = ()
     constants: tuple[Any, ...] = ()
     names: frozenset[tuple[str, ...]] = frozenset()
@@ -95,10 +92,10 @@ class _Compiler:
         made = [*tags, *rows, *others]
         return Compiled(
             literals=tuple(literals),
-            properties=Properties(list(tags.values())),
+            tags=tuple(tags.values()),
             rows=tuple(rows.values()),
             roots=tuple([values.function(names, group.body, group.weight) for group in groups]),
-            in_order=getter([made.index(hole) for hole in range(len(made))]),
+            order=tuple([made.index(hole) for hole in range(len(made))]),
             pieces=tuple(values.pieces),
             constants=tuple(values.constants.values()),
             cost=_cost(program),
@@ -221,7 +218,7 @@ class _Compiler:
         inner = scope.inner((), Runs.LOOP, is_root=False) if is_loop else scope.of_helper()
         if name is None or (row := self._row(statement.program, inner)) is None:
             return None
-        return Rows(name, is_loop, _cost(statement.program), row)
+        return Rows(name, _cost(statement.program), (row,), is_loop=is_loop)
 
     def _row(self, program: Program, scope: Scope) -> Row | None:
         pieces: list[str | PropertyTag] = []

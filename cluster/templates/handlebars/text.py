@@ -1,14 +1,13 @@
 """One text of a template, compiled: what all messages share, and holes that each message fills."""
 
 from collections.abc import Mapping
-from itertools import chain
 from sys import getsizeof
 from typing import Any
 
 from cluster.joining import joined
 from cluster.templates.handlebars.bounds import Budget
 from cluster.templates.handlebars.compiling import Compiled, compile_program
-from cluster.templates.handlebars.environment import Run
+from cluster.templates.handlebars.filling import Filling
 from cluster.templates.handlebars.reading import read
 from cluster.templates.handlebars.tree import Program
 
@@ -22,10 +21,12 @@ BYTES_OF_A_NAME = 200
 class CompiledText:
     """A compiled text. Its result is its literals with its holes between them. Safe in threads."""
 
-    __slots__ = ("_compiled", "held_bytes", "holes", "literals", "names")
+    __slots__ = ("_filling", "compiled", "held_bytes", "holes", "literals", "names")
 
     def __init__(self, compiled: Compiled) -> None:
-        self._compiled = compiled
+        self.compiled = compiled
+        """For a ``Filling`` of several texts."""
+        self._filling = Filling([compiled])
         self.literals: tuple[str, ...] = compiled.literals
         """The text between the tags and blocks at the top: one more than there are holes."""
         self.holes: int = len(compiled.literals) - 1
@@ -38,20 +39,14 @@ class CompiledText:
             + BYTES_OF_A_NODE * compiled.weight
             + BYTES_OF_A_NAME * len(compiled.names)
             + sum([getsizeof(literal) for literal in compiled.literals])
-            + sum([rows.row.held_bytes for rows in compiled.rows])
+            + sum([row.held_bytes for rows in compiled.rows for row in rows.rows])
         )
         """Its memory, about."""
 
     def fill(self, data: Mapping[str, Any], budget: Budget) -> tuple[str, ...]:
-        """The holes of one message, one string each. ``data`` is a JSON object, decoded: dicts and lists. Raises
-        TooMuch."""
-        compiled = self._compiled
-        budget.take(compiled.cost)
-        values = [*compiled.properties.fill(data, budget), *[rows.fill(data, budget) for rows in compiled.rows]]
-        if compiled.roots:
-            run = Run(budget, compiled.pieces, data, (data, None), None, *compiled.constants)
-            values += chain.from_iterable([root(run) for root in compiled.roots])
-        return compiled.in_order(values)
+        """The holes of one message, as ``Filling.fill`` gives them."""
+        (holes,) = self._filling.fill(data, budget)
+        return holes
 
     @property
     def is_blank(self) -> bool:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from cluster.templates.handlebars import compiling
 from cluster.templates.handlebars.bounds import Budget
 from cluster.templates.handlebars.errors import TooMuch
+from cluster.templates.handlebars.filling import Filling
 from cluster.templates.handlebars.text import CompiledText, compile_text
 
 NAMES = st.sampled_from(["a", "b", "c", "d-e"])
@@ -68,7 +69,19 @@ def test_a_number_with_too_many_digits_is_too_much() -> None:
 
 def test_most_templates_need_nothing_else() -> None:
     text = compile_text("{{name}}: {{#each l}}{{a}}, {{/each}}{{#if b}}{{b}}{{/if}}; {{name}}", is_html=True)
-    assert not text._compiled.roots
+    assert not text.compiled.roots
     assert (
         text.whole({"name": "Ann", "l": [{"a": 1}, {"a": "x"}], "b": 2}, Budget(is_plain=True)) == "Ann: 1, x, 2; Ann"
     )
+
+
+@given(TEMPLATES, TEMPLATES, DATA)
+@example("{{a}}{{#each b}}{{c}}{{/each}}", "{{{a}}}-{{#each b}}<b>{{c}}</b>{{/each}}{{a}}", {"b": [{"c": 1}]})
+@example("{{#if a}}{{a}}{{/if}}{{b}}", "{{#if a}}{{a}} & {{/if}}{{b}}", {"a": "O'Neil", "b": "<"})
+def test_texts_that_are_filled_together_say_what_each_says_alone(one: str, other: str, data: dict[str, Any]) -> None:
+    texts = [compile_text(one, is_html=False), compile_text(other, is_html=True)]
+    filling = Filling([text.compiled for text in texts])
+    for plain in {False, "O'Neil" not in repr(data)}:
+        together, alone = Budget(is_plain=plain), Budget(is_plain=plain)
+        assert filling.fill(data, together) == [text.fill(data, alone) for text in texts]
+        assert (together.steps, together.output) == (alone.steps, alone.output)
