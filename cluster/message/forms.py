@@ -41,15 +41,15 @@ _PLAIN_VALUE = r"(?!From )[A-Za-z0-9](?:[ -<>-~]{0,70}[A-Za-z0-9])?"
 _is_plain = re.compile(_PLAIN_VALUE).fullmatch
 _are_plain = re.compile(f"(?:{_PLAIN_VALUE}{_BETWEEN})*+{_PLAIN_VALUE}").fullmatch
 
-_WORDS = rf"(?!From |Fr?o?m?(?:{_BETWEEN}|\Z)|\.(?:{_BETWEEN}|\Z))[!-~]++(?: [!-~]++)*+"
+_is_words = re.compile(r"(?!From |Fr?o?m?\Z|\.\Z)[!-~]++(?: [!-~]++)*+").fullmatch
 """Printable words with single spaces between them: in a text that passes as it is, they can stand in any hole. They
 begin no ``From `` and are no lone dot."""
-_LINES = r"(?:(?!From |\.\n)[\t -~]*+(?<![\t ])\n)++"
-"""Whole lines, none of which a relay changes: what a block of a template that stands on lines of its own puts out."""
-_END = rf"(?:{_BETWEEN}|\Z)"
-_are_words = re.compile(rf"(?:(?:{_WORDS}|){_END})*+").fullmatch
-_are_lines_or_words = re.compile(rf"(?:(?:{_LINES}|{_WORDS}|){_END})*+").fullmatch
+_may_begin_from = re.compile(r"\nF(?:rom |r?o?m?\n)").search
+"""A line that is a ``From ``, or becomes one by what follows."""
 _MARK = f"--{BOUNDARY_MARK}"
+_TRAPS = (("\0", "\0"), ("\r", "\r"), ("\n", " \n"), ("\t", "\t\n"), (".", "\n.\n"), (BOUNDARY_MARK[-1], _MARK))
+"""What values may not contain when each of them is on lines of its own; before it a character of it that few values
+have, which is found in no time."""
 _BEGUN_FROM = ("\nF", "\nFr", "\nFro", "\nFrom")
 
 
@@ -122,8 +122,10 @@ class PassingForm:
         """How many of these stand within lines, at least once. The others stand only where lines begin."""
         self._octets = sum(map(len, self.literals))
         self._lines = _lines(literals, self._keys.places)
-        self._room = min([room // len(places) for room, places in self._lines])
-        """The length up to which each value fits on its line."""
+        self._room_within = self._room([*range(self._within), *range(self._unknown, len(distinct))])
+        """The length up to which each value within a line, and each of known words, fits on its line."""
+        self._room_of_lines = self._room(range(self._within, self._unknown))
+        """The same of the values that stand only where lines begin."""
         framed = (f"\n{literals[0]}", *literals[1:-1], f"{literals[-1]}\n")
         edges = [edge for one, other in pairwise(framed) for edge in (one[-1:], other[:1])]
         self._may_make_mark = any(not edge or edge in f"-{BOUNDARY_MARK}" for edge in edges)
@@ -139,27 +141,33 @@ class PassingForm:
     def fill(self, values: Values) -> Filled | None:
         """What stands in the holes. None where the text must be examined as a whole."""
         own = self._keys.of(values)
-        words = _BETWEEN.join(own[: self._within])
+        words = "\n".join(own[: self._within])
         lines = _BETWEEN.join(own[self._within : self._unknown])
-        if len(words) + len(lines) > SLICE or not _are_words(words) or not _are_lines_or_words(lines):
+        framed = f"\n{words}\n{lines}\n".replace(_BETWEEN, "\n")
+        if len(framed) > SLICE or not _pass_on_lines(framed):
             return None
-        if _MARK in words or _MARK in lines or not all(map(own.__getitem__, self._needed)):
+        if "\t" in words or "\n " in framed[: len(words) + 1]:
+            return None  # white space of a value, perhaps beside that of the text
+        if not all(map(own.__getitem__, self._needed)):
             return None
-        longest = max(map(len, [*own[: self._within], *own[self._unknown :], *lines.split("\n")]))
-        if longest > self._room and not self._fit(own):
+        longest = max(map(len, (words, *own[self._unknown :])))
+        fit = longest <= self._room_within and (
+            len(lines) <= self._room_of_lines or max(map(len, lines.split("\n"))) <= self._room_of_lines
+        )
+        if not fit and not self._fit(own):
             return None
         pieces: list[bytes] = []
         if self._within:
-            pieces += words.encode().split(_BETWEEN.encode())
+            pieces += words.encode().split(b"\n")
         if self._within < self._unknown:
             pieces += lines.replace("\n", "\r\n").encode().split(_BETWEEN.encode())
         if len(pieces) != self._unknown:
-            return None
+            return None  # a value within a line has a line end, or one has what stands between them here
         pieces += map(str.encode, own[self._unknown :])
         in_holes = self._keys.in_holes(pieces)
         if self._may_make_mark and _MARK.encode() in _joined(self.literals, in_holes):
             return None
-        single_spaced = "  " not in lines and "\t" not in lines
+        single_spaced = "  " not in framed and "\t" not in framed
         return Filled(in_holes, single_spaced, apart=all(map(own.__getitem__, self._between_spaces)))
 
     def size(self, values: Values) -> int:
@@ -167,14 +175,18 @@ class PassingForm:
         own = list(map(octets, self._keys.of(values)))
         return self._octets + sum([own[place] for place in self._keys.places])
 
+    def _room(self, values: Collection[int]) -> int:
+        """The length up to which each of these values, by number, fits on its line beside others for which this is
+        asked."""
+        rooms = [room // len(places) for room, places in self._lines if not set(places).isdisjoint(values)]
+        return min(rooms, default=LINE_LIMIT)
+
     def _fit(self, values: Sequence[str]) -> bool:
         """Whether no line is too long. A value of several lines counts as its longest, at both of its ends."""
         lengths = list(map(len, values))
         for place in range(self._within, self._unknown):
             if "\n" in values[place]:
                 lengths[place] = max(map(len, values[place].split("\n")))
-        if max(lengths) <= self._room:
-            return True
         return all(sum([lengths[place] for place in places]) <= room for room, places in self._lines)
 
 
@@ -201,7 +213,17 @@ Form = QuotedForm | PassingForm
 
 def is_words(value: str) -> bool:
     """Whether a value can stand in any hole of a text that passes as it is, where its line is not too long."""
-    return value != "" and _BETWEEN not in value and _are_words(value) is not None and _MARK not in value
+    return value != "" and _is_words(value) is not None and _MARK not in value
+
+
+def _pass_on_lines(framed: str) -> bool:
+    """Whether values, each of which is on lines of its own, may stand in a text that passes as it is."""
+    if not framed.isascii():
+        return False
+    for character, trap in _TRAPS:
+        if character in framed and trap in framed:
+            return False
+    return "F" not in framed or _may_begin_from(framed) is None
 
 
 def form_of(
