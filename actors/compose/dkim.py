@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from msgspec import Struct
 
 from actors.compose import ed25519, rsa
-from actors.compose.relaxed import relaxed_lines, relaxed_value, without_empty_end
+from actors.compose.relaxed import relaxed_lines, relaxed_values, without_empty_end
 from cluster.dkim_keys import PrivateKey
 from cluster.message.header_fields import domain_name, fold
 from cluster.message.transfer_encoding import LINE
@@ -79,18 +79,19 @@ class Signer:
         of the function of this name; ``signed_at``: seconds since the epoch. Raises ValueError when there is no From
         field."""
         names: list[bytes] = []
-        signed: list[bytes] = []
+        values: list[bytes] = []
         # From the last to the first: the order in which a verifier takes fields that share a name (RFC 6376 §5.4.2).
         for name, value in reversed(header_fields):
             lower = name.lower()
             if lower in self._signed:
                 names.append(lower)
-                signed.append(b"%b:%b\r\n" % (lower, relaxed_value(value)))
+                values.append(value)
         if b"from" not in names:
             raise ValueError("no From field to sign")
         tags = b"\r\n t=%d; h=%b;\r\n bh=%b;\r\n b=" % (signed_at, _name_list((*names, *_OVERSIGNED)), body_hash)
         relaxed = tags.replace(b"\r\n", b"")
-        signed_fields = sha256(b"".join(signed))  # what all keys sign, hashed once
+        signed = b"".join([b"%b:%b\r\n" % field for field in zip(names, relaxed_values(values), strict=True)])
+        signed_fields = sha256(signed)  # what all keys sign, hashed once
         found = []
         for own in self._keys:
             digest = signed_fields.copy()
