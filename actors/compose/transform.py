@@ -85,8 +85,8 @@ class Place(Protocol):
 Hole = Key | Place
 """A key, or a place."""
 Fill = Callable[[Addressee, Values], list[str] | None]
-"""Gives the texts of all holes of a text, keys and places, for a recipient and the values of a message. None for values
-with which the holes must be filled one by one."""
+"""Gives the texts of all holes of a text, keys and places, for a recipient and the values of a message; line ends are
+``\\n``. None for values with which the holes must be filled one by one."""
 
 
 class Text(Struct, frozen=True):
@@ -161,12 +161,14 @@ class Changed:
             if len(self._keys) < len(self._holes):
                 raise ValueError("a text with places is composed for a recipient")
             return Filling(self, [given[key] for key in self._keys])
-        values = text.filled(addressee, given) if text.fill is None else text.fill(addressee, given)
+        if text.fill is None:
+            return Filling(self, list(map(newlines, text.filled(addressee, given))))
+        values = text.fill(addressee, given)
         if values is None:
             if self._one_by_one is None:
                 self._one_by_one = Changed(Text(text.type, text.literals, text.holes), self._before)
             return self._one_by_one.filling(given, addressee)
-        return Filling(self, list(map(newlines, values)) if "\r" in "".join(values) else values)
+        return Filling(self, values)
 
     def pieces(self) -> Pieces:
         return Pieces(self._literals, self._holes, self._text.words)
@@ -195,6 +197,8 @@ class Transformer:
         self._renderer = renderer
         self._shared: list[Changed | None] = [None] * renderer.number_of_parts
         self._cuts: WeakKeyDictionary[Cut, _Known] = WeakKeyDictionary()
+        self._growth: tuple[tuple[BodyPart | Cut, ...], Growth | None] = ((), Growth(0))
+        """The parts of the last message before its values were filled in, and the most that is added to them."""
         self.parts: tuple[BodyPart, ...] = ()
         """The renderer's parts after the transform, once a message needed them; empty if each recipient has parts of
         its own."""
@@ -216,13 +220,19 @@ class Transformer:
 
     def growth(self, unfilled: tuple[BodyPart | Cut, ...], values_bytes: int) -> int | None:
         """The most octets that the transform adds to a message's parts; None if that depends on its whole texts."""
-        grown = 0
+        last, added = self._growth  # read once: a large message is composed in a thread
+        if last is not unfilled:
+            self._growth = unfilled, (added := self._added(unfilled))
+        return None if added is None else added.most(values_bytes)
+
+    def _added(self, unfilled: tuple[BodyPart | Cut, ...]) -> Growth | None:
+        added = Growth(0)
         for index, part in enumerate(unfilled):
             changed = self._changed_cut(part) if isinstance(part, Cut) else self._changed_part(index, part)
             if changed is None:
                 return None
-            grown += changed.growth.most(values_bytes)
-        return grown
+            added += changed.growth
+        return added
 
     def _applied(self, index: int, part: BodyPart | Filling, addressee: Addressee | None) -> BodyPart | Filling:
         if not isinstance(part, Filling):
