@@ -2,6 +2,8 @@
 
 import re
 
+import msgspec
+
 from benchmarks import order_letter
 from benchmarks.composing import LINKS, costs, tracked_kinds
 from benchmarks.records import Repeat
@@ -12,6 +14,12 @@ def test_the_letter_has_eight_links() -> None:
     html = order_letter.linked_texts(LINKS).html
     assert LINKS == 8 and len(re.findall(r'<a href="https://', html)) == LINKS
     assert 3000 < len(html) < 6000
+
+
+def test_the_data_that_is_made_quickly_is_that_of_the_letter() -> None:
+    made = order_letter.stored("d-x").data
+    for number in (0, 1, 79, 89, 719, 720, 1439, 15_000):
+        assert made(number) == msgspec.json.encode(order_letter.data(number)).decode()
 
 
 def test_tracked_messages_are_composed() -> None:
