@@ -87,11 +87,12 @@ class ComposeOrder(Struct, frozen=True):
 
     def copies(self) -> "list[ComposeOrder]":
         """An order for each recipient."""
-        host = self.sending.unsubscribe_host if isinstance(self.sending, SendingDomain) else ""
-        return [
-            replace(self, deliveries=(one,), addressee=Addressee(one.message_id, one.recipient_no, one.recipient, host))
-            for one in self.deliveries
-        ]
+        return [replace(self, deliveries=(one,), addressee=_addressee(one, self.sending)) for one in self.deliveries]
+
+
+def _addressee(delivery: Claimed, sending: SendingDomain | NoSendingDomain) -> Addressee:
+    host = sending.unsubscribe_host if isinstance(sending, SendingDomain) else ""
+    return Addressee(delivery.message_id, delivery.recipient_no, delivery.recipient, host)
 
 
 class Composer:
@@ -159,8 +160,12 @@ class Composer:
             content = compiled[group[0].request_id]
             personalization, author = next(own)
             filled, is_large = self._filled(content, group[0], personalization)
+            domain = sending[author]
+            # Most messages have one recipient: theirs is the only copy.
+            is_copy = len(group) == 1 and content.scope is SharedBy.RECIPIENT
+            addressee = _addressee(group[0], domain) if is_copy else None
             orders.append(
-                ComposeOrder(tuple(group), content, personalization, author[1], sending[author], is_large, filled)
+                ComposeOrder(tuple(group), content, personalization, author[1], domain, is_large, filled, addressee)
             )
             if personalization.template_data and clock() > until:
                 await asyncio.sleep(0)
