@@ -74,12 +74,14 @@ class Api:
         dispatcher: Dispatcher,
         offers: DirectOffers,
         is_draining: Callable[[], Awaitable[bool]],
+        tell_closed: Callable[[], Awaitable[None]],
         tasks: Tasks,
         token_keys: TokenKeys,
         tokens: "SignedTokens | None" = None,
         begin_anew: Callable[[], None] = end_for_restart,
     ) -> None:
-        """``is_draining`` returns whether this node is draining. ``token_keys`` has the keys of tracked
+        """``is_draining`` returns whether this node is draining; ``tell_closed`` says that no more requests are taken,
+        then. ``token_keys`` has the keys of tracked
         mail. ``tokens`` verifies JWTs. ``begin_anew`` ends this process, for Ray to start it again."""
         self._tokens = tokens
         self._token_keys = token_keys
@@ -89,6 +91,7 @@ class Api:
         self._limiter = limiter
         self._watch = watch
         self._is_draining = is_draining
+        self._tell_closed = tell_closed
         self._drained = False
         self._begin_anew = begin_anew
         self._dispatcher = dispatcher
@@ -121,18 +124,22 @@ class Api:
 
     async def _follow_draining(self) -> None:
         """Take no more requests once the node drains; when it does so no more, a new process does."""
+        is_told = False
         while True:
             await asyncio.sleep(DRAINING_S)
             try:
                 is_draining = await self._is_draining()
+                if is_draining and not self._drained:
+                    self._drained = True
+                    log.info("the node is leaving: no more requests are taken")
+                    await self._server.stop()
+                if is_draining and not is_told:
+                    await self._tell_closed()
+                    is_told = True
             except Unavailable as error:
                 log.warning("draining not known reason=%r", error.reason)
                 continue
-            if is_draining and not self._drained:
-                self._drained = True
-                log.info("the node is leaving: no more requests are taken")
-                await self._server.stop()
-            elif self._drained and not is_draining:
+            if self._drained and not is_draining:
                 log.info("the node stays: the process begins anew")
                 self._begin_anew()
                 return
@@ -221,6 +228,7 @@ async def api(context: Context, links: Links) -> Api:
         dispatcher,
         offers,
         lambda: journal.membership.is_draining(context.node_id),
+        lambda: journal.membership.close_api(context.node_id, context.name),
         Tasks(),
         token_keys,
         tokens,

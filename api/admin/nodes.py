@@ -13,6 +13,7 @@ from cluster.journal.journal import Journal
 from cluster.journal.membership import NodeLoad
 from cluster.nodes import ActorState, NodeCounts, NodeState
 from cluster.peers import Call
+from cluster.policy.placement import kind_of
 from cluster.policy.routes.membership import ACTOR_ALIVE_S
 
 State = Literal["working", "draining", "drained", "taken out"]
@@ -26,7 +27,8 @@ class NodeView(Struct, frozen=True, kw_only=True):
     cpus: float
     roles: tuple[str, ...] | None
     state: State
-    """``drained``: no delivery actor of it holds anything. ``taken out``: by postray down --node."""
+    """``drained``: no delivery actor of it holds anything, and its API takes no more requests. ``taken out``: by
+    postray down --node."""
     releases: list[str]
     """The releases of postray that its processes run; more than one while it changes."""
     actors: tuple[ActorState, ...]
@@ -80,5 +82,6 @@ def _state(node: NodeState, load: NodeLoad | None) -> State:
     if node.is_left:
         return "taken out"
     if load is not None and load.draining:
-        return "draining" if load.held else "drained"
+        api = {actor.name for actor in node.actors if kind_of(actor.name) == "api"}
+        return "draining" if load.held or api - set(load.closed) else "drained"
     return "working"

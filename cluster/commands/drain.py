@@ -1,19 +1,23 @@
 """``postray drain`` takes a node out of delivery, ``postray undrain`` brings it back."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import Path
 
 import click
 
-from cluster.commands.instance import settings_of
+from cluster.commands.instance import Instance, settings_of
 from cluster.commands.output import NAME, console
 from cluster.installation import running
 from cluster.installation.embedded import journal_dsn
 from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.membership import Membership
+from cluster.policy.placement import kind_of
 
 DRAIN_LOOK_S = 0.2
+CLOSED_S = 30.0
+"""How long API processes may take to answer what they have begun."""
 
 
 @click.command()
@@ -26,7 +30,14 @@ def drain(config: str | None, node: str) -> None:
     nodes go on. Returns when it holds nothing. What there is one of in the cluster stays there. ``postray undrain``
     brings it back, ``postray nodes`` lists all.
     """
-    console.print(f"drained {_on(config, node, _drain)}")
+    live = _live(config)
+
+    async def work(membership: Membership, node_id: str) -> None:
+        await membership.drain_node(node_id, live.keys())
+        with console.status("draining"):
+            await _until_drained(membership, node_id, live.get(node_id, ()))
+
+    console.print(f"drained {_on(config, node, live, work)}")
 
 
 @click.command()
@@ -34,28 +45,48 @@ def drain(config: str | None, node: str) -> None:
 @click.pass_obj
 def undrain(config: str | None, node: str) -> None:
     """Bring NODE (its id, or the beginning of it) back into delivery: it takes requests and deliveries again."""
-    console.print(f"{_on(config, node, _undrain)} is back")
+
+    async def work(membership: Membership, node_id: str) -> None:
+        if not await membership.undrain_node(node_id):
+            raise click.ClickException(f"{node_id} does not drain")
+
+    console.print(f"{_on(config, node, (), work)} is back")
 
 
-def _on(config: str | None, node: str, work: Callable[[Membership, str], Awaitable[None]]) -> str:
-    """Do this to the node that is meant; returns its id. Raises click.ClickException."""
+def _live(config: str | None) -> Mapping[str, Collection[str]]:
+    """The live nodes, each with its API processes. None where postray does not answer here, as when this node is
+    drained: those with delivery actors are in the journal."""
+    try:
+        told = Instance.of(config).get("nodes")["nodes"]
+    except click.ClickException:
+        return {}
+    return {node["id"]: [one["name"] for one in node["actors"] if kind_of(one["name"]) == "api"] for node in told}
+
+
+def _on(
+    config: str | None, node: str, live: Collection[str], work: Callable[[Membership, str], Awaitable[None]]
+) -> str:
+    """Do this to the node that is meant; returns its id. ``live``: nodes beside those in the journal. Raises
+    click.ClickException."""
     settings = settings_of(config)
     if running.read_run(Path(settings.data_dir).resolve()) is None:
         raise click.ClickException("postray is not running here")
     try:
-        return asyncio.run(_on_node(journal_dsn(settings), node, work))
+        return asyncio.run(_on_node(journal_dsn(settings), node, live, work))
     except Unavailable as error:
         raise click.ClickException(str(error)) from error
 
 
-async def _on_node(dsn: str, node: str, work: Callable[[Membership, str], Awaitable[None]]) -> str:
+async def _on_node(
+    dsn: str, node: str, live: Collection[str], work: Callable[[Membership, str], Awaitable[None]]
+) -> str:
     journal = Journal(dsn, application="cli", connections=1)
     await journal.open()
     try:
-        nodes = await journal.membership.nodes()
-        matching = [known.node_id for known in nodes if known.node_id.startswith(node)]
+        nodes = sorted({*live, *(known.node_id for known in await journal.membership.nodes())})
+        matching = [known for known in nodes if known.startswith(node)]
         if len(matching) != 1:
-            known = "\n  ".join(known.node_id for known in nodes)
+            known = "\n  ".join(nodes)
             raise click.ClickException(f"{node!r} names {len(matching)} nodes of:\n  {known}")
         await work(journal.membership, matching[0])
     finally:
@@ -63,13 +94,17 @@ async def _on_node(dsn: str, node: str, work: Callable[[Membership, str], Awaita
     return matching[0]
 
 
-async def _drain(membership: Membership, node_id: str) -> None:
-    await membership.drain_node(node_id)
-    with console.status("draining"):
-        while any(known.node_id == node_id and known.held for known in await membership.nodes()):
-            await asyncio.sleep(DRAIN_LOOK_S)
-
-
-async def _undrain(membership: Membership, node_id: str) -> None:
-    if not await membership.undrain_node(node_id):
-        raise click.ClickException(f"{node_id} does not drain")
+async def _until_drained(membership: Membership, node_id: str, api: Collection[str]) -> None:
+    """Return when the node holds nothing and these API processes take no more requests. Raises click.ClickException
+    when they go on to."""
+    until = time.monotonic() + CLOSED_S
+    while True:
+        node = next((known for known in await membership.nodes() if known.node_id == node_id), None)
+        if node is None or not node.draining:
+            raise click.ClickException(f"{node_id} was brought back meanwhile")
+        taking = sorted(set(api) - set(node.closed))
+        if not node.held and not taking:
+            return
+        if not node.held and time.monotonic() > until:
+            raise click.ClickException(f"{node_id} drains, but still takes requests: {', '.join(taking)}")
+        await asyncio.sleep(DRAIN_LOOK_S)

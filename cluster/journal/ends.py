@@ -65,6 +65,7 @@ BOUNDED_BY = {
     "day_partitions": "a row for each partition",
     "deliveries": "what is unfinished",
     "delivery_actors": "those that live: the supervisor takes the others back",
+    "draining_nodes": "nodes that live",
     "erase_mentions": "goes with its job",
     "event_log": "what a consumer has still to read",
     "image_files": "goes with its last image",

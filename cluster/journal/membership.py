@@ -1,7 +1,7 @@
 """The journal's part for membership: the live delivery actors, the ring that each has acknowledged, and draining."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 
 from msgspec import Struct
@@ -18,11 +18,13 @@ START_WAIT_S = 120.0
 
 
 class NodeLoad(Struct, frozen=True, array_like=True):
-    """A node of delivery actors: whether it is draining, and how many deliveries its actors hold."""
+    """A node with delivery actors, or one that drains: how many deliveries its actors hold, and the API processes of it
+    that take no more requests."""
 
     node_id: str
     draining: bool
     held: int
+    closed: Sequence[str] = ()
 
 
 class LiveMembers(Struct, frozen=True):
@@ -87,22 +89,32 @@ class Membership(JournalPart):
         """The registered actors that count as dead."""
         return [DeliveryActor(*row) for row in await self._database.rows("lost_actors", alive_s=alive_s)]
 
-    async def drain_node(self, node_id: str) -> int:
-        """Mark the delivery actors of a node as draining; returns how many there are."""
-        return await self._database.execute("drain_node", node_id=node_id)
+    async def drain_node(self, node_id: str, live: Collection[str] = ()) -> None:
+        """Have a node drain: its delivery actors, its API processes, or both. ``live``: all nodes that live, where that
+        is known; others are forgotten."""
+        async with self._database.transaction() as connection:
+            if live:
+                await execute(connection, "forget_draining_nodes", node_ids=[*live, node_id])
+            await execute(connection, "drain_node", node_id=node_id)
+            await execute(connection, "drain_actors", node_id=node_id)
 
-    async def undrain_node(self, node_id: str) -> int:
-        """The delivery actors of a node drain no more; returns how many did."""
-        return await self._database.execute("undrain_node", node_id=node_id)
+    async def undrain_node(self, node_id: str) -> bool:
+        """A node drains no more; returns whether it did."""
+        async with self._database.transaction() as connection:
+            await execute(connection, "undrain_actors", node_id=node_id)
+            return await execute(connection, "undrain_node", node_id=node_id) > 0
 
     async def is_draining(self, node_id: str) -> bool:
-        """Whether the node has delivery actors and all of them are draining."""
         row = await self._database.row("is_draining", node_id=node_id)
         assert row is not None
         return bool(row[0])
 
+    async def close_api(self, node_id: str, name: str) -> None:
+        """An API process of a node that drains takes no more requests."""
+        await self._database.execute("close_api", node_id=node_id, name=name)
+
     async def nodes(self) -> list[NodeLoad]:
-        """The nodes that delivery actors run on."""
+        """The nodes that delivery actors run on, and those that drain."""
         return [NodeLoad(*row) for row in await self._database.rows("held_by_nodes")]
 
     async def register(self, name: str, node_id: str) -> tuple[int, int]:

@@ -12,9 +12,10 @@ SELECT nextval('delivery_epochs')
 
 -- name: register_actor
 -- A node that drains goes on to; one that got the names of a drained one that is gone does not drain.
-INSERT INTO delivery_actors (name, epoch, node_id) VALUES (%(name)s, %(epoch)s, %(node_id)s)
+INSERT INTO delivery_actors (name, epoch, node_id, draining)
+VALUES (%(name)s, %(epoch)s, %(node_id)s, EXISTS (SELECT FROM draining_nodes WHERE node_id = %(node_id)s))
 ON CONFLICT (name) DO UPDATE SET epoch = excluded.epoch, node_id = excluded.node_id, started_at = now(), seen_at = now(),
-    draining = delivery_actors.draining AND delivery_actors.node_id = excluded.node_id
+    draining = excluded.draining
 
 -- name: epoch_of
 SELECT epoch FROM delivery_actors WHERE name = %(name)s FOR UPDATE
@@ -34,19 +35,36 @@ SELECT name, ring, draining, sources, (SELECT version FROM site_assignment) FROM
 WHERE seen_at > now() - make_interval(secs => %(alive_s)s) ORDER BY name
 
 -- name: drain_node
+INSERT INTO draining_nodes (node_id) VALUES (%(node_id)s) ON CONFLICT DO NOTHING
+
+-- name: drain_actors
 UPDATE delivery_actors SET draining = true WHERE node_id = %(node_id)s
 
+-- name: forget_draining_nodes
+-- Nodes that are gone. A node has a new id when its Ray is started anew.
+DELETE FROM draining_nodes WHERE node_id <> ALL (%(node_ids)s::text[])
+
 -- name: undrain_node
+DELETE FROM draining_nodes WHERE node_id = %(node_id)s
+
+-- name: undrain_actors
 UPDATE delivery_actors SET draining = false WHERE node_id = %(node_id)s AND draining
 
 -- name: is_draining
-SELECT coalesce(bool_and(draining), false) FROM delivery_actors WHERE node_id = %(node_id)s
+SELECT EXISTS (SELECT FROM draining_nodes WHERE node_id = %(node_id)s)
+
+-- name: close_api
+UPDATE draining_nodes SET closed = closed || %(name)s::text WHERE node_id = %(node_id)s AND %(name)s <> ALL (closed)
 
 -- name: held_by_nodes
--- The nodes of delivery actors, how many deliveries each holds, and whether it is draining.
-SELECT a.node_id, bool_and(a.draining), count(d.message_id)
-FROM delivery_actors a LEFT JOIN deliveries d ON d.owner = a.epoch AND d.status IN ('processing', 'sending')
-GROUP BY a.node_id ORDER BY a.node_id
+-- The nodes of delivery actors, and all that drain: how many deliveries each holds, and which API processes are closed.
+SELECT node_id, n.node_id IS NOT NULL, coalesce(held, 0), coalesce(closed, '{}')
+FROM draining_nodes n FULL JOIN (
+    SELECT a.node_id, count(d.message_id) AS held
+    FROM delivery_actors a LEFT JOIN deliveries d ON d.owner = a.epoch AND d.status IN ('processing', 'sending')
+    GROUP BY a.node_id
+) a USING (node_id)
+ORDER BY node_id
 
 -- name: forget_actor
 DELETE FROM delivery_actors WHERE name = %(name)s AND epoch = %(epoch)s

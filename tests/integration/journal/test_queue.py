@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from cluster.events import decode_batch
 from cluster.journal import membership
 from cluster.journal.journal import Journal, Rejected, Unavailable
-from cluster.journal.membership import LiveMembers
+from cluster.journal.membership import LiveMembers, NodeLoad
 from cluster.journal.scheduling import Lane
 from cluster.policy.lifecycle import Status
 from cluster.policy.routes.membership import Member
@@ -137,12 +137,27 @@ async def test_a_drained_node_goes_on_to_drain_and_one_that_gets_its_names_does_
 async def test_a_drained_node_is_brought_back(journal: Journal) -> None:
     for number in range(2):
         await journal.membership.register(f"delivery-{number}-0", f"node{number}")
-        assert await journal.membership.drain_node(f"node{number}") == 1
-    assert await journal.membership.undrain_node("node0") == 1
+        await journal.membership.drain_node(f"node{number}")
+    assert await journal.membership.undrain_node("node0")
     assert not await journal.membership.is_draining("node0")
     assert await journal.membership.is_draining("node1")
     assert [actor.name for actor in await journal.membership.actors(60)] == ["delivery-0-0"]
-    assert await journal.membership.undrain_node("node0") == 0
+    assert not await journal.membership.undrain_node("node0")
+
+
+async def test_a_node_without_delivery_actors_drains_and_one_that_is_gone_is_forgotten(journal: Journal) -> None:
+    membership = journal.membership
+    await membership.register("delivery-0-0", "node0")
+    await membership.close_api("edge", "api-1-0")  # it does not drain
+    await membership.drain_node("edge", ["edge", "node0"])
+    assert await membership.is_draining("edge") and not await membership.is_draining("node0")
+    for _ in range(2):
+        await membership.close_api("edge", "api-1-0")
+    assert await membership.nodes() == [NodeLoad("edge", True, 0, ["api-1-0"]), NodeLoad("node0", False, 0, [])]
+    await membership.register("delivery-1-0", "edge")
+    assert [actor.name for actor in await membership.actors(60)] == ["delivery-0-0"]
+    await membership.drain_node("other", ["other"])
+    assert not await membership.is_draining("edge")
 
 
 async def test_starts_come_one_after_the_other_and_hold_up_no_migration(journal: Journal, journal_dsn: str) -> None:

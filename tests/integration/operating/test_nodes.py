@@ -1,7 +1,11 @@
 """``postray nodes``, ``drain`` and ``undrain``."""
 
-import pytest
+import asyncio
 
+import pytest
+from msgspec import structs
+
+from cluster.commands import drain
 from cluster.nodes import ActorState, NodeCounts, NodeState
 from tests.integration.operating.conftest import Postray
 
@@ -60,8 +64,41 @@ async def test_a_node_is_drained_and_brought_back(
     await membership.register("delivery-0-0", FIRST)
     assert "does not drain" in await postray.refused("undrain", FIRST[:6])
     await membership.drain_node(FIRST)
+    assert await state() == "draining"
+    await membership.close_api(FIRST, "api-0-0")
     assert await state() == "drained"
     assert await postray.said("drain", FIRST[:6]) == f"drained {FIRST}"
     assert await postray.said("undrain", FIRST[:6]) == f"{FIRST} is back"
     assert await state() == "working"
     assert "names 0 nodes of" in await postray.refused("undrain", SECOND)
+
+
+async def test_a_node_that_has_only_an_api_is_drained(
+    postray: Postray, journal_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POSTRAY_POSTGRES_DSN", journal_dsn)
+    membership = postray.journal.membership
+    edge = structs.replace(a_node(SECOND, 1), actors=(ActorState(name="api-1-0", problem=None, release="1.4.0"),))
+    postray.nodes = [a_node(FIRST, 0), edge]
+    await membership.register("delivery-0-0", FIRST)
+
+    async def close() -> None:
+        while not await membership.is_draining(SECOND):
+            await asyncio.sleep(0.01)
+        await membership.close_api(SECOND, "api-1-0")
+
+    closing = asyncio.create_task(close())
+    assert await postray.said("drain", SECOND[:6]) == f"drained {SECOND}"
+    await closing
+    assert [node["state"] for node in (await postray.json("nodes"))["nodes"]] == ["working", "drained"]
+    assert await postray.said("undrain", SECOND[:6]) == f"{SECOND} is back"
+    assert f"names 0 nodes of:\n  {FIRST}\n  {SECOND}" in await postray.refused("drain", "c3")
+
+
+async def test_an_api_that_goes_on_to_take_requests_is_named(
+    postray: Postray, journal_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POSTRAY_POSTGRES_DSN", journal_dsn)
+    monkeypatch.setattr(drain, "CLOSED_S", 0.3)
+    postray.nodes = [a_node(FIRST, 0)]
+    assert "still takes requests: api-0-0" in await postray.refused("drain", FIRST[:6])
