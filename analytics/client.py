@@ -20,6 +20,7 @@ from typing import Any
 import clickhouse_connect
 from clickhouse_connect.driver.exceptions import ClickHouseError, DataError
 
+from analytics import native
 from analytics.engine import give_back, open_engine, without_data_frames
 from analytics.rows import EVENTS, Table
 from cluster.clickhouse_dsn import DATABASE, server_of
@@ -143,6 +144,15 @@ class ClickHouse:
         with _failures_named():
             rows: list[Row] = self._driver.query(query, parameters=parameters, query_formats=READ_AS).result_rows
             return rows
+
+    def plain_rows(self, query: str, **parameters: Any) -> list[Row]:
+        """The same for a query of texts and times only, sooner."""
+        with _failures_named():
+            data: bytes = self._driver.raw_query(query, parameters=parameters, fmt="Native")
+        try:
+            return native.rows(data)
+        except ValueError as error:
+            raise ClickHouseUnavailable(f"the answer is not understood: {error}") from error
 
     def command(self, statement: str, **parameters: Any) -> None:
         """Run a statement that returns nothing, with ``{name:Type}`` parameters."""

@@ -1,4 +1,4 @@
-"""Typed reads of the events: a message's timeline. Only SELECT, only through ``ClickHouse.rows``."""
+"""Typed reads of the events: a message's timeline. Only SELECT, only through ``ClickHouse``."""
 
 from typing import Any
 
@@ -81,7 +81,7 @@ class MessageEvents(Struct, frozen=True):
 def timeline(client: ClickHouse, tenant_id: str, message_id: str, *, held: bool = False) -> list[TimelineEvent]:
     """A message's events, oldest first; empty when the tenant has no such message. ``held``: other queries wait
     already (``door.holding``). Raises ClickHouseUnavailable."""
-    rows = client.rows(TIMELINE + HELD if held else TIMELINE, message_id=message_id)
+    rows = client.plain_rows(TIMELINE + HELD if held else TIMELINE, message_id=message_id)
     read = ((*row[:-1], _details.decode(row[-1])) for row in rows)
     found = {(row[0], row[1]): row for row in read if row[-1].tenant_id == tenant_id}
     return [shown(at, *rest) for (at, _), (_, _, *rest) in sorted(found.items())]

@@ -41,6 +41,7 @@ A_MODULE = re.compile(rf"(?:{'|'.join(PACKAGES)})(?:\.\w+)+(?::\w+)?")
 PURE = (
     "cluster/policy",
     "actors/compose",
+    "analytics/native.py",
     "analytics/rows.py",
     "api/admin/explanation.py",
     "api/admin/site_views.py",

@@ -129,6 +129,10 @@ class Failing:
         assert self.may_read.wait(timeout=30)
         return self.client.rows(query, **parameters)
 
+    def plain_rows(self, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
+        assert self.may_read.wait(timeout=30)
+        return self.client.plain_rows(query, **parameters)
+
     def close(self) -> None:
         self.client.close()
 
