@@ -130,6 +130,7 @@ async def delivery(context: Context, links: Links) -> "Deliverer":
     from actors.delivery.signing import SendingDomains
     from actors.delivery.stall_watch import StallWatch
     from actors.delivery.tls_dialer import TlsDialer
+    from cluster.installation.processors import processors_s
     from cluster.lookup.domain_tls import TlsPolicies
     from cluster.lookup.tls_results import TlsResults
     from cluster.routing.build import build_routing, helo_name
@@ -175,6 +176,7 @@ async def delivery(context: Context, links: Links) -> "Deliverer":
         marker=marker,
         stall_watch=StallWatch(own / "stalled"),
         worked_s=time.thread_time,
+        processors_s=processors_s,
         tls_results=results,
         random=random.random,
         now=time.time,
@@ -268,9 +270,10 @@ def _http_client(settings: "Settings", reachable: "Networks", timeout_s: float) 
 
 
 async def supervisor(context: Context, links: Links) -> "Supervisor":
+    from actors.growing import Growing
     from actors.keeping import Keeping
     from actors.supervisor import Supervisor
-    from cluster.topology import kinds
+    from cluster.topology import growth_terms, kinds
 
     settings = context.settings
     journal = await context.open_journal(1)
@@ -284,7 +287,9 @@ async def supervisor(context: Context, links: Links) -> "Supervisor":
         end=links.end,
         confirm=journal.singletons.confirm,
     )
-    return Supervisor(journal, links.call, keeping, links.kill)
+    terms = growth_terms(settings)
+    growing = Growing(journal, keeping, terms, links.ask_for, clock=time.monotonic) if terms is not None else None
+    return Supervisor(journal, links.call, keeping, links.kill, growing=growing)
 
 
 async def mail_in(context: Context, links: Links) -> "MailInServer":

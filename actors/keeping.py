@@ -130,6 +130,11 @@ class Keeping:
         facts = await self._look()
         return facts, self._planned(facts, self.left | {node_id})
 
+    def can_be_without(self, node_id: str) -> bool:
+        """Whether all that runs on a node can run on others, by what the last round has seen."""
+        missing = self._planned(self.facts, self.left | {node_id}).missing
+        return missing.keys() <= self._planned(self.facts, self.left).missing.keys()
+
     def _planned(self, facts: Facts, left: frozenset[str]) -> Plan:
         ordered = sorted(facts.nodes, key=lambda node: (node.id != self._home.node_id, node.id))
         marked = [structs.replace(node, is_left=node.id in left) for node in ordered]

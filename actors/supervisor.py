@@ -1,5 +1,5 @@
 """The supervisor: keeps every actor at its place (keeping.py), checks its health, takes work back from lost delivery
-actors, and knows whether postray is ready.
+actors, and knows whether postray is ready. Where the cluster grows by itself, it asks for nodes (growing.py).
 
 Ray restarts a process that died, and the new process starts its work by itself. An actor that is alive and does not
 answer is killed, so that Ray restarts it. When a node dies, Ray starts the supervisor on another one, and the
@@ -8,18 +8,19 @@ supervisor starts the others.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from msgspec import Struct
 
+from actors.growing import Growing
 from actors.keeping import Keeping
 from actors.node_states import node_states
 from cluster import metrics
 from cluster.context import DEGRADED, Left, keeps_from_work
 from cluster.journal.journal import Journal, Unavailable
 from cluster.metrics import Counter, Gauge, Reading
-from cluster.nodes import NodeState
+from cluster.nodes import NodeState, WantedNodes
 from cluster.peers import Call, PeerGone
 from cluster.policy.placement import kind_of
 from cluster.policy.routes.membership import ACTOR_ALIVE_S
@@ -29,6 +30,7 @@ from cluster.topology import DELIVERY, SUPERVISOR
 log = logging.getLogger(__name__)
 
 ROUND_S = 1.0
+GROWTH_S = 3.0
 ANSWER_S = 10.0
 """Timeout of a health check. A busy actor may be late; one that takes this long has a problem."""
 SILENT_S = 45.0
@@ -73,11 +75,13 @@ class Supervisor:
         keeping: Keeping,
         kill: Callable[[str], Awaitable[None]],
         make_tasks: Callable[[], Tasks] = Tasks,
+        growing: Growing | None = None,
     ) -> None:
         self._journal = journal
         self._call = call
         self._keeping = keeping
         self._kill = kill
+        self._growing = growing
         self._tasks = make_tasks()
         self._watches: dict[str, asyncio.Task[None]] = {}
         self._answered: set[str] = set()
@@ -87,9 +91,13 @@ class Supervisor:
     async def start(self) -> None:
         """Raises Unavailable."""
         self._keeping.left = await self._journal.left_nodes.all()
+        if self._growing is not None:
+            await self._growing.begin()
         await self._keep_places(NOT_ASKED)
         self._tasks.spawn("places", self._keep_keeping_places())
         self._tasks.spawn("taking back", self._keep_taking_back())
+        if self._growing is not None:
+            self._tasks.spawn("growing", self._keep_growing(self._growing))
 
     async def problem(self) -> str | None:
         return None
@@ -138,6 +146,10 @@ class Supervisor:
         await self._journal.left_nodes.bring_back(node_ids)
         self._keeping.left -= frozenset(node_ids)
 
+    async def wanted_nodes(self) -> WantedNodes | None:
+        """How many nodes are wanted, and why; None where the cluster does not grow by itself."""
+        return None if self._growing is None else self._growing.told()
+
     async def readiness(self) -> dict[str, str | None]:
         """The problem of each part at its last health check; None if it is healthy."""
         return self._all_problems()
@@ -161,15 +173,21 @@ class Supervisor:
 
     async def collected_metrics(self) -> Collected:
         """The metrics of all actors, requested in parallel, each with the timeout ``METRICS_S``."""
-        readings, missing = {SUPERVISOR: metrics.read(self)}, {}
-        actors = list(self._watches)
+        own = {SUPERVISOR: metrics.read(self)}
+        readings, missing = await self._readings_of(list(self._watches))
+        return Collected(readings=own | readings, missing=missing)
+
+    async def _readings_of(self, actors: Sequence[str]) -> tuple[dict[str, list[Reading]], dict[str, str]]:
+        """The metrics of these actors, and why others have not answered."""
+        readings: dict[str, list[Reading]] = {}
+        missing: dict[str, str] = {}
         answers = await asyncio.gather(*map(self._metrics_of, actors))
         for actor, answer in zip(actors, answers, strict=True):
             if isinstance(answer, str):
                 missing[actor] = answer
             else:
                 readings[actor] = answer
-        return Collected(readings=readings, missing=missing)
+        return readings, missing
 
     async def _metrics_of(self, actor: str) -> list[Reading] | str:
         """An actor's metrics, or the reason why there are none."""
@@ -254,6 +272,12 @@ class Supervisor:
         if problem != self._problems[part]:
             log.log(logging.WARNING if problem else logging.INFO, "part=%s problem=%r", part, problem)
         self._problems[part] = problem
+
+    async def _keep_growing(self, growing: Growing) -> None:
+        while True:
+            await asyncio.sleep(GROWTH_S)
+            readings, _ = await self._readings_of([actor for actor in self._watches if kind_of(actor) == DELIVERY])
+            await growing.round(self, readings)
 
     async def _keep_taking_back(self) -> None:
         clock = asyncio.get_running_loop().time

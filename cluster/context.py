@@ -1,6 +1,6 @@
 """What an actor's process receives when it starts: the data and the links from which it builds its object."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -102,6 +102,9 @@ class Links(Struct, frozen=True, kw_only=True):
     end: Callable[[str, float], Awaitable[None]]
     """Stops an actor in order, within so many seconds, and ends its process for good. Raises PeerGone when it is gone
     already, or Ray does not answer."""
+    ask_for: Callable[[Sequence[float]], Awaitable[None]]
+    """Asks Ray's autoscaler for nodes with so many CPUs each, those that there are among them. Raises PeerGone when Ray
+    does not answer."""
 
 
 DEGRADED = "degraded: "

@@ -25,6 +25,21 @@ class NodeCounts(Struct, frozen=True, kw_only=True):
     http_connections: int
 
 
+class WantedNodes(Struct, frozen=True, kw_only=True):
+    """How many nodes the cluster wants that send, and why."""
+
+    wanted: int
+    there: int
+    """Without the one that goes."""
+    least: int
+    """``cluster.min_nodes``."""
+    most: int
+    """``cluster.max_nodes``."""
+    going: str
+    """The id of the node that is drained to be given back; empty when none is."""
+    reason: str
+
+
 class NodeState(Struct, frozen=True, kw_only=True):
     """A live node that takes actors. ``roles``: None is all."""
 

@@ -47,6 +47,7 @@ MAY_BE_ZERO = frozenset(
         "limits.messages_per_day",
         "tenants.max_bounce_rate",
         "tenants.max_complaint_rate",
+        "cluster.grow_after_s",
         "delivery.messages_per_s_per_site",
         "delivery.connection_idle_s",
         "delivery.dsn_window_s",

@@ -11,6 +11,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from cluster.policy.growth import Terms
 from cluster.policy.placement import CPU_DIGITS, Kind, Node, Place, plan
 from cluster.settings import DeliverySettings, Settings
 from cluster.settings_cluster import Role
@@ -126,6 +127,19 @@ def kinds(settings: Settings) -> list[Kind]:
         for spec in ACTORS
         if spec.runs(settings)
     ]
+
+
+def growth_terms(settings: Settings) -> Terms | None:
+    """Within which bounds a cluster grows by itself; None where it does not."""
+    cluster = settings.cluster
+    if not settings.ray.address or not cluster.grow_after_s:
+        return None
+    return Terms(
+        min_nodes=cluster.min_nodes,
+        max_nodes=cluster.max_nodes,
+        grow_after_s=cluster.grow_after_s,
+        shrink_after_s=cluster.shrink_after_s,
+    )
 
 
 def on_one_node(settings: Settings) -> tuple[Place, ...]:

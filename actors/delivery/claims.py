@@ -18,6 +18,7 @@ from actors.delivery.ledger import Ledger
 from actors.delivery.outcomes import suppressed, utc_now
 from actors.delivery.ownership import Ownership
 from actors.delivery.site_turns import SiteTurns, Taken
+from actors.delivery.strain import Strain
 from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.records import Claimed, DueDelivery
 from cluster.metrics import Counter, Histogram
@@ -60,6 +61,7 @@ class Claims:
         admission: Admission,
         handing_over: HandingOver,
         large: LargeMessages,
+        strain: Strain,
         *,
         lease_s: float,
     ) -> None:
@@ -75,6 +77,7 @@ class Claims:
         self._admission = admission
         self._handing_over = handing_over
         self._large = large
+        self._strain = strain
         self._lease_s = lease_s
 
     async def run(self, *, light_only: bool = False) -> None:
@@ -114,6 +117,8 @@ class Claims:
             ]
             for one, group in zip(taken, groups, strict=True):
                 one.site.claim_missed(len(one.deliveries) - len(group))
+                if group:
+                    self._strain.begins(one.site, group)
             if again := [waiting for waiting in offered if key_of(waiting) not in by_key]:
                 await self._admission.hold_or_park(again)
             orders = await self._gathered(groups)

@@ -37,6 +37,7 @@ from actors.delivery.site_allowances import SiteAllowances
 from actors.delivery.site_turns import SiteTurns
 from actors.delivery.sites import Sites
 from actors.delivery.stall_watch import StallWatch
+from actors.delivery.strain import Strain, Worked
 from actors.delivery.tracing import Tracer
 from actors.delivery.unresolved import Unresolved
 from actors.delivery.upkeep import Upkeep
@@ -52,7 +53,8 @@ from cluster.tenancy.directory import TenantDirectory
 
 class Dependencies(Struct, frozen=True, kw_only=True, eq=False):
     """What a delivery actor is built from. ``random``: in [0, 1). ``now``: seconds since the epoch. ``stall_watch`` is
-    None if the actor shares its process with others. ``worked_s``: seconds for which the event loop has worked."""
+    None if the actor shares its process with others. ``worked_s``: seconds for which the event loop has worked.
+    ``processors_s``: for which the machine's processors have worked, and that there were of them."""
 
     name: str
     node_id: str
@@ -68,6 +70,7 @@ class Dependencies(Struct, frozen=True, kw_only=True, eq=False):
     stall_watch: StallWatch | None
     tls_results: TlsResults
     worked_s: Callable[[], float]
+    processors_s: Callable[[], tuple[float, float]]
     random: Callable[[], float]
     now: Callable[[], float]
     tasks: Tasks
@@ -141,6 +144,13 @@ class Parts:
             self.held, self.turns, self.committer, self.reporter, self.deferring_hosts, self.enforced_tls
         )
         self.large = LargeMessages(deps.composer, self.handing_over, self.held.large)
+        self.strain = Strain(
+            deps.settings.window,
+            lambda: sum(site.in_flight for site in self.turns.at_work()),
+            lambda: Worked(deps.worked_s(), *deps.processors_s()),
+            clock=clock,
+            now=deps.now,
+        )
         self.claims = Claims(
             deps.journal,
             deps.composer,
@@ -153,6 +163,7 @@ class Parts:
             self.admission,
             self.handing_over,
             self.large,
+            self.strain,
             lease_s=deps.settings.sending_lease_s,
         )
 
@@ -176,6 +187,7 @@ class Parts:
             self.policy_follower,
             self.allowances,
             self.load_reports,
+            self.strain,
             deps.tls_results,
             clock,
         )

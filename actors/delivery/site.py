@@ -190,6 +190,12 @@ class Site:
 
     # Claiming
 
+    def is_held_back(self, tenant_id: str) -> bool:
+        """Whether something paces what leaves here for a tenant: a rate, a warm-up or failures."""
+        if self._failures or self.allowance is not None or self._tenants.is_held(tenant_id):
+            return True
+        return self.throttle.message_rate() > 0 and self.throttle.message_wait_s() > 0
+
     def wanted(self) -> int:
         """How many transactions to claim now."""
         now = self._clock()

@@ -68,6 +68,11 @@ class Tenants:
         tenant = self._known.get(tenant_id)
         return tenant is not None and now < tenant.suspended_until
 
+    def is_held(self, tenant_id: str) -> bool:
+        """Whether its limits hold the tenant back."""
+        tenant = self._known.get(tenant_id)
+        return tenant is not None and tenant.held_until > 0
+
     def began(self, tenant_id: str, now: float) -> None:
         """Count a transaction of this tenant as in flight."""
         limits = self._limits_of(tenant_id)

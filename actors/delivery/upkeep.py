@@ -1,5 +1,5 @@
 """What a delivery actor does every second beside its heartbeat: it follows the active policy, takes allowances for
-warm-ups, records automation's actions, drops idle sites, and reports what it carries.
+warm-ups, records automation's actions, drops idle sites, measures what it uses and reports what it carries.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from actors.delivery.policy_follower import PolicyFollower
 from actors.delivery.site_allowances import SiteAllowances
 from actors.delivery.site_turns import SiteTurns
 from actors.delivery.sites import Sites
+from actors.delivery.strain import Strain
 from cluster.journal.journal import Journal, Unavailable
 from cluster.lookup.tls_results import TlsResults
 
@@ -37,6 +38,7 @@ class Upkeep:
         policy_follower: PolicyFollower,
         allowances: SiteAllowances,
         load_reports: LoadReports,
+        strain: Strain,
         tls_results: TlsResults,
         clock: Callable[[], float],
     ) -> None:
@@ -48,6 +50,7 @@ class Upkeep:
         self._policy_follower = policy_follower
         self._allowances = allowances
         self._load_reports = load_reports
+        self._strain = strain
         self._tls_results = tls_results
         self._clock = clock
         self._counts_at = clock() + COUNTS_S
@@ -59,6 +62,7 @@ class Upkeep:
             with suppress(TimeoutError):
                 await asyncio.wait_for(wanted.wait(), UPKEEP_S)
             wanted.clear()
+            self._strain.measure_if_due()
             try:
                 await self._policy_follower.follow()
                 await self._allowances.grant()

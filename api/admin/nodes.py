@@ -11,7 +11,7 @@ from api.admin.asking import ask
 from api.http.errors import answers
 from cluster.journal.journal import Journal
 from cluster.journal.membership import NodeLoad
-from cluster.nodes import ActorState, NodeCounts, NodeState
+from cluster.nodes import ActorState, NodeCounts, NodeState, WantedNodes
 from cluster.peers import Call
 from cluster.policy.placement import kind_of
 from cluster.policy.routes.membership import ACTOR_ALIVE_S
@@ -40,9 +40,10 @@ class NodeView(Struct, frozen=True, kw_only=True):
 
 
 class NodeList(Struct, frozen=True):
-    """In the order of their ids."""
+    """``nodes`` in the order of their ids. ``wanted``: how many are wanted and why; null where none are asked for."""
 
     nodes: list[NodeView]
+    wanted: WantedNodes | None
 
 
 class NodeCalls:
@@ -60,7 +61,14 @@ class NodeCalls:
         nodes: list[NodeState] = await ask(self._call, "supervisor", "nodes")
         loads = {load.node_id: load for load in await self._journal.membership.nodes()}
         sources = {one.name: one.sources for one in await self._journal.membership.actors(ACTOR_ALIVE_S)}
-        return NodeList([_view(node, loads.get(node.id), sources) for node in nodes])
+        return NodeList([_view(node, loads.get(node.id), sources) for node in nodes], await self._wanted())
+
+    async def _wanted(self) -> WantedNodes | None:
+        try:
+            wanted: WantedNodes | None = await ask(self._call, "supervisor", "wanted_nodes")
+        except AttributeError:  # a supervisor of an earlier release
+            return None
+        return wanted
 
 
 def _view(node: NodeState, load: NodeLoad | None, sources: Mapping[str, frozenset[str]]) -> NodeView:

@@ -208,7 +208,7 @@ async def _start(product: Product, context: Callable[..., Context], stack: Async
         handle.set_result(data)
         return handle
 
-    links = Links(call=call, kill=kill, share=share, look=place, start=place, end=place)
+    links = Links(call=call, kill=kill, share=share, look=place, start=place, end=place, ask_for=place)
     for name, builder in ((DELIVERY, actors.delivery), (SCHEDULER, actors.scheduler), (API, api.api)):
         own = context(name=name)
         part: Any = await builder(own, links)

@@ -13,7 +13,8 @@ SHORT = 12
 @json_option
 @click.pass_obj
 def nodes(config: str | None, as_json: bool) -> None:
-    """Every live node: its actors, what it carries, which release it runs, and whether it drains."""
+    """Every live node: its actors, what it carries, which release it runs, and whether it drains. Where the cluster
+    grows by itself: how many are wanted, and why."""
     answer = Instance.of(config).get("nodes")
     if as_json:
         print_json(answer)
@@ -36,6 +37,14 @@ def nodes(config: str | None, as_json: bool) -> None:
             plain(", ".join(node["sources"])),
         )
     console.print(shown)
+    if (wanted := answer["wanted"]) is not None:
+        going = f", {wanted['going'][:SHORT]} goes" if wanted["going"] else ""
+        console.print(
+            plain(
+                f"{wanted['wanted']} nodes are wanted ({wanted['least']} to {wanted['most']}), "
+                f"{wanted['there']} are there{going}: {wanted['reason']}"
+            )
+        )
     for node in answer["nodes"]:
         for actor in (actor for actor in node["actors"] if actor["problem"]):
             console.print(plain(f"{node['id'][:SHORT]} {actor['name']}: {actor['problem']}"), style="yellow")

@@ -17,6 +17,7 @@ from cluster.journal.erasure import Erasure
 from cluster.journal.event_log import EventLog
 from cluster.journal.fates import Fates
 from cluster.journal.fence import Fence
+from cluster.journal.growth import GrowthRow
 from cluster.journal.idempotency_keys import IdempotencyKeys
 from cluster.journal.images import Images
 from cluster.journal.intake import Acceptance
@@ -105,6 +106,7 @@ class Journal:
         self.balance = Balance(database)
         self.singletons = Singletons(database)
         self.left_nodes = LeftNodes(database)
+        self.growth = GrowthRow(database)
         self.strikes = Strikes(database)
         self.storage = Storage(database)
         self.event_log = EventLog(database)

@@ -254,7 +254,11 @@ def _links(context: Context) -> Links:
                 start_actor, place, structs.replace(context, name=place.name, node_id=place.node_id)
             )
 
-    return Links(call=call, kill=kill, share=share, look=look, start=start, end=places.end)
+    async def ask_for(cpus: Sequence[float]) -> None:
+        async with _answering():
+            await asyncio.to_thread(places.ask_for, cpus)
+
+    return Links(call=call, kill=kill, share=share, look=look, start=start, end=places.end, ask_for=ask_for)
 
 
 @asynccontextmanager

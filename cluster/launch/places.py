@@ -1,4 +1,4 @@
-"""Which nodes and actors there are, and ending an actor."""
+"""Which nodes and actors there are, ending an actor, and asking for nodes."""
 
 import asyncio
 import logging
@@ -16,6 +16,8 @@ NAMESPACE = "postray"
 ROLES_LABEL = "postray.roles"
 """The label of a node with its roles, joined by ``BETWEEN_ROLES``: Ray takes neither commas nor spaces in a label."""
 BETWEEN_ROLES = "_"
+HEAD = "node:__internal_head__"
+"""What Ray counts as a resource of the head alone."""
 FACTS_S = 5.0
 """Timeout for asking Ray's control service, which is on the head."""
 
@@ -95,6 +97,15 @@ async def end(name: str, max_wait_s: float) -> None:
     await asyncio.to_thread(kill, name, for_good=True)
 
 
+def ask_for(cpus: Sequence[float]) -> None:
+    """Have Ray's autoscaler keep or start nodes with so many CPUs each, until it is asked for others. Nothing happens
+    in a cluster without one. Raises PeerGone when Ray does not answer."""
+    from ray.autoscaler.sdk import request_resources
+
+    with _asking("ray"):
+        request_resources(bundles=[{"CPU": one} for one in cpus])
+
+
 @contextmanager
 def _asking(whom: str) -> Iterator[None]:
     """Within this context, what Ray raises when there is no such actor, or no answer, is PeerGone."""
@@ -112,5 +123,6 @@ def _node(told: Mapping[str, Any], default_roles: Sequence[str]) -> Node:
         id=told["NodeID"],
         cpus=told["Resources"].get("CPU", 0.0),
         machine=told["NodeManagerAddress"],
+        is_head=HEAD in told["Resources"],
         roles=frozenset(default_roles if label is None else label.split(BETWEEN_ROLES)),
     )

@@ -32,6 +32,8 @@ class Node(Struct, frozen=True, kw_only=True):
     """None: all."""
     is_left: bool = False
     """Whether it was taken out: nothing may run on it."""
+    is_head: bool = False
+    """Whether Ray's control service runs on it, so that it is never given back."""
 
 
 class Kind(Struct, frozen=True, kw_only=True):

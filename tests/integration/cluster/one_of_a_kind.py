@@ -35,7 +35,7 @@ async def end(actor: str, max_wait_s: float) -> None:
 
 
 def links(context: Context) -> Links:
-    return Links(call=call, kill=kill, share=None, look=look, start=start, end=end)  # type: ignore[arg-type]
+    return Links(call=call, kill=kill, share=None, look=look, start=start, end=end, ask_for=end)  # type: ignore[arg-type]
 
 
 async def main(kind: str, dsn: str, data_dir: str) -> None:

@@ -319,6 +319,7 @@ async def a_world(
                 marker=marker,
                 stall_watch=None,
                 worked_s=lambda: world.worked_s,
+                processors_s=lambda: (0.0, world.worked_s),
                 tls_results=results,
                 random=lambda: 0.5,
                 now=time.time,

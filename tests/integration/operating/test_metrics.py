@@ -3,7 +3,7 @@
 import asyncio
 import os
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,10 @@ from cluster.policy.placement import Living, Node
 from cluster.settings import (
     BounceSettings,
     CaptureSettings,
+    ClusterSettings,
     DeliverySettings,
     HttpSettings,
+    RaySettings,
     Settings,
     SmtpSettings,
     SubmissionSettings,
@@ -90,6 +92,9 @@ async def installation(
         bounce=BounceSettings(bind=inbound.bind),
         submission=SubmissionSettings(bind=submission.bind),
         tls_reports=TlsReportSettings(sender="postray@mail.example.com"),
+        # It grows by itself.
+        ray=RaySettings(address="auto"),
+        cluster=ClusterSettings(max_nodes=1, grow_after_s=60),
     )
     names = [spec.kind if spec.per == "cluster" else f"{spec.kind}-0-0" for spec in ACTORS]
     context = partial(
@@ -110,6 +115,9 @@ async def installation(
     async def place(*_: object) -> None:
         raise AssertionError("every actor is at its place")
 
+    async def ask_for(cpus: Sequence[float]) -> None:
+        assert cpus == (8.0,), "one node is enough"
+
     async def share(data: bytes) -> Awaitable[bytes]:
         return asyncio.get_running_loop().create_future()
 
@@ -117,7 +125,9 @@ async def installation(
         base_url=f"http://{http.bind}", headers={"Authorization": f"Bearer {key}"}, timeout=MAX_WAIT_S
     ) as client:
         installation = Installation(client)
-        links = Links(call=installation.call, kill=kill, share=share, look=look, start=place, end=place)
+        links = Links(
+            call=installation.call, kill=kill, share=share, look=look, start=place, end=place, ask_for=ask_for
+        )
         for spec, name in zip(ACTORS, names, strict=True):
             module = {"actors.build": actors, "api.build": api}[spec.build.partition(":")[0]]
             part = installation.parts[name] = await getattr(module, spec.kind)(context(name=name), links)

@@ -43,7 +43,7 @@ async def test_the_scheduler_looks(is_away: bool) -> None:
         postgres_dsn="",
         secret_key=SECRET,
     )
-    links = Links(call=call, kill=place, share=share, look=place, start=place, end=place)
+    links = Links(call=call, kill=place, share=share, look=place, start=place, end=place, ask_for=place)
     manager = domain_manager(context, links, journal, a_policy(journal))
     if is_away:
         with pytest.raises(Overloaded, match="cannot be looked up now"):
