@@ -28,11 +28,11 @@ from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.records import DueDelivery
 from cluster.journal.scheduling import Lane, PagedIn
 from cluster.metrics import Counter, Gauge, Reading
-from cluster.peers import Call, PeerGone
+from cluster.peers import Call, PeerGone, call_within
 from cluster.policy.routes.destinations import parse
 from cluster.policy.storage import Outlook, Pruned
 from cluster.policy.tls.shown_reports import ShownReports
-from cluster.routing.dispatcher import Dispatcher
+from cluster.routing.dispatcher import ANSWER_S, Dispatcher
 from cluster.tasks import Tasks
 from cluster.tenancy.domains.verifying import Verifier
 
@@ -253,7 +253,7 @@ class Scheduler:
         self._stranded.are(stranded)
         for name, lanes in by_owner.items():
             try:
-                await self._call(name, "fetch_from_lanes", lanes)
+                await call_within(ANSWER_S, self._call, name, "fetch_from_lanes", lanes)
             except PeerGone as gone:
                 log.warning("lanes not named actor=%s reason=%r", name, gone.reason)
 

@@ -3,6 +3,7 @@
 In the cluster Ray carries the calls (launch/host_process.py); a test passes its own function.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -20,3 +21,13 @@ class PeerGone(Exception):
 
     def __str__(self) -> str:
         return f"{self.actor}: {self.reason}"
+
+
+async def call_within(seconds: float, call: Call, actor: str, method: str, *arguments: Any) -> Any:
+    """The result of a call. Raises PeerGone also when none comes in time: while Ray's head is away, a call of an actor
+    that has died waits until the head is back."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await call(actor, method, *arguments)
+    except TimeoutError as error:
+        raise PeerGone(actor, f"no answer within {seconds:.0f} s") from error

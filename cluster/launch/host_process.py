@@ -10,8 +10,8 @@ import importlib
 import logging
 import os
 import resource
-from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from typing import Any
 
@@ -25,6 +25,7 @@ from cluster.journal.journal import Unavailable
 from cluster.launch import places
 from cluster.launch.fencing import fence_of
 from cluster.launch.places import NAMESPACE
+from cluster.launch.questions import Questions
 from cluster.peers import PeerGone
 from cluster.policy.placement import Place
 from cluster.tasks import Tasks
@@ -224,51 +225,39 @@ def _links(context: Context) -> Links:
     import ray
 
     handles: dict[str, Any] = {}
+    control = Questions()
 
     async def call(actor: str, method: str, *arguments: Any) -> Any:
         try:
             with reaching(actor):
                 handle = handles.get(actor)
                 if handle is None:
-                    handle = handles[actor] = await asyncio.to_thread(places.handle_of, actor)
+                    handle = handles[actor] = await control.ask(actor, places.handle_of, actor)
                 return await handle.call.remote(method, arguments)
         except PeerGone:
             handles.pop(actor, None)
             raise
 
     async def kill(actor: str) -> None:
-        async with _answering():
-            await asyncio.to_thread(places.kill, actor, for_good=False)
+        await control.ask(actor, places.kill, actor, for_good=False)
 
     async def share(data: bytes) -> SharedBytes:
         return SharedBytes(ray.put(data))
 
     async def look() -> Facts:
-        # In a thread: while the control service is away, this waits.
-        async with _answering():
-            return await asyncio.to_thread(places.look, context.settings.cluster.roles)
+        return await control.ask("ray", places.look, context.settings.cluster.roles)
 
     async def start(place: Place) -> None:
-        async with _answering():
-            await asyncio.to_thread(
-                start_actor, place, structs.replace(context, name=place.name, node_id=place.node_id)
-            )
+        there = structs.replace(context, name=place.name, node_id=place.node_id)
+        await control.ask(place.name, start_actor, place, there)
+
+    async def end(actor: str, max_wait_s: float) -> None:
+        await places.end(actor, max_wait_s, control)
 
     async def ask_for(cpus: Sequence[float]) -> None:
-        async with _answering():
-            await asyncio.to_thread(places.ask_for, cpus)
+        await control.ask("ray", places.ask_for, cpus)
 
-    return Links(call=call, kill=kill, share=share, look=look, start=start, end=places.end, ask_for=ask_for)
-
-
-@asynccontextmanager
-async def _answering() -> AsyncIterator[None]:
-    """Raises PeerGone when Ray's control service does not answer in time."""
-    try:
-        async with asyncio.timeout(places.FACTS_S):
-            yield
-    except TimeoutError as error:
-        raise PeerGone("ray", f"no answer within {places.FACTS_S:.0f} s") from error
+    return Links(call=call, kill=kill, share=share, look=look, start=start, end=end, ask_for=ask_for)
 
 
 def _now() -> float:

@@ -1,4 +1,7 @@
-"""Which nodes and actors there are, ending an actor, and asking for nodes."""
+"""Which nodes and actors there are, ending an actor, and asking for nodes.
+
+Ray's control service is asked, which is on the head: each function here waits as long as that is away (questions.py).
+"""
 
 import asyncio
 import logging
@@ -7,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from cluster.context import Facts
+from cluster.launch.questions import Questions
 from cluster.peers import PeerGone
 from cluster.policy.placement import Living, Node
 
@@ -18,8 +22,6 @@ ROLES_LABEL = "postray.roles"
 BETWEEN_ROLES = "_"
 HEAD = "node:__internal_head__"
 """What Ray counts as a resource of the head alone."""
-FACTS_S = 5.0
-"""Timeout for asking Ray's control service, which is on the head."""
 
 
 def living() -> list[Living]:
@@ -83,18 +85,18 @@ def kill(name: str, *, for_good: bool) -> None:
         ray.kill(handle, no_restart=for_good)
 
 
-async def end(name: str, max_wait_s: float) -> None:
+async def end(name: str, max_wait_s: float, control: Questions) -> None:
     """Stop an actor in order, within a time limit, and end its process for good. Raises PeerGone when it is gone
     already, or Ray does not answer."""
     import ray
 
-    handle = await asyncio.to_thread(handle_of, name)
+    handle = await control.ask(name, handle_of, name)
     try:
         async with asyncio.timeout(max_wait_s):
             await handle.stop.remote()
     except (TimeoutError, ray.exceptions.RayError) as error:
         log.warning("did not stop in order actor=%s reason=%r", name, str(error))
-    await asyncio.to_thread(kill, name, for_good=True)
+    await control.ask(name, kill, name, for_good=True)
 
 
 def ask_for(cpus: Sequence[float]) -> None:

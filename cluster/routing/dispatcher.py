@@ -14,7 +14,7 @@ from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.records import DeliveryActor, DueDelivery
 from cluster.journal.scheduling import Lane
 from cluster.metrics import Counter, Counters, Gauge
-from cluster.peers import Call, PeerGone
+from cluster.peers import Call, PeerGone, call_within
 from cluster.policy.routes.destinations import Destination
 from cluster.policy.routes.membership import ACTOR_ALIVE_S, NO_RING, make_ring
 from cluster.policy.routes.ownership import Candidate
@@ -25,6 +25,8 @@ from cluster.routing.router import Router
 
 log = logging.getLogger(__name__)
 
+ANSWER_S = 10.0
+"""How long an owner may take to answer. One that has been silent for so long counts as dead."""
 REFRESH_S = 1.0
 TELL_S = 0.1
 """Interval at which owners are notified of lanes with parked deliveries."""
@@ -107,7 +109,7 @@ class Dispatcher:
         unannounced, self._unannounced = self._unannounced, defaultdict(set)
         for name, lanes in unannounced.items():
             try:
-                await self._call(name, "fetch_from_lanes", list(lanes))
+                await call_within(ANSWER_S, self._call, name, "fetch_from_lanes", list(lanes))
             except PeerGone as gone:
                 log.warning("lanes not named actor=%s reason=%r", name, gone.reason)
 
@@ -193,7 +195,9 @@ class Dispatcher:
         self, name: str, deliveries: list[DueDelivery], contents: Mapping[str, Shared]
     ) -> list[DueDelivery]:
         try:
-            answer: OfferAnswer = await self._call(name, "offer", encode_offer(deliveries), dict(contents))
+            answer: OfferAnswer = await call_within(
+                ANSWER_S, self._call, name, "offer", encode_offer(deliveries), dict(contents)
+            )
         except PeerGone as gone:
             log.warning("offer lost actor=%s deliveries=%d reason=%r", name, len(deliveries), gone.reason)
             self.offers["lost"] += len(deliveries)

@@ -11,6 +11,7 @@ import ray.exceptions
 
 from cluster.installation.stopping import StopProgress
 from cluster.launch import places, together
+from cluster.launch.questions import Questions
 from cluster.peers import PeerGone
 
 ALL = ["capture", "recorder", "delivery-0-0", "delivery-1-0", "scheduler", "supervisor", "api-0-0"]
@@ -138,7 +139,7 @@ ERRORS: list[Exception] = [
         lambda: places.look(("api",)),
         lambda: places.handle_of("api-0-0"),
         lambda: places.kill("api-0-0", for_good=True),
-        lambda: asyncio.run(places.end("api-0-0", 1.0)),
+        lambda: asyncio.run(places.end("api-0-0", 1.0, Questions())),
     ],
 )
 def test_ray_that_does_not_answer_is_gone(
