@@ -308,8 +308,8 @@ class Supervisor:
             self._note("journal", error.reason)
 
     async def _settle_of(self, lost: str) -> None:
-        """Have what a lost actor's ledger holds committed, by whoever is on its machine: otherwise it would be sent
-        once more. Its machine may be gone, and what it holds must not wait for long."""
+        """Have what a lost actor's ledger holds committed, by the delivery actors of its machine: otherwise it
+        would be sent once more. Its machine may be gone, and what it holds must not wait for long."""
 
         async def settled_by(actor: str) -> None:
             try:

@@ -2,7 +2,7 @@
 
 The load is steady, so the rate is the mean of the storm. It is back with the first window of ``WINDOW_S``, from the
 change on, in which at least ``BACK`` of that arrived. Time in which Postgres was away or the host refused or was slow
-does not count, since then nothing could be delivered whoever was there.
+does not count, since then no actor could deliver anything.
 """
 
 from bisect import bisect_left

@@ -47,7 +47,7 @@ MANNERS = {
     FaultKind.SINK_SLOW: SinkBehavior(Manner.SLOW, 0.5),
 }
 WITHOUT_DELIVERY = (FaultLane.OUTAGES, FaultLane.SINK)
-"""Lanes of faults that hold delivery up, whoever is there to deliver."""
+"""Lanes of faults that hold delivery up, however many actors there are."""
 ALL_KILLS = (FaultKind.KILL_ALL, FaultKind.KILL_HEAD)
 """After these ``postray up`` is needed."""
 API_KILLS = (FaultKind.KILL_API, FaultKind.KILL_ALL)
@@ -121,7 +121,7 @@ class Storm:
         return self._began_at, self._began_at + self._seconds
 
     def without_delivery(self) -> list[Span]:
-        """When nothing could be delivered, whoever was there, in seconds since the epoch."""
+        """When no actor could deliver anything, in seconds since the epoch."""
         return [
             (self._began_at + done.at_s, self._began_at + done.ended_s)
             for done in self.done
