@@ -26,7 +26,7 @@ from cluster.installation.private_files import write_whole
 from cluster.journal.journal import Journal
 from cluster.journal.records import DueDelivery, NewRequest
 from cluster.keys import operator_token
-from cluster.nodes import NodeState
+from cluster.nodes import NodeState, WantedNodes
 from cluster.policies import check_policies, put_in_force
 from cluster.policy.limits.retry import tried_until
 from cluster.policy.retention import Retention
@@ -72,6 +72,7 @@ class Postray:
         """What the scheduler answers about TLS reports; None where they are off."""
         self.reports_asked: list[tuple[Any, ...]] = []
         self.nodes: list[NodeState] = []
+        self.wanted: WantedNodes | Exception | None = None
         """What the supervisor answers."""
         self.stored: list[StoredPartition] | Exception = []
         """What the recorder answers about ClickHouse."""
@@ -170,6 +171,10 @@ class Postray:
         if method in ("storage", "stored", "prune"):
             return await self._stored(name, method, *arguments)
         if name == "supervisor":
+            if method == "wanted_nodes":
+                if isinstance(self.wanted, Exception):
+                    raise self.wanted
+                return self.wanted
             assert method == "nodes"
             return self.nodes
         if name == "scheduler":

@@ -6,7 +6,7 @@ import pytest
 from msgspec import structs
 
 from cluster.commands import drain
-from cluster.nodes import ActorState, NodeCounts, NodeState
+from cluster.nodes import ActorState, NodeCounts, NodeState, WantedNodes
 from tests.integration.operating.conftest import Postray
 
 FIRST, SECOND = "a1" * 28, "b2" * 28
@@ -46,6 +46,13 @@ async def test_nodes_are_listed_with_what_they_carry(postray: Postray) -> None:
         "http_connections": 1234,
     }
     assert (second["state"], second["sources"], second["held"]) == ("working", [], 0)
+    assert "are wanted" not in said and (await postray.json("nodes"))["wanted"] is None
+    postray.wanted = WantedNodes(wanted=2, there=1, least=1, most=3, going=SECOND, reason="nodes use 10% of [what]")
+    said = await postray.said("nodes")
+    assert f"2 nodes are wanted (1 to 3), 1 are there, {SECOND[:12]} goes: nodes use 10% of [what]" in said
+    assert (await postray.json("nodes"))["wanted"]["wanted"] == 2
+    postray.wanted = AttributeError("a supervisor of an earlier release")
+    assert (await postray.json("nodes"))["wanted"] is None
     postray.nodes = [a_node(FIRST, 0, is_left=True)]
     assert (await postray.json("nodes"))["nodes"][0]["state"] == "taken out"
 
