@@ -11,8 +11,6 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from msgspec import Struct
-
 from actors.growing import Growing
 from actors.keeping import Keeping
 from actors.node_states import node_states
@@ -22,6 +20,7 @@ from cluster.journal.journal import Journal, Unavailable
 from cluster.metrics import Counter, Gauge, Reading
 from cluster.nodes import NodeState, WantedNodes
 from cluster.peers import Call, PeerGone
+from cluster.policy.forms import Form
 from cluster.policy.placement import kind_of
 from cluster.policy.routes.membership import ACTOR_ALIVE_S
 from cluster.tasks import Tasks
@@ -45,7 +44,7 @@ STARTING_S = 30.0
 """For so long an actor that was added while postray ran may take to start."""
 
 
-class Collected(Struct, frozen=True, kw_only=True):
+class Collected(Form, frozen=True, kw_only=True):
     """The metrics of all actors, the supervisor among them, by their names."""
 
     readings: dict[str, list[Reading]]

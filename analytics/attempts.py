@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from msgspec import Struct
 from msgspec.structs import astuple
 
 from analytics.client import ClickHouse
 from analytics.rows import Table
 from cluster.events import WebhookAttempt
+from cluster.policy.forms import Form
 from cluster.times import milliseconds
 
 ATTEMPTS = Table(
@@ -42,7 +42,7 @@ def attempt_columns(attempts: Sequence[WebhookAttempt]) -> list[Sequence[Any]]:
     return whole
 
 
-class AttemptsWanted(Struct, frozen=True, kw_only=True):
+class AttemptsWanted(Form, frozen=True, kw_only=True):
     """Which posts, the latest first."""
 
     tenant_id: str

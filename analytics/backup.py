@@ -8,14 +8,13 @@ import shutil
 from pathlib import Path
 from typing import Literal
 
-from msgspec import Struct
-
 from analytics.client import ClickHouse, ClickHouseUnavailable
 from analytics.engine import BACKUPS
 from analytics.rows import Position
 from cluster.clickhouse_dsn import DATABASE
 from cluster.installation.private_files import make_folder
 from cluster.journal.database import Unavailable
+from cluster.policy.forms import Form
 from cluster.settings import ClickHouseSettings
 
 BEHIND_S = 30.0
@@ -28,7 +27,7 @@ ORDER BY start_time DESC LIMIT 1
 """
 
 
-class BackupState(Struct, frozen=True, kw_only=True):
+class BackupState(Form, frozen=True, kw_only=True):
     """How far a backup of ClickHouse is."""
 
     state: Literal["waiting", "running", "done", "failed"]

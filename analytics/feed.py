@@ -3,11 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
-from msgspec import Struct
-
 from analytics.client import ClickHouse, Row
 from analytics.rows import COLUMNS, Position
 from cluster.events import Bounced, Event
+from cluster.policy.forms import Form
 
 MOST = 1000
 """Events of a page."""
@@ -49,7 +48,7 @@ SETTINGS max_execution_time = 10
 """
 
 
-class FeedFilter(Struct, frozen=True, kw_only=True):
+class FeedFilter(Form, frozen=True, kw_only=True):
     """Which events of a tenant."""
 
     tenant_id: str
@@ -62,7 +61,7 @@ class FeedFilter(Struct, frozen=True, kw_only=True):
     message_id: str | None = None
 
 
-class FedEvent(Struct, frozen=True):
+class FedEvent(Form, frozen=True):
     """An event, its place in the feed, and its sequence within its message."""
 
     position: str
@@ -70,7 +69,7 @@ class FedEvent(Struct, frozen=True):
     event: Event
 
 
-class FeedPage(Struct, frozen=True):
+class FeedPage(Form, frozen=True):
     """A page in the order of the log. ``position``: where the next page begins. ``is_full``: there may be more now."""
 
     events: list[FedEvent]

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Struct, field
 
 from analytics.client import ClickHouse
+from cluster.policy.forms import Form
 from cluster.times import iso
 
 _OF_GROUPS = ("group_unsubscribe", "group_resubscribe")
@@ -23,7 +24,7 @@ HELD = "SETTINGS priority = 0"
 """Where other queries wait already: the end of a statement with a priority would let each of them go on."""
 
 
-class TimelineEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class TimelineEvent(Form, frozen=True, kw_only=True, omit_defaults=True):
     """One event of GET /v3/messages/{id}; fields that do not apply are absent from its JSON."""
 
     event_type: str
@@ -71,7 +72,7 @@ _details = msgspec.json.Decoder(Details, strict=False)
 """A server may write integers of 64 bits as texts."""
 
 
-class MessageEvents(Struct, frozen=True):
+class MessageEvents(Form, frozen=True):
     """A message's timeline, oldest first. ``incomplete``: some of its events may be lost."""
 
     events: list[TimelineEvent]

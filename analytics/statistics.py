@@ -7,11 +7,10 @@ They equal a count of ``events_once`` at any time. Only SELECT, only through ``C
 from collections.abc import Mapping
 from typing import Any
 
-from msgspec import Struct
-
 from analytics.client import ClickHouse
 from analytics.metrics import METRICS, NAMES, QUARTER, QUARTER_S, Kind, counts_sql, sums_sql, when_sql
 from analytics.tallies import Uncounted
+from cluster.policy.forms import Form
 
 MOST_EACH = 1000
 """Domains of a day, at most."""
@@ -23,7 +22,7 @@ LAST = (1 << 32) - QUARTER_S
 """The end of the last quarter; seconds since the epoch."""
 
 
-class Statistics(Struct, frozen=True, kw_only=True):
+class Statistics(Form, frozen=True, kw_only=True):
     """Which events of a tenant to count, and by what."""
 
     tenant_id: str
@@ -41,7 +40,7 @@ class Statistics(Struct, frozen=True, kw_only=True):
     offset: int = 0
 
 
-class Count(Struct, frozen=True):
+class Count(Form, frozen=True):
     """The events of one name in one period. What has no events has no count."""
 
     start: int
@@ -49,7 +48,7 @@ class Count(Struct, frozen=True):
     metrics: Mapping[str, int]
 
 
-class Names(Struct, frozen=True, kw_only=True):
+class Names(Form, frozen=True, kw_only=True):
     """Which categories of a tenant: those that begin with ``prefix``, in order."""
 
     tenant_id: str

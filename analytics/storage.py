@@ -2,9 +2,8 @@
 
 from datetime import UTC, datetime
 
-from msgspec import Struct
-
 from analytics.client import ClickHouse
+from cluster.policy.forms import Form
 
 PARTS = """
 SELECT table, partition, sum(bytes_on_disk), sum(rows), toUnixTimestamp(max(delete_ttl_info_max))
@@ -13,7 +12,7 @@ GROUP BY table, partition ORDER BY table, partition
 """
 
 
-class StoredPartition(Struct, frozen=True, kw_only=True):
+class StoredPartition(Form, frozen=True, kw_only=True):
     """What a partition of a table takes. Tables that are not divided have one."""
 
     table: str

@@ -4,25 +4,26 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from cluster.journal.fence import Fence
 from cluster.journal.journal import Journal
 from cluster.metrics import Reading
 from cluster.peers import Call
+from cluster.policy.forms import Form
 from cluster.policy.placement import Living, Node, Place
 from cluster.settings import Settings
 from cluster.vault import FormerKey, KeyRing, Vault
 
 
-class Home(Struct, frozen=True, kw_only=True):
+class Home(Form, frozen=True, kw_only=True):
     """The node of the command that started the cluster, and its machine, whose disk has what is embedded."""
 
     node_id: str = ""
     machine: str = ""
 
 
-class Context(Struct, frozen=True, kw_only=True):
+class Context(Form, frozen=True, kw_only=True):
     """Plain data for one process. ``name`` is the name of its actor."""
 
     name: str
@@ -68,19 +69,19 @@ class Context(Struct, frozen=True, kw_only=True):
         return journal
 
 
-class Facts(Struct, frozen=True, kw_only=True):
+class Facts(Form, frozen=True, kw_only=True):
     """The live nodes, and the actors that run or that Ray is about to start."""
 
     nodes: tuple[Node, ...]
     living: tuple[Living, ...]
 
 
-class Left(Struct, frozen=True, kw_only=True):
+class Left(Form, frozen=True, kw_only=True):
     """What the supervisor answers to ``leave``: whether a node is taken out."""
 
     stays: str = ""
     """Why not; empty when it is."""
-    missing: dict[str, str] = {}
+    missing: dict[str, str] = field(default_factory=dict)
     """What can run on no other node, and why."""
     place: Place | None = None
     """Where the supervisor itself is to be moved to; None where it stays."""

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import Struct
 
+from cluster.policy.forms import Form
 from cluster.policy.replies.bounce_class import BounceType
 
 
 # gc=False: events contain no containers but tuples of text, so they form no cycles, and there are thousands of them.
-class _Event(Struct, frozen=True, kw_only=True, tag_field="event", omit_defaults=True, gc=False):
+class _Event(Form, frozen=True, kw_only=True, tag_field="event", omit_defaults=True, gc=False):
     id: str
     """A replayed batch carries the same ids, so that a consumer recognises duplicates."""
     at: float
@@ -138,7 +139,7 @@ class WebhookDisabled(Struct, frozen=True, kw_only=True, tag_field="event", tag=
 
 
 class WebhookAttempt(
-    Struct, frozen=True, kw_only=True, tag_field="event", tag="webhook_attempt", omit_defaults=True, gc=False
+    Form, frozen=True, kw_only=True, tag_field="event", tag="webhook_attempt", omit_defaults=True, gc=False
 ):
     """One post to an endpoint, and its answer."""
 

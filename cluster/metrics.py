@@ -27,6 +27,8 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
+from cluster.policy.forms import Form
+
 _OURS = frozenset({"actors", "analytics", "api", "cluster"})
 """Packages whose objects ``read`` follows."""
 
@@ -34,7 +36,7 @@ Kind = Literal["counter", "gauge", "histogram"]
 T = TypeVar("T")
 
 
-class Reading(Struct, frozen=True, kw_only=True):
+class Reading(Form, frozen=True, kw_only=True):
     """The values of one metric of one actor."""
 
     name: str

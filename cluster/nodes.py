@@ -1,9 +1,9 @@
 """A node of the cluster as the supervisor sees it, for operators."""
 
-from msgspec import Struct
+from cluster.policy.forms import Form
 
 
-class ActorState(Struct, frozen=True, kw_only=True):
+class ActorState(Form, frozen=True, kw_only=True):
     """An actor of a node."""
 
     name: str
@@ -12,7 +12,7 @@ class ActorState(Struct, frozen=True, kw_only=True):
     """The release of postray that its process runs; empty when it does not answer."""
 
 
-class NodeCounts(Struct, frozen=True, kw_only=True):
+class NodeCounts(Form, frozen=True, kw_only=True):
     """What a node carries now: the sums over its actors."""
 
     sites: int
@@ -25,7 +25,7 @@ class NodeCounts(Struct, frozen=True, kw_only=True):
     http_connections: int
 
 
-class WantedNodes(Struct, frozen=True, kw_only=True):
+class WantedNodes(Form, frozen=True, kw_only=True):
     """How many nodes the cluster wants that send, and why."""
 
     wanted: int
@@ -40,7 +40,7 @@ class WantedNodes(Struct, frozen=True, kw_only=True):
     reason: str
 
 
-class NodeState(Struct, frozen=True, kw_only=True):
+class NodeState(Form, frozen=True, kw_only=True):
     """A live node that takes actors. ``roles``: None is all."""
 
     id: str

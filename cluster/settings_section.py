@@ -1,7 +1,7 @@
 """What all sections of the settings are."""
 
-from msgspec import Struct
+from cluster.policy.forms import Form
 
 
-class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Section(Form, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A section, or all of them: a key that it does not have is an error."""

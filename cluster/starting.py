@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 from cluster.journal.journal import Journal
 from cluster.launch import together
+from cluster.policy.forms import FORMS, work_together
 from cluster.resealing import check_opens
 from cluster.topology import SUPERVISOR
 from cluster.vault import KeyRing, Vault, WrongKey
@@ -36,18 +37,27 @@ async def check_living(journal: Journal, ring: KeyRing) -> None:
 
 
 async def check_same(journal: Journal, names: Sequence[str]) -> None:
-    """Raises DidNotStart when the actors that live in this cluster of Ray belong to another journal."""
+    """Raises DidNotStart when the actors that live in this cluster of Ray belong to another journal, or speak in forms
+    that this release does not understand."""
     with together.interruptible():
-        theirs = together.installation(names)
-    if theirs is None:
-        raise DidNotStart(
-            "the actors in this cluster of Ray do not answer, or are of an earlier release: postray down, then up"
-        )
-    if theirs != await journal.singletons.installation_id():
-        raise DidNotStart(
+        told = together.identities(names)
+    if problem := why_not_beside(told, await journal.singletons.installation_id()):
+        raise DidNotStart(problem)
+
+
+def why_not_beside(told: Sequence[tuple[str, int]], installation: str) -> str:
+    """Why this release does not join actors that have told their journal and the number of their forms; "" where it
+    does."""
+    if not told:
+        return "the actors in this cluster of Ray do not answer, or are of an earlier release: postray down, then up"
+    if any(theirs != installation for theirs, _ in told):
+        return (
             "another postray runs in this cluster of Ray, with another journal: "
             "each needs a cluster of its own (ray.address, postgres.dsn)"
         )
+    if not all(work_together(FORMS, forms) for _, forms in told):
+        return "the actors in this cluster of Ray are of a release too far from this one: postray down, then up"
+    return ""
 
 
 async def check_alone(journal: Journal, say: Callable[[str], None]) -> None:

@@ -114,7 +114,7 @@ class Postray:
 
     async def _place(self, dsn: str, files: PolicyFiles, progress: Progress) -> None:
         """Bring the journal up to date and start the actors. Where a supervisor lives, it starts what is missing, and
-        the journal stays as its actors know it. Another ``up``, on another node, does the same before or after, not
+        what its actors know stays in force. Another ``up``, on another node, does the same before or after, not
         meanwhile. Raises DidNotStart, Unavailable.
         """
         async with opened(dsn, connections=2) as journal, journal.membership.starting():
@@ -127,6 +127,7 @@ class Postray:
             self._began = not names
             if names:
                 await check_same(journal, names)
+            await migrate(dsn)
             of_machine = [node.id for node in facts.nodes if node.machine == here.machine]
             if SUPERVISOR in names:
                 ring = await self._join(journal)
@@ -136,7 +137,6 @@ class Postray:
                 except PeerGone as gone:
                     raise DidNotStart(str(gone)) from gone
             else:
-                await migrate(dsn)
                 if not names:
                     await check_alone(journal, lambda line: log.warning("%s", line))
                 await journal.left_nodes.bring_back(of_machine)
@@ -185,7 +185,7 @@ class Postray:
         raise DidNotStart(f"ray: this machine's node {here} is not alive any more")
 
     async def _join(self, journal: Journal) -> KeyRing:
-        """What is needed beside actors that live; nothing is changed. Raises DidNotStart."""
+        """What is needed beside actors that live; what they know stays in force. Raises DidNotStart."""
         ring = find_ring(self._settings.secret, self._settings.previous_secret, self._data_dir)
         if ring is None:
             raise DidNotStart(f"{self._data_dir / SECRET_FILE} is missing: {RESTORE}")

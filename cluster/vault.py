@@ -14,6 +14,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from msgspec import Struct
 
 from cluster.installation.private_files import Unsafe, create_whole, read_secret
+from cluster.policy.forms import Form
 
 FILE = "secret.key"
 RESTORE = "put it back from a backup; without it, the DKIM keys in the journal cannot be opened"
@@ -57,7 +58,7 @@ class Vault:
         return True
 
 
-class FormerKey(Struct, frozen=True):
+class FormerKey(Form, frozen=True):
     """A key that was replaced."""
 
     key: str

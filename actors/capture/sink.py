@@ -11,8 +11,6 @@ import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
 
-from msgspec import Struct
-
 from actors.capture.accepted import AcceptedMessages
 from actors.capture.page import create_app
 from actors.capture.store import MessageStore
@@ -21,6 +19,7 @@ from cluster.http.connections import ConnectionBounds
 from cluster.http.paths import OneSpelling
 from cluster.http.server import HttpServer
 from cluster.metrics import Reading
+from cluster.policy.forms import Form
 from cluster.settings import CaptureSettings, host_port
 from cluster.smtpd import certificate
 from cluster.smtpd.envelope import Answer, ReceivedMessage, ServerOptions, ServerReply
@@ -35,7 +34,7 @@ _NO_ROOM = ServerReply(452, "4.3.1 too much is waiting to be stored")
 _NOT_STORED = ServerReply(451, "4.3.0 the message could not be stored")
 
 
-class CaptureAddresses(Struct, frozen=True, kw_only=True):
+class CaptureAddresses(Form, frozen=True, kw_only=True):
     smtp: str
     """host:port, with the actual port."""
     page: str

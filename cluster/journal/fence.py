@@ -10,8 +10,9 @@ the epoch in each transaction, would be a lookup in every one of them.
 
 from collections.abc import Callable
 
-from msgspec import Struct
 from psycopg import AsyncConnection
+
+from cluster.policy.forms import Form
 
 LOCKS = 0x6F6E6531  # any constant will do: "one1"
 """The first key of the advisory locks; the second is made of the kind."""
@@ -27,7 +28,7 @@ class Fenced(Exception):
         return "a newer {0} works (epoch {2}), and the one of epoch {1} may not write any more".format(*self.args)
 
 
-class Fence(Struct, frozen=True, kw_only=True):
+class Fence(Form, frozen=True, kw_only=True):
     """One life. ``on_fenced`` is called as soon as a newer one is found, and should end the process."""
 
     kind: str

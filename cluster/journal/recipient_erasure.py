@@ -21,6 +21,7 @@ from cluster.journal.database import JournalPart, Row, rows
 from cluster.journal.queue_control import UnfinishedDelivery
 from cluster.message.erased import owed_without
 from cluster.message.mentions import Mentions
+from cluster.policy.forms import Form
 from cluster.suppression.address import compared
 from cluster.webhooks.bundles import decode_event, encode_event, joined, split_bundle
 
@@ -63,7 +64,7 @@ class Stage(StrEnum):
     DONE = "done"
 
 
-class EraseJob(Struct, frozen=True):
+class EraseJob(Form, frozen=True):
     """A job that is not done. ``addresses`` are as addresses compare."""
 
     id: str

@@ -16,6 +16,7 @@ from cluster.events import Event
 from cluster.journal.idempotency import IdempotencyKey
 from cluster.journal.suppressions import NewSuppression
 from cluster.message.dsn import Dsn
+from cluster.policy.forms import Form
 from cluster.policy.lifecycle import Status
 from cluster.templates.texts import TemplateUse
 from cluster.tracking.choices import Tracking
@@ -220,7 +221,7 @@ OutcomeWithEvent = tuple[Outcome, Event]
 """The outcome of a delivery, and its event for the event log."""
 
 
-class DueDelivery(Struct, frozen=True, array_like=True, gc=False):
+class DueDelivery(Form, frozen=True, array_like=True, gc=False):
     """A delivery that is due, with only the fields that dispatch and a site queue need."""
 
     message_id: str

@@ -21,6 +21,7 @@ from cluster.journal.event_log import append
 from cluster.journal.excerpts import decode_report_terms
 from cluster.journal.records import DueDelivery, Outcome, OutcomeWithEvent, keys
 from cluster.journal.tenant_rates import count_ends
+from cluster.policy.forms import Form
 from cluster.policy.lifecycle import Status, Transition, after
 from cluster.policy.replies.bounce_class import BounceClass
 from cluster.tenancy.tenant import AFTER_SUSPENSION
@@ -52,7 +53,7 @@ class Due(Struct, frozen=True, array_like=True):
         return DueDelivery(self.message_id, self.recipient_no, self.tenant_id, self.domain, self.pool, self.route)
 
 
-class Lane(Struct, frozen=True, array_like=True):
+class Lane(Form, frozen=True, array_like=True):
     """A queue for the deliveries of one tenant to a destination (its name) that has no room for them."""
 
     destination: str
@@ -76,7 +77,7 @@ class Unparked(Struct, frozen=True):
     emptied: list[Lane]
 
 
-class PagedIn(Struct, frozen=True):
+class PagedIn(Form, frozen=True):
     """The result of a page: the leased deliveries, and how many were parked and expired."""
 
     leased: list[DueDelivery]

@@ -27,6 +27,7 @@ from cluster.launch.fencing import fence_of
 from cluster.launch.places import NAMESPACE
 from cluster.launch.questions import Questions
 from cluster.peers import PeerGone
+from cluster.policy.forms import FORMS
 from cluster.policy.placement import Place
 from cluster.tasks import Tasks
 from cluster.topology import SPECS
@@ -106,9 +107,9 @@ class HostProcess:
             return version("postray")
         return await getattr(await self._started(), method)(*arguments)
 
-    async def installation(self) -> str:
-        """Which journal this cluster works with."""
-        return self._context.installation
+    async def identity(self) -> tuple[str, int]:
+        """Which journal this cluster works with, and the number of this process's forms (cluster/policy/forms.py)."""
+        return self._context.installation, FORMS
 
     async def move(self, place: Place) -> None:
         """End another actor and start it at this place: the supervisor, which moves all others. Raises PeerGone."""

@@ -25,6 +25,8 @@ STOP_S = 6.0
 """Time limit for stopping all actors. The time that delivery actors wait for replies is added to it."""
 ANSWER_S = 20.0
 """Time limit for one of all actors to answer."""
+OTHERS_S = 2.0
+"""How long the answers of the others are waited for, once there is one."""
 LOOK_S = 0.2
 GONE_S = 10.0
 """Time limit for Ray to end what was killed."""
@@ -73,23 +75,25 @@ def call(name: str, method: str, *arguments: Any) -> Any:
         return ray.get(handle.call.remote(method, arguments), timeout=START_S)
 
 
-def installation(names: Sequence[str]) -> str | None:
-    """Which journal the actors of these names work with; None where none of them answers in time."""
+def identities(names: Sequence[str]) -> list[tuple[str, int]]:
+    """Which journal the actors of these names work with, and the numbers of their forms: of those that answer with the
+    first or soon after it, none where none does in time."""
     import ray
 
     asked = []
     for name in names:
         # It has just ended, or is of a release that does not know the question.
         with contextlib.suppress(PeerGone, AttributeError):
-            asked.append(places.handle_of(name).installation.remote())
+            asked.append(places.handle_of(name).identity.remote())
+    found: list[tuple[str, int]] = []
     until = time.monotonic() + ANSWER_S
     while asked and time.monotonic() < until:
         done, asked = ray.wait(asked, num_returns=1, timeout=until - time.monotonic())
         for answered in done:
             with contextlib.suppress(ray.exceptions.RayError):
-                found: str = ray.get(answered)
-                return found
-    return None
+                found.append(ray.get(answered))
+                until = min(until, time.monotonic() + OTHERS_S)
+    return found
 
 
 def move(place: Place) -> None:

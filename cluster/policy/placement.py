@@ -16,11 +16,13 @@ from typing import Literal
 
 from msgspec import Struct, structs
 
+from cluster.policy.forms import Form
+
 CPU_DIGITS = 4
 """Ray counts CPUs in ten-thousandths; sums of decimal fractions are rounded to them."""
 
 
-class Node(Struct, frozen=True, kw_only=True):
+class Node(Form, frozen=True, kw_only=True):
     """A node that is alive."""
 
     id: str
@@ -53,14 +55,14 @@ class Kind(Struct, frozen=True, kw_only=True):
     """Whether Ray starts it on another node when its own dies."""
 
 
-class Living(Struct, frozen=True, order=True):
+class Living(Form, frozen=True, order=True):
     """An actor that runs, or that Ray is about to start. ``node_id`` is "" while it is not known."""
 
     name: str
     node_id: str = ""
 
 
-class Place(Struct, frozen=True):
+class Place(Form, frozen=True):
     """Where an actor belongs."""
 
     name: str

@@ -11,6 +11,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from cluster.policy.forms import Form
 from cluster.policy.retention import Partition, Retention, goes_at
 
 LOOK_BACK = timedelta(days=1)
@@ -25,7 +26,7 @@ BODY_SHARES = {"messages": 0.4, "requests": 0.9, "attachments": 1.0}
 """Of the bytes of a table, about: what goes with the bodies."""
 
 
-class Sample(Struct, frozen=True, kw_only=True):
+class Sample(Form, frozen=True, kw_only=True):
     """What was stored at a time, and what was free on its disk; None: it is on another machine's."""
 
     at: datetime
@@ -40,7 +41,7 @@ class Going(Struct, frozen=True, kw_only=True):
     bytes: int
 
 
-class Expected(Struct, frozen=True, kw_only=True):
+class Expected(Form, frozen=True, kw_only=True):
     """What is expected at a time. None where it cannot be told."""
 
     at: datetime
@@ -48,7 +49,7 @@ class Expected(Struct, frozen=True, kw_only=True):
     free_bytes: int | None
 
 
-class Forecast(Struct, frozen=True, kw_only=True):
+class Forecast(Form, frozen=True, kw_only=True):
     """At the present rate."""
 
     bytes_per_day: int | None
@@ -59,7 +60,7 @@ class Forecast(Struct, frozen=True, kw_only=True):
     """When no more is free than is kept free; None: not within ``HORIZON``, or it cannot be told."""
 
 
-class StoredDay(Struct, frozen=True, kw_only=True):
+class StoredDay(Form, frozen=True, kw_only=True):
     """What a partition of a table of the journal takes: one day, or the oldest ones."""
 
     table: str
@@ -72,7 +73,7 @@ class StoredDay(Struct, frozen=True, kw_only=True):
     records_go_at: datetime
 
 
-class Pruned(Struct, frozen=True, kw_only=True):
+class Pruned(Form, frozen=True, kw_only=True):
     """How far it is that bodies and records are deleted before their time."""
 
     state: Literal["running", "done", "failed"]
@@ -82,7 +83,7 @@ class Pruned(Struct, frozen=True, kw_only=True):
     """Why it failed."""
 
 
-class Outlook(Struct, frozen=True, kw_only=True):
+class Outlook(Form, frozen=True, kw_only=True):
     """What is stored now, and what will be."""
 
     current: Sample

@@ -3,9 +3,9 @@
 from collections.abc import Awaitable, Mapping
 
 import msgspec
-from msgspec import Struct
 
 from cluster.journal.records import DueDelivery
+from cluster.policy.forms import Form
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[DueDelivery])
@@ -13,14 +13,14 @@ _shared_encoder = msgspec.msgpack.Encoder()
 _shared_decoder = msgspec.msgpack.Decoder(tuple[bytes, dict[bytes, bytes]])
 
 
-class OfferAnswer(Struct, frozen=True):
+class OfferAnswer(Form, frozen=True):
     """A delivery actor's answer to an offer: the indexes of refused deliveries, and how many more it would take."""
 
     refused: list[int]
     room: int
 
 
-class Shared(Struct, frozen=True):
+class Shared(Form, frozen=True):
     """A request's content and files, encoded by ``encode_shared``, in the object store."""
 
     handle: Awaitable[bytes]

@@ -1,9 +1,9 @@
 """The current state of a delivery actor's sites, as plain data for operators."""
 
-from msgspec import Struct
+from cluster.policy.forms import Form
 
 
-class LastReply(Struct, frozen=True, kw_only=True):
+class LastReply(Form, frozen=True, kw_only=True):
     """A host's reply to a message, or how the connection failed."""
 
     at: float
@@ -14,7 +14,7 @@ class LastReply(Struct, frozen=True, kw_only=True):
     """accepted, deferred or bounced."""
 
 
-class SiteState(Struct, frozen=True, kw_only=True):
+class SiteState(Form, frozen=True, kw_only=True):
     """The state of one share of a site on one delivery actor."""
 
     actor: str
@@ -47,7 +47,7 @@ class SiteState(Struct, frozen=True, kw_only=True):
     """The newest come first."""
 
 
-class TraceLine(Struct, frozen=True, kw_only=True):
+class TraceLine(Form, frozen=True, kw_only=True):
     """One line of a live SMTP dialogue."""
 
     number: int
@@ -61,7 +61,7 @@ class TraceLine(Struct, frozen=True, kw_only=True):
     """A command or reply line. For a message's content, only its size."""
 
 
-class Held(Struct, frozen=True, kw_only=True):
+class Held(Form, frozen=True, kw_only=True):
     """A delivery of a message in a delivery actor's memory."""
 
     recipient_no: int

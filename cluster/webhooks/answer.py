@@ -1,11 +1,10 @@
 """What came back of a post. Pure: the API has it from the process that posts, and does not load its libraries."""
 
-from msgspec import Struct
-
+from cluster.policy.forms import Form
 from cluster.policy.webhooks.failing import PostResult
 
 
-class Answer(Struct, frozen=True, kw_only=True):
+class Answer(Form, frozen=True, kw_only=True):
     """What came back."""
 
     result: PostResult

@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from urllib.parse import urlsplit
 
-from msgspec import Struct
+from cluster.policy.forms import Form
 
 EVENT_NAMES = (
     "processed",
@@ -32,7 +32,7 @@ class Dialect(StrEnum):
     SENDGRID = "sendgrid"
 
 
-class Endpoint(Struct, frozen=True, kw_only=True):
+class Endpoint(Form, frozen=True, kw_only=True):
     """An endpoint as its owner set it up."""
 
     id: str

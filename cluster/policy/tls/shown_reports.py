@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
-from msgspec import Struct
+from cluster.policy.forms import Form
 
 
-class ShownDestination(Struct, frozen=True, kw_only=True):
+class ShownDestination(Form, frozen=True, kw_only=True):
     """One receiver of a report, and what became of it."""
 
     uri: str
@@ -16,7 +16,7 @@ class ShownDestination(Struct, frozen=True, kw_only=True):
     """Of the last attempt."""
 
 
-class ShownReport(Struct, frozen=True, kw_only=True):
+class ShownReport(Form, frozen=True, kw_only=True):
     """The report on a domain."""
 
     domain: str
@@ -28,7 +28,7 @@ class ShownReport(Struct, frozen=True, kw_only=True):
     """Why the domain's record is not followed, or not in full."""
 
 
-class ShownReports(Struct, frozen=True, kw_only=True):
+class ShownReports(Form, frozen=True, kw_only=True):
     """Reports of a day."""
 
     problem: str | None

@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 from msgspec.structs import replace
 
+from cluster.policy.forms import Form
+
 FAILING_FROM = 3
 """Failures in a row."""
 DISABLED_FROM = 10
@@ -23,7 +25,7 @@ REFUSING = frozenset((400, 413, 422))
 """Statuses by which an endpoint may refuse what is in a post, or its size (RFC 9110 §15.5)."""
 
 
-class PostResult(Struct, frozen=True, kw_only=True):
+class PostResult(Form, frozen=True, kw_only=True):
     """What came of a post."""
 
     began: datetime

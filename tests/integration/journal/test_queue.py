@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from cluster.events import decode_batch
 from cluster.journal import membership
-from cluster.journal.journal import Journal, Rejected, Unavailable
+from cluster.journal.journal import Journal, Rejected, Unavailable, migrate
 from cluster.journal.membership import LiveMembers, NodeLoad
 from cluster.journal.scheduling import Lane
 from cluster.policy.lifecycle import Status
@@ -158,6 +158,20 @@ async def test_a_node_without_delivery_actors_drains_and_one_that_is_gone_is_for
     assert [actor.name for actor in await membership.actors(60)] == ["delivery-0-0"]
     await membership.drain_node("other", ["other"])
     assert not await membership.is_draining("edge")
+
+
+async def test_a_node_that_drained_before_there_was_a_table_of_such_goes_on_to(
+    journal: Journal, journal_dsn: str
+) -> None:
+    for number in range(2):
+        await journal.membership.register(f"delivery-{number}-0", f"node{number}")
+    await journal.membership.drain_node("node0")
+    with psycopg.connect(journal_dsn, autocommit=True) as connection:
+        connection.execute("DROP TABLE draining_nodes")
+        connection.execute("DELETE FROM migrations WHERE name = '0029_draining_nodes.sql'")
+    assert await migrate(journal_dsn) == ["0029_draining_nodes.sql"]
+    assert await journal.membership.is_draining("node0")
+    assert not await journal.membership.is_draining("node1")
 
 
 async def test_starts_come_one_after_the_other_and_hold_up_no_migration(journal: Journal, journal_dsn: str) -> None:
