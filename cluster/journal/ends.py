@@ -101,6 +101,7 @@ BOUNDED_BY = {
     "tenants": _CONFIGURATION,
     "tls_results": "day, tls.results_keep_days",
     "token_keys": "255",
+    "wanted_nodes": "one row",
     "webhook_bundles": "webhooks.keep_h and webhooks.keep_mb",
     "webhook_states": "a row for each webhook",
     "webhooks": _CONFIGURATION,
