@@ -1,16 +1,19 @@
 """A real postray on several Ray nodes of this machine. It owns these as well, until they end."""
 
+import json
 import signal
-from collections import Counter
+import subprocess
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
-from benchmarks.postray import STOP_S, PostrayProcess
+from benchmarks.postray import START_S, STOP_S, PostrayProcess
 from benchmarks.processes import is_under
 from benchmarks.raylets import RayNodes, ray_variables
+from cluster.installation.own_python import run_module
 from cluster.policy.placement import kind_of
 from cluster.topology import SPECS, kinds
 
@@ -102,6 +105,32 @@ class ClusterPostray(PostrayProcess):
 
     def has(self, pid: int) -> bool:
         return self._ray is not None and is_under(pid, self._ray.pid)
+
+    def parts(self) -> dict[str, list[int]]:
+        """Its processes by part: the actors of each kind, ``ray`` (all others of Ray), ``up``."""
+        if self._ray is None or self._process is None:
+            return {}
+        parts: dict[str, list[int]] = defaultdict(list)
+        for name in self._names():
+            if (pid := self.pid_of(name)) is not None:
+                parts[kind_of(name)].append(pid)
+        known = {pid for pids in parts.values() for pid in pids}
+        under = psutil.Process(self._ray.pid).children(recursive=True)
+        return {**parts, "ray": [one.pid for one in under if one.pid not in known], "up": [self._process.pid]}
+
+    def called(self) -> dict[str, int]:
+        """How often actors were called by others since they began, by method."""
+        told = subprocess.run(
+            run_module("benchmarks.actor_calls"),
+            env=self._environ,
+            cwd=Path(__file__).parents[1],
+            capture_output=True,
+            text=True,
+            timeout=START_S,
+            check=True,
+        )
+        found: dict[str, int] = json.loads(told.stdout)
+        return found
 
     def _names(self) -> list[str]:
         """All actors that ever were."""

@@ -24,6 +24,7 @@ QUICK: Mapping[str, Mapping[str, Any]] = {
     "outage": {"messages": 20_000, "seconds": 20.0},
     "days": {"messages": 50_000, "seconds": 5.0},
     "attacks": {"seconds": 3.0},
+    "nodes": {"most_nodes": 2, "rest_s": 3.0},
     "tracking": {"seconds": 2.0, "messages": 200},
     "webhooks": {"seconds": 4.0},
 }
@@ -41,6 +42,7 @@ AMOUNTS: Mapping[str, Mapping[str, int]] = {
     "webhooks": {"events": 50_000, "posts": 6000},
     "stages": {"messages": 3000},
     "growth": {"messages": 10_000},
+    "nodes": {"messages": 2000},
     "peers": {"messages": 4000, "postfix_messages": 500},
     "submission": {"messages": 4000, "postfix_messages": 2000},
 }
@@ -50,7 +52,19 @@ LEAST = 0.25
 ONCE = Repeats(repeats=1, warm_up=0.0)
 QUICK_REPEATS: Mapping[str, Repeats] = {
     **dict.fromkeys(
-        ("deliver", "attachments", "multi-recipient", "growth", "skew", "backlog", "outage", "days", "attacks"), ONCE
+        (
+            "deliver",
+            "attachments",
+            "multi-recipient",
+            "growth",
+            "skew",
+            "backlog",
+            "outage",
+            "days",
+            "attacks",
+            "nodes",
+        ),
+        ONCE,
     ),
     **dict.fromkeys(("peers", "submission"), Repeats(repeats=2, warm_up=0.0)),
 }

@@ -15,13 +15,12 @@ from typing import Any
 
 from msgspec import Struct
 from psycopg import Connection
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from actors import build as actors
 from api import build as api
 from benchmarks.blocking import to_its_end
 from benchmarks.counts.journal_dialogue import Dialogue, StatementNames, Transaction
-from benchmarks.counts.relay import relaying
+from benchmarks.counts.relay import relayed_journal, relaying
 from benchmarks.counts.smtp_dialogue import Flights
 from cluster.context import Context, Links
 from cluster.demo import ensure_demo
@@ -98,7 +97,7 @@ async def running(connections: int, window: int) -> AsyncIterator[Product]:
             dialogues.append(Dialogue(names, transactions.append))
             return dialogues[-1]
 
-        relayed = await _relay_journal(dsn, directory / "relay", dialogue, stack)
+        relayed = await stack.enter_async_context(relayed_journal(dsn, directory / "relay", dialogue))
         host, flights = HeldReplies([]), Flights()
         port = HeldPort(ANY_PORT)
         settings = _settings(port.bind, await _relay_mail(host, flights, directory, stack), connections, window)
@@ -162,18 +161,6 @@ async def _postgres(directory: Path, stack: AsyncExitStack) -> str:
             connection.execute(f"ALTER SYSTEM SET {setting}".encode())
         connection.execute("SELECT pg_reload_conf()")
     return dsn
-
-
-async def _relay_journal(dsn: str, folder: Path, observe: Callable[[], Dialogue], stack: AsyncExitStack) -> str:
-    """The DSN of a relay to Postgres that counts."""
-    loop = asyncio.get_running_loop()
-    told = conninfo_to_dict(dsn)
-    name = f".s.PGSQL.{told.get('port') or 5432}"
-    connect = partial(loop.create_unix_connection, path=f"{told['host']}/{name}")
-    folder.mkdir()
-    server = await loop.create_unix_server(relaying(connect, observe), f"{folder}/{name}")
-    stack.callback(server.close)
-    return make_conninfo(dsn, host=str(folder))
 
 
 async def _relay_mail(host: HeldReplies, flights: Flights, directory: Path, stack: AsyncExitStack) -> str:

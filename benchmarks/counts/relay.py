@@ -4,8 +4,13 @@ So the counts are of the traffic on the wire, whatever code wrote it, and the pr
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any, Protocol, cast
+
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 
 class Observer(Protocol):
@@ -82,3 +87,18 @@ class _Client(asyncio.Protocol):
 def relaying(connect: Connect, observe: Callable[[], Observer]) -> Callable[[], asyncio.Protocol]:
     """A factory for the protocol of each connection to a relay."""
     return lambda: _Client(connect, observe())
+
+
+@asynccontextmanager
+async def relayed_journal(dsn: str, folder: Path, observe: Callable[[], Observer]) -> AsyncIterator[str]:
+    """The DSN of a relay, in a new folder, to the Postgres at a unix socket."""
+    told = conninfo_to_dict(dsn)
+    name = f".s.PGSQL.{told.get('port') or 5432}"
+    loop = asyncio.get_running_loop()
+    connect = partial(loop.create_unix_connection, path=f"{told['host']}/{name}")
+    folder.mkdir()
+    server = await loop.create_unix_server(relaying(connect, observe), f"{folder}/{name}")
+    try:
+        yield make_conninfo(dsn, host=str(folder))
+    finally:
+        server.close()

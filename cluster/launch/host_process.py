@@ -10,6 +10,7 @@ import importlib
 import logging
 import os
 import resource
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
@@ -26,6 +27,7 @@ from cluster.launch import places
 from cluster.launch.fencing import fence_of
 from cluster.launch.places import NAMESPACE
 from cluster.launch.questions import Questions
+from cluster.metrics import Reading
 from cluster.peers import PeerGone
 from cluster.policy.forms import FORMS
 from cluster.policy.placement import Place
@@ -83,6 +85,7 @@ class HostProcess:
         self._context = context
         self._object: Actor | None = None
         self._fence: Fence | None = None
+        self._called: Counter[str] = Counter()
         self._building = asyncio.Lock()
         # Not a call of itself through Ray: while Ray still takes the actor for restarting, such a call can get lost.
         self._tasks = make_tasks()
@@ -102,10 +105,22 @@ class HostProcess:
             await asyncio.sleep(RETRY_S)
 
     async def call(self, method: str, arguments: Sequence[Any]) -> Any:
-        """Call a method of the object; ``release`` asks for the release of postray that this process runs."""
+        """Call a method of the object; ``release`` asks for the release of postray that this process runs. ``metrics``
+        also tells how often others have called it."""
+        self._called[method] += 1
         if method == "release":
             return version("postray")
-        return await getattr(await self._started(), method)(*arguments)
+        answer = await getattr(await self._started(), method)(*arguments)
+        return [*answer, self._calls()] if method == "metrics" else answer
+
+    def _calls(self) -> Reading:
+        return Reading(
+            name="postray_actor_calls_total",
+            kind="counter",
+            help="Calls from other processes.",
+            label="method",
+            values=dict(self._called),
+        )
 
     async def identity(self) -> tuple[str, int]:
         """Which journal this cluster works with, and the number of this process's forms (cluster/policy/forms.py)."""
