@@ -55,7 +55,7 @@ def test_a_run_warms_up_and_counts_only_the_repeats() -> None:
     (figure,) = record.figures
     assert figure.values == (3.0, 4.0)
     assert figure.passes
-    assert record.settings == {"size": 7, "repeats": 2, "warm_up": 0.25}
+    assert record.settings == {"size": 7, "repeats": 2, "warm_up": 0.25, "longest": 900}
     assert record.machine["cpus"]
     assert record.broken == ()
 
