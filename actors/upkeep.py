@@ -77,8 +77,8 @@ class Upkeep:
             self._may_have_left_overs = False
             self.rebuilt += 1
         self.shortened += 1
-        self._past[table.name] = Past.after_work(now)
         then = await self._journal.upkeep.measure_one(table.name)
+        self._past[table.name] = past.after_work(now, then, self._least)
         log.info("hot table seen to moved=%d before=%r after=%r", moved, table, then)
 
     async def _leave_end(self, working: Working, pages: range) -> int:

@@ -40,6 +40,9 @@ SMALL = MIB // 4
 RESTS = 60
 """Looks for which a table that was seen to is left alone, unless its rows become fewer: under a steady load, what ended
 since the last vacuum may take as much."""
+TRIES = 6
+"""How often in a row a table is seen to whose file stays too large: vacuum cuts no end off while a transaction uses the
+table."""
 CALM, FEW = 0.95, 1000
 """While fewer than this share of the rows are left from one look to the next, and ``FEW`` fewer at least, all that is
 done would soon be to do again."""
@@ -84,14 +87,19 @@ class Past(Struct, frozen=True):
     """The most rows that it had while its files were large, since it was seen to, or when it was seen to."""
     rests: int = 0
     """Looks for which it is left alone."""
+    tries: int = 0
+    """How often in a row it was seen to and its file stayed too large."""
 
     def after_look(self, table: HotTable, least: int = LEAST) -> "Past":
         is_large = max(table.bytes, table.chunk_bytes, table.index_bytes) > least
         most = max(self.most, table.rows) if is_large else self.most
-        return Past(looked=table.rows, most=most, rests=max(0, self.rests - 1))
+        return Past(looked=table.rows, most=most, rests=max(0, self.rests - 1), tries=self.tries)
 
-    @staticmethod
-    def after_work(table: HotTable) -> "Past":
+    def after_work(self, table: HotTable, then: HotTable, least: int = LEAST) -> "Past":
+        """``table``: as it was when its rows were counted. ``then``: as it is after the work."""
+        again = Past(looked=then.rows, most=self.most, tries=self.tries + 1)
+        if again.tries < TRIES and upkeep(then, again, least).vacuum:
+            return again
         return Past(looked=table.rows, most=table.rows, rests=RESTS)
 
 

@@ -12,6 +12,7 @@ from benchmarks.hot_tables import Size, sizes
 from benchmarks.outage_mail import OutageMail
 from cluster.journal.journal import Journal, migrate
 from cluster.journal.records import DueDelivery
+from cluster.journal.upkeep import Working
 from cluster.policy.upkeep import HOT, MIB
 from tests.integration.journal.builders import a_tenant
 
@@ -81,6 +82,29 @@ async def test_after_an_outage_tables_and_indexes_are_as_small_as_before(
     assert _exceeding(after["event_log"], before["event_log"]) == [], (before, top, after)
     # And all that waits is still there.
     assert await mail.deliver(anew) == SCHEDULED
+
+
+async def test_a_file_whose_end_could_not_be_cut_off_is_cut_later(
+    journal: Journal, journal_dsn: str, upkeep: Upkeep, session: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vacuum = Working.vacuum
+
+    async def vacuum_beside_others(working: Working, table: str) -> None:
+        with session.transaction():
+            session.execute("SELECT FROM deliveries LIMIT 1")  # uses the table until its end, and keeps no snapshot
+            await vacuum(working, table)
+
+    mail = OutageMail(journal, await a_tenant(journal), domains=5)
+    scheduled = [one for _ in range(10) for one in await mail.scheduled(SCHEDULED // 10)]
+    before = sizes(journal_dsn)["deliveries"].rows
+    await an_outage(mail, scheduled)
+    await read(journal)
+    monkeypatch.setattr(Working, "vacuum", vacuum_beside_others)
+    await calm(journal, upkeep)
+    assert sizes(journal_dsn)["deliveries"].rows > MOST * before
+    monkeypatch.undo()
+    await upkeep.round()
+    assert sizes(journal_dsn)["deliveries"].rows <= MOST * before
 
 
 def _exceeding(after: Size, before: Size) -> list[str]:
