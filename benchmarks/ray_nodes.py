@@ -1,13 +1,19 @@
 """A program that starts a Ray cluster on loopback: a head, and a node for each line "add" of its input. It prints the
 cluster's address, the processes of the head, then each node's id and its processes, and ends when its input ends.
+"away" ends the head's control service, "back" starts it again; it remembers what it knew where RAY_REDIS_ADDRESS names
+a Redis.
 
 It is a separate process because Ray keeps the token of the first cluster that a process has connected to.
 """
 
+import os
 import sys
+from typing import Any
 
 from ray._private.node import Node
 from ray.cluster_utils import Cluster
+
+from cluster.installation.ports import ANY_PORT, HeldPort
 
 NODE = {"num_cpus": 2, "object_store_memory": 80 * 1024 * 1024}
 
@@ -18,12 +24,25 @@ def processes(node: Node) -> list[int]:
 
 def main() -> None:
     # The head has no CPUs for actors: it runs Ray's control service, and nothing of postray depends on it.
-    cluster = Cluster(initialize_head=True, head_node_args={**NODE, "num_cpus": 0, "include_dashboard": False})
+    head: dict[str, Any] = {**NODE, "num_cpus": 0, "include_dashboard": False}
+    if "RAY_REDIS_ADDRESS" in os.environ:
+        port = HeldPort(ANY_PORT)
+        head["gcs_server_port"] = port.number  # it must come back where it was
+        port.release()
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    os.environ.pop("RAY_REDIS_ADDRESS", None)  # that is the head's affair
     print(cluster.address, flush=True)
     print(*processes(cluster.head_node), flush=True)
-    for _ in sys.stdin:
-        node = cluster.add_node(**NODE)
-        print(node.node_id, *processes(node), flush=True)
+    for line in map(str.strip, sys.stdin):
+        if line == "away":
+            cluster.head_node.kill_gcs_server()
+            print("away", flush=True)
+        elif line == "back":
+            cluster.head_node.start_gcs_server()
+            print("back", flush=True)
+        else:
+            node = cluster.add_node(**NODE)
+            print(node.node_id, *processes(node), flush=True)
     cluster.shutdown()
 
 

@@ -74,13 +74,18 @@ class RayNodes:
 
     def add(self) -> RayNode:
         """Start one more node. Raises RuntimeError."""
-        assert self._process.stdin is not None
-        self._process.stdin.write("add\n")
-        self._process.stdin.flush()
-        node_id, *pids = self._told().split()
+        node_id, *pids = self._do("add").split()
         node = RayNode(node_id, [int(pid) for pid in pids])
         self.nodes.append(node)
         return node
+
+    def head_goes_away(self) -> None:
+        """SIGKILL the head's control service."""
+        self._do("away")
+
+    def head_comes_back(self) -> None:
+        """Start it again, where it was."""
+        self._do("back")
 
     def kill(self, node: RayNode) -> list[int]:
         """SIGKILL a node: its Ray and all actors on it, as if its machine lost power; returns their pids."""
@@ -111,6 +116,12 @@ class RayNodes:
         kill_all(marks)
         self._process.wait()
         self.nodes.clear()
+
+    def _do(self, what: str) -> str:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{what}\n")
+        self._process.stdin.flush()
+        return self._told()
 
     def _told(self) -> str:
         assert self._process.stdout is not None

@@ -56,6 +56,11 @@ class RunningPostray(PostrayProcess):
         self.alive.discard(self)
         return super().kill()
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the command has not ended."""
+        return self._process is not None and self._process.poll() is None
+
     def kill_command(self) -> None:
         """SIGKILL the command itself, but not the processes that it started."""
         assert self._process is not None

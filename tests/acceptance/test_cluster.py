@@ -40,8 +40,8 @@ def ray_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayNodes]:
 
 
 @contextmanager
-def joined(data_dir: Path, ray_address: str, dsn: str) -> Iterator[RunningPostray]:
-    """A postray on the nodes of that cluster, with one delivery actor on each."""
+def joined(data_dir: Path, ray_address: str, dsn: str, **variables: str) -> Iterator[RunningPostray]:
+    """A postray on the nodes of that cluster, with one delivery actor on each. ``variables``: of its environment."""
     postray = RunningPostray(
         data_dir,
         POSTRAY_RAY_ADDRESS=ray_address,
@@ -49,7 +49,7 @@ def joined(data_dir: Path, ray_address: str, dsn: str) -> Iterator[RunningPostra
         POSTRAY_DELIVERY_ACTORS_PER_NODE="1",
         POSTRAY_CLUSTER_MIN_NODES="2",
         POSTRAY_DELIVERY_RETRY_SCHEDULE_S="1",  # the capture sink is on a node that dies
-        **VARIABLES,
+        **(VARIABLES | variables),
     )
     postray.start()
     try:
