@@ -26,9 +26,9 @@ DONE, FAILED = 0, 1
 MOST_BYTES = 64 * 1024**2
 """In a frame; a larger answer fails."""
 AT_ONCE = 1000
-"""Calls of one connection; more fail. What waits to be read by their caller is bounded by them."""
+"""Calls of one connection; more fail. So do calls while more than ``MOST_BYTES`` of answers wait to be read."""
 ANSWER_S = 1.0
-"""A process that takes longer is busy, or stands still while its successor works elsewhere."""
+"""A process from which nothing was heard for longer stands still, maybe while its successor works elsewhere."""
 RETRY_S = 1.0
 """Where nobody listens, or nobody answers, calls go the other way for so long."""
 
@@ -109,23 +109,31 @@ class NearServer:
 
     def _connection(self) -> _Frames:
         at_once = 0
+        own: set[asyncio.Task[None]] = set()
 
         def took(number: int, _: int, body: bytes) -> None:
             nonlocal at_once
-            if at_once >= AT_ONCE:
+            if at_once >= AT_ONCE or frames.transport.get_write_buffer_size() > MOST_BYTES:
                 frames.send(number, FAILED, b"")
                 return
             at_once += 1
             answering = asyncio.ensure_future(self._answered(frames, number, body))
             self._answering.add(answering)
+            own.add(answering)
             answering.add_done_callback(ended)
 
         def ended(answering: "asyncio.Task[None]") -> None:
             nonlocal at_once
             at_once -= 1
             self._answering.discard(answering)
+            own.discard(answering)
 
-        frames = _Frames(took, lambda: self._connections.discard(frames))
+        def lost() -> None:
+            self._connections.discard(frames)
+            for one in own:  # their callers ask the other way
+                one.cancel()
+
+        frames = _Frames(took, lost)
         self._connections.add(frames)
         return frames
 
@@ -158,10 +166,17 @@ class NearCalls:
         if self._link is None or not self._link.is_open:
             self._link = await self._connected()
         link = self._link
+        asked = asyncio.ensure_future(link.call(data))
         try:
-            async with asyncio.timeout(ANSWER_S):
-                return await link.call(data)
+            while not (await asyncio.wait((asked,), timeout=ANSWER_S))[0]:
+                if asyncio.get_running_loop().time() - link.heard >= ANSWER_S:
+                    raise TimeoutError
+            return asked.result()
+        except asyncio.CancelledError:
+            asked.cancel()
+            raise
         except TimeoutError:
+            asked.cancel()
             self._not_before = self._clock() + RETRY_S
             link.close()
             raise NotNear(f"no answer within {ANSWER_S:.0f} s") from None
@@ -196,6 +211,8 @@ class _Link:
         self._numbers = count()
         self._waiting: dict[int, asyncio.Future[bytes]] = {}
         self.is_open = True
+        self.heard = 0.0
+        """When something came last, in seconds of the event loop."""
 
     @classmethod
     async def open(cls, path: Path) -> "_Link":
@@ -222,6 +239,7 @@ class _Link:
         self._frames.transport.abort()
 
     def _took(self, number: int, outcome: int, body: bytes) -> None:
+        self.heard = asyncio.get_running_loop().time()
         answer = self._waiting.get(number)
         if answer is None or answer.done():
             return  # nobody waits for it any more

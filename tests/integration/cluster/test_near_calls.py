@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -27,10 +27,20 @@ class Recorder:
         self.may = asyncio.Event()
         self.may.set()
         self.asked: list[bytes] = []
+        self.late: bytes | None = None
+        """What is answered later than others, when it is freed."""
+        self.freed = asyncio.Event()
+        self.broken_off: list[bytes] = []
 
     async def answer(self, data: bytes) -> bytes:
         self.asked.append(data)
-        await self.may.wait()
+        try:
+            await self.may.wait()
+            if data == self.late:
+                await self.freed.wait()
+        except asyncio.CancelledError:
+            self.broken_off.append(data)
+            raise
         if data == b"fail":
             raise ValueError("no such thing")
         if data == b"large":
@@ -62,6 +72,12 @@ class Clocked(NearCalls):
     def __init__(self, path: Path) -> None:
         self.now = 0.0
         super().__init__(lambda: path, lambda: self.now)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not holds():
+            await asyncio.sleep(0.005)
 
 
 async def test_each_call_gets_its_answer_in_whatever_order_they_come(path: Path) -> None:
@@ -127,6 +143,36 @@ async def test_one_that_stands_still_is_left_alone_for_a_while(path: Path, monke
             async with serving(path):  # its successor takes its place
                 calls.now += near_calls.RETRY_S
                 assert await calls.call(b"ab") == b"ba"
+
+
+async def test_a_call_is_waited_for_while_others_are_answered(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under load all are late, and asking once more the other way would only add to it."""
+    monkeypatch.setattr(near_calls, "ANSWER_S", 0.2)
+    async with serving(path) as recorder, calling(path) as calls:
+        await calls.call(b"first")
+        recorder.may.clear()
+        late = asyncio.create_task(calls.call(b"abc"))
+        await until(lambda: b"abc" in recorder.asked)
+        recorder.late = b"abc"
+        recorder.may.set()
+        ends = asyncio.get_running_loop().time() + 3 * near_calls.ANSWER_S
+        while asyncio.get_running_loop().time() < ends:
+            await calls.call(b"other")
+            await asyncio.sleep(0.01)
+        assert not late.done()
+        recorder.freed.set()
+        assert await late == b"cba"
+
+
+async def test_what_is_asked_on_a_lost_connection_is_broken_off(path: Path) -> None:
+    async with serving(path) as recorder, calling(path) as calls:
+        recorder.may.clear()
+        asked = asyncio.create_task(calls.call(b"abc"))
+        await until(lambda: b"abc" in recorder.asked)
+        calls.close()
+        with pytest.raises(NotNear):
+            await asked
+        await until(lambda: recorder.broken_off == [b"abc"])
 
 
 async def test_calls_without_end_are_bounded(path: Path) -> None:
