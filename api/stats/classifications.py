@@ -1,6 +1,7 @@
 """/v3/suppression/bounces/classifications: how many bounces of each kind there were, by day."""
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from typing import Annotated
 
 from litestar import Response, get
@@ -13,17 +14,19 @@ from api.http.body import ApiRequest
 from api.http.csv_files import csv_file, may_have_csv
 from api.http.errors import answers
 from api.http.examples import Example
-from api.http.refusals import Fault, Invalid
+from api.http.refusals import Fault
 from api.http.routes import RouteGroup, resource
 from api.stats.asking import Counting
 from api.stats.periods import Periods
-from api.stats.ranges import asked_periods
+from api.stats.ranges import END, START, asked_periods
 from cluster.policy.replies.classifications import CLASSES, UNCLASSIFIED, classification_of
 
 USUAL_DAYS = 30
 """The range where it is not given, today among them."""
 
-Day = Annotated[str | None, QueryParameter(description="YYYY-MM-DD; it belongs to the range")]
+_ABOUT = QueryParameter(description="YYYY-MM-DD; it belongs to the range")
+StartDate = Annotated[str | None, _ABOUT, START]
+EndDate = Annotated[str | None, _ABOUT, END]
 
 
 class ClassificationCount(Struct, frozen=True):
@@ -97,7 +100,7 @@ class BounceClassifications:
         )
 
     async def totals(
-        self, request: ApiRequest, start_date: Day = None, end_date: Day = None
+        self, request: ApiRequest, start_date: StartDate = None, end_date: EndDate = None
     ) -> Response[ByClassification]:
         as_csv = may_have_csv(request)
         wanted = await self._periods(request, start_date, end_date)
@@ -118,12 +121,13 @@ class BounceClassifications:
         )
 
     async def of_one(
-        self, request: ApiRequest, classification: FromPath[str], start_date: Day = None, end_date: Day = None
+        self, request: ApiRequest, classification: FromPath[str], start_date: StartDate = None, end_date: EndDate = None
     ) -> Response[ByDomain]:
         as_csv = may_have_csv(request)
+        faults: list[Fault] = []
         if classification not in CLASSES:
-            raise Invalid([Fault(f"A classification is one of {', '.join(CLASSES)}", "classification")])
-        wanted = await self._periods(request, start_date, end_date)
+            faults = [Fault(f"A classification is one of {', '.join(CLASSES)}", "classification")]
+        wanted = await self._periods(request, start_date, end_date, faults)
         classes: tuple[str, ...] = CLASSES[classification]
         if classification == UNCLASSIFIED:
             classes = (*classes, "")  # of events from before there were classes
@@ -135,10 +139,12 @@ class BounceClassifications:
             days[day].append(DomainCount(name, count))
         return Response(ByDomain([DayByDomain(*day) for day in days.items()]))
 
-    async def _periods(self, request: ApiRequest, start_date: str | None, end_date: str | None) -> Periods:
-        """Raises Invalid."""
+    async def _periods(
+        self, request: ApiRequest, start_date: str | None, end_date: str | None, faults: Sequence[Fault] = ()
+    ) -> Periods:
+        """Raises Invalid, also for these faults."""
         zone = await self._counting.zone(request.auth.tenant_id)
-        return asked_periods(start_date, end_date, "day", zone, usual_days=USUAL_DAYS)
+        return asked_periods(start_date, end_date, "day", zone, faults, usual_days=USUAL_DAYS)
 
     async def _counted(
         self, request: ApiRequest, wanted: Periods, kind: Kind, classes: tuple[str, ...] = ()

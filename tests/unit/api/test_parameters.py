@@ -113,10 +113,16 @@ async def test_there_are_no_subusers(world: World, method: str, path: str) -> No
         ("/v3/stats/categories", "end_date=never", ["categories", "start_date", "end_date"]),
         ("/v3/categories/stats/sums", "sort_by_metric=luck&limit=0", ["start_date", "limit", "sort_by_metric"]),
         ("/v3/messages", "page=1&page=2", ["page"]),
+        ("/v3/suppression/bounces/classifications", "start_date=x&colour=1", ["colour", "start_date"]),
+        (
+            "/v3/suppression/bounces/classifications/Nope",
+            "start_date=x&end_date=y",
+            ["classification", "end_date", "start_date"],
+        ),
     ],
 )
 async def test_all_faults_come_at_once(world: World, path: str, query: str, fields: list[str]) -> None:
-    key = world.journal.issue_key("stats.read", "messages.read")
+    key = world.journal.issue_key("stats.read", "messages.read", "suppressions.read")
     response = await world.client.get(f"{path}?{query}", headers={"Authorization": f"Bearer {key}"})
     assert response.status_code == 400
     assert [error["field"] for error in response.json()["errors"]] == fields, response.text
