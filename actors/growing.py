@@ -87,7 +87,7 @@ class Growing:
             log.warning("growth is not performed reason=%r", str(error))
 
     async def _look(self, nodes: Nodes, readings: Mapping[str, Sequence[Reading]]) -> None:
-        senders = [node for node in self._keeping.facts.nodes if node.cpus and _sends(node)]
+        senders = [node for node in self._keeping.facts.nodes if node.cpus and node.has_role(SPECS[DELIVERY].role)]
         if not senders:
             return  # Ray has not answered yet, or all are gone: there is nothing to count by
         live = (await self._journal.membership.live(ACTOR_ALIVE_S)).members
@@ -163,10 +163,6 @@ class Growing:
         if asked != self._asked:
             log.info("asked for nodes cpus=%s", asked)
         self._asked, self._asked_at = asked, now
-
-
-def _sends(node: Node) -> bool:
-    return node.roles is None or SPECS[DELIVERY].role in node.roles
 
 
 def _used(readings: Sequence[Reading]) -> Used | None:

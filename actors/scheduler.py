@@ -28,11 +28,11 @@ from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.records import DueDelivery
 from cluster.journal.scheduling import Lane, PagedIn
 from cluster.metrics import Counter, Gauge, Reading
-from cluster.peers import Call, PeerGone, call_within
+from cluster.peers import Call
 from cluster.policy.routes.destinations import parse
 from cluster.policy.storage import Outlook, Pruned
 from cluster.policy.tls.shown_reports import ShownReports
-from cluster.routing.dispatcher import ANSWER_S, Dispatcher
+from cluster.routing.dispatcher import Dispatcher
 from cluster.tasks import Tasks
 from cluster.tenancy.domains.verifying import Verifier
 
@@ -59,7 +59,7 @@ STRANDED_S = 1.0
 
 
 class Scheduler:
-    """``journal``: the source of due deliveries. ``dispatcher`` knows their owners. ``call`` calls an owner."""
+    """``journal``: the source of due deliveries. ``dispatcher`` knows their owners. ``call`` calls an actor."""
 
     leased = Counter("postray_scheduler_leased_total", "Due deliveries paged in for their owners.")
     parked = Counter("postray_scheduler_parked_total", "Due deliveries parked in their lanes without an offer.")
@@ -88,7 +88,6 @@ class Scheduler:
         ``balancing`` spreads destinations over delivery actors; None leaves them to the hash."""
         self._journal = journal
         self._dispatcher = dispatcher
-        self._call = call
         self._lease_s = lease_s
         self._tasks = make_tasks()
         self._stranded = Stranded(journal, dispatcher)
@@ -251,11 +250,7 @@ class Scheduler:
             else:
                 stranded.append(lane)
         self._stranded.are(stranded)
-        for name, lanes in by_owner.items():
-            try:
-                await call_within(ANSWER_S, self._call, name, "fetch_from_lanes", lanes)
-            except PeerGone as gone:
-                log.warning("lanes not named actor=%s reason=%r", name, gone.reason)
+        await self._dispatcher.name_lanes(by_owner)
 
     async def _empty(self, destination: str) -> None:
         """A hot site that was split had a long lane, which must not leave it more slowly than its mail."""

@@ -19,7 +19,7 @@ from cluster.context import DEGRADED, Left, keeps_from_work
 from cluster.journal.journal import Journal, Unavailable
 from cluster.metrics import Counter, Gauge, Reading
 from cluster.nodes import NodeState, WantedNodes
-from cluster.peers import Call, PeerGone
+from cluster.peers import Call, PeerGone, call_within
 from cluster.policy.forms import Form
 from cluster.policy.placement import kind_of
 from cluster.policy.routes.membership import ACTOR_ALIVE_S
@@ -312,9 +312,8 @@ class Supervisor:
 
         async def settled_by(actor: str) -> None:
             try:
-                async with asyncio.timeout(SETTLE_S):
-                    await self._call(actor, "settle_of", lost)
-            except (PeerGone, TimeoutError, Unavailable, OSError, AttributeError) as error:
+                await call_within(SETTLE_S, self._call, actor, "settle_of", lost)
+            except (PeerGone, Unavailable, OSError, AttributeError) as error:
                 # An attribute that is missing: an actor of an earlier release.
                 log.warning("not settled actor=%s lost=%s reason=%r", actor, lost, str(error))
 

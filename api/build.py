@@ -81,8 +81,8 @@ class Api:
         begin_anew: Callable[[], None] = end_for_restart,
     ) -> None:
         """``is_draining`` returns whether this node is draining; ``tell_closed`` says that no more requests are taken,
-        then. ``token_keys`` has the keys of tracked
-        mail. ``tokens`` verifies JWTs. ``begin_anew`` ends this process, for Ray to start it again."""
+        then. ``token_keys`` has the keys of tracked mail. ``tokens`` verifies JWTs. ``begin_anew`` ends this process,
+        for Ray to start it again."""
         self._tokens = tokens
         self._token_keys = token_keys
         self._server = server

@@ -30,7 +30,7 @@ def main() -> None:
         head["gcs_server_port"] = port.number  # it must come back where it was
         port.release()
     cluster = Cluster(initialize_head=True, head_node_args=head)
-    os.environ.pop("RAY_REDIS_ADDRESS", None)  # that is the head's affair
+    os.environ.pop("RAY_REDIS_ADDRESS", None)  # only the head uses it
     print(cluster.address, flush=True)
     print(*processes(cluster.head_node), flush=True)
     for line in map(str.strip, sys.stdin):

@@ -30,7 +30,7 @@ AT_ONCE = 1000
 ANSWER_S = 1.0
 """A process from which nothing was heard for longer stands still, maybe while its successor works elsewhere."""
 RETRY_S = 1.0
-"""Where nobody listens, or nobody answers, calls go the other way for so long."""
+"""Where no process listens or answers, calls go the other way for so long."""
 
 
 class NotNear(Exception):
@@ -242,7 +242,7 @@ class _Link:
         self.heard = asyncio.get_running_loop().time()
         answer = self._waiting.get(number)
         if answer is None or answer.done():
-            return  # nobody waits for it any more
+            return  # its caller has given up
         if outcome == DONE:
             answer.set_result(body)
         else:

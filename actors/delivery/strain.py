@@ -18,8 +18,6 @@ from cluster.metrics import Gauge
 EVERY_S = 1.0
 SPAN_S = 10.0
 """What is told is of so many last seconds."""
-
-
 LATE_S = 1.0
 """With less, an actor has its turns in time, whatever else the machine does."""
 

@@ -1,10 +1,9 @@
 """Questions to an actor of which there is one."""
 
-import asyncio
 from typing import Any
 
 from cluster.intake.backpressure import Overloaded
-from cluster.peers import Call, PeerGone
+from cluster.peers import Call, PeerGone, call_within
 
 ANSWER_S = 45.0
 """How long an actor may take to answer."""
@@ -13,7 +12,6 @@ ANSWER_S = 45.0
 async def ask(call: Call, actor: str, method: str, *arguments: Any) -> Any:
     """The answer. Raises Overloaded when none comes in time, and what the actor raises."""
     try:
-        async with asyncio.timeout(ANSWER_S):
-            return await call(actor, method, *arguments)
-    except (PeerGone, TimeoutError) as error:
+        return await call_within(ANSWER_S, call, actor, method, *arguments)
+    except PeerGone as error:
         raise Overloaded(f"The {actor} does not answer now; try again later") from error

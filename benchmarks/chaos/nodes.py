@@ -84,7 +84,7 @@ class NodeFaults:
 
     async def kill_head(self) -> list[int]:
         actors = await asyncio.to_thread(self._postray.actors)
-        pids = await self._killing(ChangeKind.HEAD_KILLED, lambda: self._postray.ray.kill_head())
+        pids = await self._killing(ChangeKind.HEAD_KILLED, self._postray.ray.kill_head)
         _, alive = await asyncio.to_thread(psutil.wait_procs, actors, HEADLESS_S)
         self.problems += [f"process {one.pid} lived {HEADLESS_S:.0f} s after the head's death" for one in alive]
         await to_its_end(self._postray.kill)

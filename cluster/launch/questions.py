@@ -25,7 +25,7 @@ class Questions:
         self._answer_s = answer_s
         self._threads = ThreadPoolExecutor(WAITING_AT_MOST, thread_name_prefix="ray")
         self._late = 0
-        """Questions that nobody waits for any more."""
+        """Questions whose callers have given up."""
 
     async def ask(self, whom: str, question: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
         """The answer. Raises PeerGone when none comes in time, and what the question raises."""
@@ -45,4 +45,4 @@ class Questions:
     def _answered(self, answer: "asyncio.Future[T]") -> None:
         self._late -= 1
         if not answer.cancelled():
-            answer.exception()  # nobody asks for it any more
+            answer.exception()  # taken, or asyncio reports that it never was: its caller has given up

@@ -133,7 +133,7 @@ class _Look:
         return self._changed(replace(now_is, wanted=wanted), late)
 
     def _would_do(self) -> bool:
-        """Whether one node less would do, or nobody needs what was asked for and has not come."""
+        """Whether one node less would do, or a node that was asked for and has not come is no longer needed."""
         left = min(self._now_is.wanted - 1, self._now_is.there)
         if not self._is_known or left < self._terms.min_nodes or self._late_s >= self._terms.grow_after_s:
             return False

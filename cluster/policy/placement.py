@@ -37,6 +37,10 @@ class Node(Form, frozen=True, kw_only=True):
     is_head: bool = False
     """Whether Ray's control service runs on it, so that it is never given back."""
 
+    def has_role(self, role: str | None) -> bool:
+        """Whether actors of this role may run on it; without one they may run anywhere."""
+        return not role or self.roles is None or role in self.roles
+
 
 class Kind(Struct, frozen=True, kw_only=True):
     """Actors of one kind, as they are asked for."""
@@ -229,8 +233,7 @@ class _Planning:
         return f"no live node has the role {kind.role}" if kind.role else "there is no live node for it"
 
     def _suits(self, node: Node, kind: Kind) -> bool:
-        has_role = not kind.role or node.roles is None or kind.role in node.roles
-        return not node.is_left and has_role and (not kind.stays or node.machine == self._home)
+        return not node.is_left and node.has_role(kind.role) and (not kind.stays or node.machine == self._home)
 
     def _has_room(self, node_id: str, kind: Kind) -> bool:
         return round(self._room[node_id] - kind.cpus, CPU_DIGITS) >= 0

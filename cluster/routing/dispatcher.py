@@ -107,7 +107,11 @@ class Dispatcher:
     async def tell_owners(self) -> None:
         """Notify owners of the lanes with parked deliveries."""
         unannounced, self._unannounced = self._unannounced, defaultdict(set)
-        for name, lanes in unannounced.items():
+        await self.name_lanes(unannounced)
+
+    async def name_lanes(self, by_owner: Mapping[str, Iterable[Lane]]) -> None:
+        """Tell owners which of their lanes hold something."""
+        for name, lanes in by_owner.items():
             try:
                 await call_within(ANSWER_S, self._call, name, "fetch_from_lanes", list(lanes))
             except PeerGone as gone:

@@ -58,4 +58,4 @@ async def test_many_at_once_wait_for_a_thread_and_leave_none_behind() -> None:
     async with asyncio.timeout(MAX_WAIT_S):
         while questions._late:
             await asyncio.sleep(0.01)
-    assert service.asked == WAITING_AT_MOST, "those that nobody waits for any more are not asked"
+    assert service.asked == WAITING_AT_MOST, "those whose callers have given up are not asked"
