@@ -16,7 +16,7 @@ from typing import Any
 from psycopg import AsyncConnection
 
 from cluster.journal.day_tables import ATTACHMENTS, DAY_TABLES, REQUESTS, DayTable, day_of
-from cluster.journal.partitions import PARTITIONS_LOCK, attach, bounds_check, make_day
+from cluster.journal.partitions import attach, bounds_check, lock_partitions, make_day
 from cluster.journal.sessions import Act, run, tried, value
 from cluster.policy.retention import AHEAD_DAYS
 
@@ -230,8 +230,8 @@ async def _first_day(connection: AsyncConnection[Any], today: date) -> date:
 
 
 async def _exchange(connection: AsyncConnection[Any], firsts: dict[DayTable, date], until: date, today: date) -> None:
+    await lock_partitions(connection)
     await _lock(connection)
-    await connection.execute(b"SELECT pg_advisory_xact_lock(%s)", [PARTITIONS_LOCK])
     await run(connection, "ALTER TABLE attachments DROP CONSTRAINT attachments_pkey")
     await run(
         connection, f"ALTER TABLE attachments ADD CONSTRAINT attachments_pkey PRIMARY KEY USING INDEX {FILES_INDEX}"

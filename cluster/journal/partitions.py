@@ -14,7 +14,8 @@ from cluster.journal.sessions import run
 from cluster.policy.retention import Cutoffs, Partition, has_day, missing_days
 
 PARTITIONS_LOCK = 0x64617973
-"""The advisory lock of the process that makes partitions: "days"."""
+"""The advisory lock of a transaction that adds a partition: "days". The last to read which partitions there are is then
+the one that adds to them: a new one overlaps none."""
 
 
 class Partitions(JournalPart):
@@ -65,12 +66,17 @@ async def _make(database: Database, missing: Callable[[Sequence[Partition]], lis
         return []
     made = set[date]()
     async with database.transaction() as connection:
-        await connection.execute(b"SELECT pg_advisory_xact_lock(%s)", [PARTITIONS_LOCK])
+        await lock_partitions(connection)
         for name, have in by_table(await rows(connection, "day_partitions")).items():
             for day in missing(have):
                 await make_day(connection, _table(name), day)
                 made.add(day)
     return sorted(made)
+
+
+async def lock_partitions(connection: AsyncConnection[Row]) -> None:
+    """Let no other transaction add a partition until this one ends. Wait for it before any table's lock."""
+    await connection.execute(b"SELECT pg_advisory_xact_lock(%s)", [PARTITIONS_LOCK])
 
 
 async def make_day(connection: AsyncConnection[Row], table: DayTable, day: date) -> None:

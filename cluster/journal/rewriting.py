@@ -21,7 +21,7 @@ from psycopg import AsyncConnection
 
 from cluster.journal.database import Database, JournalPart, Row, Unavailable, execute, rows
 from cluster.journal.day_tables import ATTACHMENTS, DAY_TABLES, MESSAGES, OUTCOMES
-from cluster.journal.partitions import attach, bounds_check, by_table
+from cluster.journal.partitions import attach, bounds_check, by_table, lock_partitions
 from cluster.journal.rewrite_statements import Copy
 from cluster.journal.sessions import LOCK_MS, Act, run, session_lock, tried, value
 from cluster.journal.staying import each_block, gather_ended, gather_files, gather_messages
@@ -335,6 +335,7 @@ async def _exchanged(copy: Copy, connection: AsyncConnection[Row]) -> float:
         [copy.target],
     )
     indexes = [index for (index,) in await cursor.fetchall()]
+    await lock_partitions(connection)
     # Waits for each transaction that has changed a row of the table and has not committed yet.
     await run(connection, f"LOCK TABLE ONLY {table.name} IN ACCESS EXCLUSIVE MODE")
     locked_at = time.monotonic()

@@ -1,5 +1,6 @@
 """The tables that are divided by day: days are made ahead or by the intake, and statements open few of them."""
 
+import asyncio
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,11 +13,14 @@ from cluster.journal.day_tables import DAY_TABLES, day_of, span
 from cluster.journal.journal import Journal
 from cluster.journal.message_filter import MessageFilter
 from cluster.journal.messages import ONE_MESSAGE
+from cluster.journal.partitions import make_days
 from cluster.journal.records import NewRequest
+from cluster.journal.rewriting import Rewriting
 from cluster.journal.statements import QUERIES
 from cluster.policy.lifecycle import Status
+from cluster.policy.retention import Cutoffs, has_day
 from tests.integration.journal.builders import a_message, a_request, a_tenant, an_outcome, waiting
-from tests.integration.journal.days import on_day
+from tests.integration.journal.days import World, on_day
 from tests.integration.journal.plans import explained
 
 NOW = datetime.now(UTC)
@@ -55,9 +59,32 @@ async def test_the_intake_makes_a_day_that_nobody_made(journal: Journal, journal
     assert await journal.partitions.make_ahead(NOW + timedelta(days=38)) == [day + timedelta(days=n) for n in (-2, -1)]
 
 
-async def test_two_that_make_the_same_day(journal: Journal) -> None:
-    import asyncio
+async def test_a_day_is_made_while_an_exchange_waits_to_take_it_over(journal: Journal, journal_dsn: str) -> None:
+    """What was a missing day is part of the oldest partition when the maker of days gets its turn."""
+    world = World(journal, journal_dsn, await a_tenant(journal))
+    far, between = TODAY + timedelta(days=40), TODAY + timedelta(days=30)
+    await world.end(await world.accept(day=far))
+    gone = Cutoffs(bodies=far + timedelta(days=1), records=far + timedelta(days=1))
 
+    async def waiting_for(locks: int) -> None:
+        while len(await world.sql("SELECT 1 FROM pg_locks WHERE NOT granted")) < locks:
+            await asyncio.sleep(0.01)
+
+    clearing = Rewriting(journal.partitions._database, lock_ms=60_000)
+    async with await psycopg.AsyncConnection.connect(journal_dsn) as reader, asyncio.timeout(60):
+        await reader.execute("LOCK TABLE ONLY messages IN ACCESS SHARE MODE")
+        async with asyncio.TaskGroup() as group:
+            group.create_task(clearing.clear(gone))
+            await waiting_for(1)
+            group.create_task(make_days(journal.partitions._database, [between]))
+            await waiting_for(2)
+            await reader.rollback()
+    assert all(has_day(partitions, between) for partitions in (await journal.partitions.all()).values())
+    [id] = await world.accept(day=between)
+    assert await world.is_whole(id)
+
+
+async def test_two_that_make_the_same_day(journal: Journal) -> None:
     made = await asyncio.gather(*(journal.partitions.make_ahead(NOW + timedelta(days=1)) for _ in range(4)))
     assert sorted(made) == [[], [], [], [TODAY + timedelta(days=4)]]
 
