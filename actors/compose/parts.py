@@ -99,8 +99,8 @@ class Form:
         self._head = head_of(type_, text.encoding)
         self._text = text
         self._pieces = _with_holes(text.literals)
-        relaxed = tuple(map(single_spaces, text.literals))
-        self._relaxed = None if relaxed == text.literals else _with_holes(relaxed)
+        relaxed = [single_spaces(literal.encode()).decode() for literal in text.literals]
+        self._relaxed = None if relaxed == list(text.literals) else _with_holes(relaxed)
         """The pieces as DKIM hashes them, where they differ. No line of a form ends in white space."""
 
     def fill(self, values: Values) -> Entity | None:
@@ -123,22 +123,22 @@ class Form:
         return self._text.size(values)
 
 
-def _with_holes(literals: Sequence[bytes]) -> list[bytes]:
+def _with_holes(literals: Sequence[str]) -> list[str]:
     """The literals with empty pieces between them."""
-    pieces = [b""] * (2 * len(literals) - 1)
+    pieces = [""] * (2 * len(literals) - 1)
     pieces[::2] = literals
     return pieces
 
 
-def _filled(pieces: list[bytes], values: Sequence[bytes]) -> bytes:
+def _filled(pieces: list[str], values: Sequence[str]) -> bytes:
     pieces = pieces.copy()
     pieces[1::2] = values
-    return b"".join(pieces)
+    return "".join(pieces).encode()
 
 
-def _single_spaced(pieces: Sequence[bytes]) -> list[bytes]:
+def _single_spaced(pieces: Sequence[str]) -> list[str]:
     """The pieces of a form with single spaces, made together: no form has this control character in a piece."""
-    return single_spaces(b"\x1f".join(pieces)).split(b"\x1f")
+    return single_spaces("\x1f".join(pieces).encode()).decode().split("\x1f")
 
 
 def text_form(

@@ -6,20 +6,19 @@ on the wire; the caller puts it between the form's ``literals``. Line ends in li
 """
 
 import re
-from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from itertools import pairwise
 from typing import Any, Protocol
 
 from msgspec import Struct
 
-from cluster.joining import getter
+from cluster.joining import getter, joined
 from cluster.message.transfer_encoding import (
     BOUNDARY_MARK,
     LINE_LIMIT,
     SLICE,
     SOFT_BREAK,
     base64_length,
-    crlf,
     octets,
     passes_as_it_is,
     quoted_printable,
@@ -54,9 +53,9 @@ _BEGUN_FROM = ("\nF", "\nFr", "\nFro", "\nFrom")
 
 
 class Filled(Struct, frozen=True):
-    """What stands in the holes of a message."""
+    """What stands in the holes of a message: ASCII, with CRLF line ends."""
 
-    pieces: Sequence[bytes]
+    pieces: Sequence[str]
     single_spaced: bool
     """No piece has a tab, or a space beside another."""
     apart: bool = True
@@ -72,7 +71,7 @@ class QuotedForm:
 
     encoding = b"quoted-printable"
 
-    def __init__(self, literals: Sequence[bytes], keys: Sequence[Hashable]) -> None:
+    def __init__(self, literals: Sequence[str], keys: Sequence[Hashable]) -> None:
         self.literals = tuple(literals)
         self._keys = _Keys(keys, tuple(dict.fromkeys(keys)))
         self._octets = sum(map(len, literals))
@@ -81,13 +80,11 @@ class QuotedForm:
         """What stands in the holes."""
         own = self._keys.of(values)
         together = _BETWEEN.join(own)
-        if len(together) <= SLICE and _are_plain(together):
-            pieces = together.encode().split(_BETWEEN.encode())
-            if len(pieces) == len(own):
-                return Filled(self._keys.in_holes(pieces), single_spaced="  " not in together)
-        pieces = [value.encode() if _is_plain(value) else quoted_printable(value) for value in own]
-        whole = b"\r\n".join(pieces)
-        return Filled(self._keys.in_holes(pieces), single_spaced=b"  " not in whole and b"\t" not in whole)
+        if len(together) <= SLICE and _are_plain(together) and together.count(_BETWEEN) == len(own) - 1:
+            return Filled(self._keys.in_holes(own), single_spaced="  " not in together)
+        pieces = [value if _is_plain(value) else quoted_printable(value).decode() for value in own]
+        whole = "\r\n".join(pieces)
+        return Filled(self._keys.in_holes(pieces), single_spaced="  " not in whole and "\t" not in whole)
 
     def size(self, values: Values) -> int:
         """Octets of the text with these values."""
@@ -109,7 +106,7 @@ class PassingForm:
         self, literals: Sequence[str], keys: Sequence[Hashable], words: Collection[Hashable] = frozenset()
     ) -> None:
         """``_may_pass`` is true of the literals. ``words``: as in ``form_of``."""
-        self.literals = tuple(map(crlf, literals))
+        self.literals = tuple([literal.replace("\n", "\r\n") for literal in literals])
         before, after = _before_holes(literals), _after_holes(literals)
         within = {key for key, end in zip(keys, before, strict=True) if not end.endswith("\n")}
         distinct = list(dict.fromkeys(keys))
@@ -120,6 +117,8 @@ class PassingForm:
         """How many values are examined: the first ones."""
         self._within = self._unknown - len(beginning)
         """How many of these stand within lines, at least once. The others stand only where lines begin."""
+        self._between = max(0, self._within - 1) + max(0, len(beginning) - 1)
+        """How many characters stand between values that are looked at together."""
         self._octets = sum(map(len, self.literals))
         self._lines = _lines(literals, self._keys.places)
         self._room_within = self._room([*range(self._within), *range(self._unknown, len(distinct))])
@@ -156,16 +155,13 @@ class PassingForm:
         )
         if not fit and not self._fit(own):
             return None
-        pieces: list[bytes] = []
-        if self._within:
-            pieces += words.encode().split(b"\n")
-        if self._within < self._unknown:
-            pieces += lines.replace("\n", "\r\n").encode().split(_BETWEEN.encode())
-        if len(pieces) != self._unknown:
+        if words.count("\n") + words.count(_BETWEEN) + lines.count(_BETWEEN) != self._between:
             return None  # a value within a line has a line end, or one has what stands between them here
-        pieces += map(str.encode, own[self._unknown :])
-        in_holes = self._keys.in_holes(pieces)
-        if self._may_make_mark and _MARK.encode() in _joined(self.literals, in_holes):
+        if "\n" in lines:
+            whole_lines = lines.replace("\n", "\r\n").split(_BETWEEN)
+            own = (*own[: self._within], *whole_lines, *own[self._unknown :])
+        in_holes = self._keys.in_holes(own)
+        if self._may_make_mark and _MARK in joined(self.literals, in_holes):
             return None
         single_spaced = "  " not in framed and "\t" not in framed
         return Filled(in_holes, single_spaced, apart=all(map(own.__getitem__, self._between_spaces)))
@@ -202,7 +198,7 @@ class _Keys:
         """Gives the value of each key."""
         self.places = tuple([numbers[key] for key in keys])
         """For each hole, which of these values is in it."""
-        self.in_holes: Callable[[Sequence[bytes]], tuple[bytes, ...]] = (
+        self.in_holes: Callable[[Sequence[str]], tuple[str, ...]] = (
             tuple if list(distinct) == list(keys) else getter(self.places)
         )
         """Gives what is in each hole from what each of these values has become."""
@@ -303,11 +299,7 @@ def _lines(literals: Sequence[str], places: Sequence[int]) -> list[tuple[int, li
     return lines
 
 
-def _joined(literals: Sequence[bytes], pieces: Iterable[bytes]) -> bytes:
-    return b"".join([one for both in zip(literals, (*pieces, b""), strict=True) for one in both])
-
-
-def _between_holes(literals: Sequence[str]) -> list[bytes]:
+def _between_holes(literals: Sequence[str]) -> list[str]:
     """The literals in quoted-printable, with the soft breaks that put the value between two of them on its own
     lines."""
     encoded = [quoted_printable(literal) for literal in literals]
@@ -316,5 +308,6 @@ def _between_holes(literals: Sequence[str]) -> list[bytes]:
     for index, piece in enumerate(encoded):
         after_value = index > 0 and not piece.startswith(b"\r\n") and not (index == last and not piece)
         before_value = index < last and piece and not piece.endswith(b"\r\n")
-        pieces.append((SOFT_BREAK if after_value else b"") + (with_soft_break(piece) if before_value else piece))
+        whole = (SOFT_BREAK if after_value else b"") + (with_soft_break(piece) if before_value else piece)
+        pieces.append(whole.decode())
     return pieces

@@ -103,6 +103,13 @@ def test_texts_whose_values_may_decide_more_than_their_holes_have_no_form(media_
     assert parts.text_form(media_type, ["日本語" * 9, ""], ["-name-"]) is None
 
 
+@pytest.mark.parametrize("value", ["a  b\x1fc", "a\x1fb  c\x1fd", "\x1f", "a\x1f b", "One  two\x1f\nThree\n"])
+def test_a_value_may_have_the_character_that_separates_values_here(value: str) -> None:
+    for text in ("Dear -n-,\n", "-n-\n", "é -n-\n"):
+        message = sent(content(plain(text), html(text)), personalization(substitutions={"-n-": value}))
+        assert text_of(message, "text/plain") == text_of(message, "text/html") == text.replace("-n-", value)
+
+
 def test_no_part_can_contain_a_boundary() -> None:
     """This includes a boundary that a sender read in a message of the same content."""
     shared = content(plain("-t-"), html("-t-"))

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from actors.compose.relaxed import relaxed_lines, single_spaces
-from cluster.message import forms
+from cluster.joining import joined
 from cluster.message.forms import Filled, Form, PassingForm, QuotedForm, form_of, is_words
 from cluster.message.transfer_encoding import crlf, passes_as_it_is
 
@@ -39,7 +39,11 @@ VALUES = st.lists(st.sampled_from(ODD), max_size=4).map("".join)
 
 
 def text_of(form: Form, filled: Filled) -> bytes:
-    return forms._joined(form.literals, filled.pieces)
+    return joined(form.literals, filled.pieces).encode()
+
+
+def spaced(text: str) -> str:
+    return single_spaces(text.encode()).decode()
 
 
 def filled_text(literals: Sequence[str], values: Sequence[str]) -> str:
@@ -52,6 +56,7 @@ def filled_text(literals: Sequence[str], values: Sequence[str]) -> str:
 @example(["a--", "b"], ["=_", "", "", "", ""], False)
 @example(["", "\n"], ["From", "", "", "", ""], False)
 @example(["Dear ", " ", ",\n"], ["", "x", "", "", ""], False)
+@example(["Dear ", ",\n"], ["a  b\x1fc", "", "", "", ""], False)
 @example(["\n", "b\n"], ["a" * 990 + "\n" + "c" * 997, "", "", "", ""], False)
 def test_any_form_is_the_whole_text(literals: list[str], values: list[str], are_keyed: bool) -> None:
     holes = len(literals) - 1
@@ -71,10 +76,11 @@ def test_any_form_is_the_whole_text(literals: list[str], values: list[str], are_
     else:
         assert quopri.decodestring(made) == crlf(meant)
     assert form.size(given) == len(made)
+    assert not any("\x1f" in piece for piece in filled.pieces), "what a caller may put between pieces"
     if filled.single_spaced:
-        assert list(map(single_spaces, filled.pieces)) == list(filled.pieces)
+        assert [spaced(piece) for piece in filled.pieces] == list(filled.pieces)
     if filled.apart:
-        relaxed = forms._joined(list(map(single_spaces, form.literals)), map(single_spaces, filled.pieces))
+        relaxed = joined(list(map(spaced, form.literals)), list(map(spaced, filled.pieces))).encode()
         assert relaxed + b"\r\n" == relaxed_lines(made + b"\r\n")
 
 
