@@ -25,23 +25,32 @@ from actors.recorder import Recorder
 from actors.scheduler import Scheduler
 from actors.supervisor import Collected, Supervisor
 from actors.webhooks.actor import WebhooksActor
-from analytics.queries import Details
+from actors.webhooks.fanning_out import OfTenant
+from analytics.queries import Details, MessageEvents
+from cluster.commands.export import State
 from cluster.context import Context, Facts
 from cluster.events import Delivered, Logged, ProcessedTogether
 from cluster.installation.backup_folder import Manifest
 from cluster.installation.running import Run
+from cluster.journal.excerpts import ContentShort, PersonalizationShort, References, ReportTerms, SuppressionTerms
 from cluster.journal.fence import Fence
 from cluster.journal.records import Content, DueDelivery, Outcome, PreparedPersonalization
+from cluster.journal.suppressions import EntryPlace, Position
+from cluster.journal.webhook_replays import ReplayFilter
 from cluster.launch.host_process import HostProcess
 from cluster.policy.balance.assignment import Assignment
 from cluster.policy.balance.loads import ActorLoad
 from cluster.policy.forms import FORMS, Form, made
+from cluster.policy.routes.destinations import Destination, destination
+from cluster.policy.routes.membership import make_ring
+from cluster.policy.routes.ownership import Candidate
 from cluster.suppression.imported import LineFault, Progress
 from cluster.templates.texts import TemplateTexts
 from cluster.tenancy.domains.findings import Finding
 from cluster.tenancy.limits import RequestLimits
 from cluster.tenancy.settings import TenantSettings
 from cluster.webhooks.bundles import OwedEvent
+from cluster.webhooks.oauth import Credentials
 from cluster.webhooks.told import Told
 
 RECORDED = Path(__file__).parent / "recorded"
@@ -51,12 +60,21 @@ PICKLED = (Context, Facts, Collected)
 """What passes between actors beside arguments and answers of their methods."""
 STORED: dict[str, tuple[Any, str]] = {
     "event_log": (list[Logged | ProcessedTogether], "msgpack"),
-    "ledger": (tuple[int, Outcome, Delivered], "msgpack"),
+    "ledger": (tuple[int, Outcome, Delivered] | int, "msgpack"),
     "messages.personalization": (PreparedPersonalization, "msgpack"),
     "offer": (list[DueDelivery], "msgpack"),
     "requests.content": (Content, "msgpack"),
     "run": (Run, "json"),
     "backup": (Manifest, "json"),
+    "export": (State, "json"),
+    "pages.entries": (EntryPlace, "json"),
+    "pages.suppressions": (Position, "json"),
+    "request_demands": (list[tuple[str, str, float]], "msgpack"),
+    "shared": (tuple[bytes, dict[bytes, bytes]], "msgpack"),
+    "timeline.asked": (tuple[str, str], "msgpack"),
+    "timeline.found": (MessageEvents, "msgpack"),
+    "webhook_replays.filters": (ReplayFilter, "json"),
+    "webhooks.oauth": (Credentials, "json"),
     "sender_domains.findings": (tuple[Finding, ...], "json"),
     "site_assignment": (Assignment, "msgpack"),
     "clickhouse.details": (Details, "json"),
@@ -69,7 +87,14 @@ STORED: dict[str, tuple[Any, str]] = {
     "webhook_bundles.event": (OwedEvent, "msgpack"),
     "webhook_bundles.told": (Told, "msgpack"),
 }
-"""What the journal and files keep, and what is encoded before it passes between actors: the type, and the encoding."""
+"""What the journal and files keep, what is encoded before it passes between actors, and where a page of a list ends, as
+clients hand it from one API process to another: the type, and the encoding."""
+EXCERPTS: dict[str, tuple[Any, ...]] = {
+    "event_log": (list[OfTenant],),
+    "messages.personalization": (PersonalizationShort, ReportTerms),
+    "requests.content": (ContentShort, References, SuppressionTerms),
+}
+"""The types of which some of it is read alone."""
 PLAIN: dict[Any, Any] = {
     int: 7,
     float: 2.5,
@@ -170,6 +195,36 @@ def decode(data: bytes, encoding: str, hint: Any = Any) -> Any:
     return decoder(data, type=hint)
 
 
+# What every process makes by itself
+
+MEMBERS = (
+    Candidate("delivery-0-0"),
+    Candidate("delivery-1-0", frozenset({"192.0.2.1", "192.0.2.2"})),
+    Candidate("delivery-2-0", frozenset({"192.0.2.2"})),
+)
+PLACES = (
+    *(Destination(f"mx.d{number}.example.org") for number in range(20)),
+    *(Destination("mx.example.org", "192.0.2.2", share, 4) for share in range(4)),
+    Destination("heavy.example.org"),
+    Destination("smtp.example.net:587", "192.0.2.1"),
+)
+MESSAGES = tuple(f"msg_{number:026d}" for number in range(20))
+
+
+def owners() -> dict[str, Any]:
+    """What members of a ring must agree on: its name, who owns what, and the share of each message."""
+    ring = make_ring(MEMBERS, Assignment(version=7, placed={"heavy.example.org": "delivery-2-0"}))
+    return {
+        "name": ring.name,
+        "owners": {str(place): ring.owner(place) for place in PLACES},
+        "shares": [destination("mx.example.org", "", message_id, 8).share for message_id in MESSAGES],
+    }
+
+
+COMPUTED: dict[str, Callable[[], Any]] = {"ring": owners}
+"""What processes do not tell each other, since each makes the same of the same facts."""
+
+
 # As a later release writes it
 
 
@@ -223,6 +278,12 @@ def files() -> Iterator[tuple[str, Callable[[], bytes]]]:
         yield f"{name_of(kind)}.pickle", partial(recorded_pickle, kind)
     for name, (_, encoding) in STORED.items():
         yield f"{name}.{encoding}", partial(recorded_stored, name)
+    for name, compute in COMPUTED.items():
+        yield f"{name}.computed", partial(_recorded_computed, compute)
+
+
+def _recorded_computed(compute: Callable[[], Any]) -> bytes:
+    return msgspec.json.encode(compute())
 
 
 def understood(path: Path) -> tuple[Any, Any]:
@@ -231,8 +292,21 @@ def understood(path: Path) -> tuple[Any, Any]:
     data = path.read_bytes()
     if encoding == "pickle":
         return said_in(data), said_in(pickle.dumps(pickle.loads(data), protocol=4))
+    if encoding == "computed":
+        return msgspec.json.decode(data), msgspec.json.decode(_recorded_computed(COMPUTED[name]))
     hint, _ = STORED[name]
     return decode(data, encoding), decode(encode(decode(data, encoding, hint), encoding), encoding)
+
+
+def excerpt(data: bytes, encoding: str, hint: Any) -> tuple[Any, Any]:
+    """What is read alone of something stored, without what it does not say, and all that it says."""
+    return _without_none(decode(encode(decode(data, encoding, hint), encoding), encoding)), decode(data, encoding)
+
+
+def _without_none(told: Any) -> Any:
+    if isinstance(told, dict):
+        return {name: _without_none(one) for name, one in told.items() if one is not None}
+    return told
 
 
 class _Raw(pickle.Unpickler):

@@ -36,13 +36,13 @@ MOST_REMEMBERED = 16
 """Rows of bundles that endpoints may share."""
 
 
-class _Tenant(Struct, frozen=True, gc=False):
+class OfTenant(Struct, frozen=True, gc=False):
     """What is read of an event to know whether anybody wants it."""
 
     tenant_id: str
 
 
-_tenants = msgspec.msgpack.Decoder(list[_Tenant])
+_tenants = msgspec.msgpack.Decoder(list[OfTenant])
 
 
 class FanningOut:

@@ -19,14 +19,14 @@ class _Asm(Struct, frozen=True):
     group_id: int | None = None
 
 
-class _SuppressionTerms(Struct, frozen=True):
+class SuppressionTerms(Struct, frozen=True):
     """The fields of ``Content`` by which lists suppress its messages."""
 
     asm: _Asm | None = None
     bypass: int = 0
 
 
-class _ContentShort(Struct, omit_defaults=True):
+class ContentShort(Struct, omit_defaults=True):
     """The fields of ``Content`` that a list shows."""
 
     from_: Address
@@ -35,7 +35,7 @@ class _ContentShort(Struct, omit_defaults=True):
     template_id: str | None = None
 
 
-class _PersonalizationShort(Struct, omit_defaults=True):
+class PersonalizationShort(Struct, omit_defaults=True):
     """The fields of ``PreparedPersonalization`` that a list shows."""
 
     to: tuple[Address, ...]
@@ -52,9 +52,9 @@ class ReportTerms(Struct, omit_defaults=True):
 
 
 _references = msgspec.msgpack.Decoder(References)
-_suppression_terms = msgspec.msgpack.Decoder(_SuppressionTerms)
-_short_contents = msgspec.msgpack.Decoder(_ContentShort)
-_short_personals = msgspec.msgpack.Decoder(_PersonalizationShort)
+_suppression_terms = msgspec.msgpack.Decoder(SuppressionTerms)
+_short_contents = msgspec.msgpack.Decoder(ContentShort)
+_short_personals = msgspec.msgpack.Decoder(PersonalizationShort)
 _report_terms = msgspec.msgpack.Decoder(ReportTerms)
 _encode = msgspec.msgpack.Encoder().encode
 

@@ -3,9 +3,10 @@
 What passes between actors is a ``Form``: it is pickled by the names of its fields, and what is unpickled ignores fields
 that it does not know, and has its defaults for those that are missing. So a later release may add fields with defaults.
 What is stored or encoded with msgspec has the same rule by itself. Whatever else changes (a field that goes, gets
-another type or another meaning, a method of an actor that goes, a migration that older statements cannot work with)
-makes a new number of the forms: one higher where the release before still works beside it, two where it does not.
-Recorded forms of each number are kept (tests/recorded), and a test reads them.
+another type or another meaning, a method of an actor that goes, the name that each process makes of the same ring, a
+migration that older statements cannot work with) makes a new number of the forms: one higher where the release before
+still works beside it, two where it does not. Recorded forms of each number are kept (tests/recorded), and a
+test reads them.
 """
 
 from typing import Any

@@ -1,7 +1,11 @@
 """Releases side by side: what is said and stored in one form is understood one release back and forth."""
 
+import ast
+import importlib
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import Struct
@@ -9,6 +13,7 @@ from msgspec import Struct
 from cluster.policy.forms import FORMS, READABLE_BACK, Form, work_together
 from cluster.starting import why_not_beside
 from tests.forms import (
+    EXCERPTS,
     RECORDED,
     STORED,
     between_actors,
@@ -16,6 +21,7 @@ from tests.forms import (
     encode,
     example,
     example_of_all,
+    excerpt,
     files,
     is_part_of,
     later_pickle,
@@ -25,6 +31,18 @@ from tests.forms import (
 )
 
 READABLE = [folder for folder in sorted(RECORDED.iterdir()) if work_together(FORMS, int(folder.name))]
+
+ROOT = Path(__file__).parents[2]
+DECODING = {f"msgspec.{encoding}.{name}" for encoding in ("json", "msgpack") for name in ("Decoder", "decode")}
+FROM_OUTSIDE = {
+    "analytics.door.proxied: dict[str, str]",  # ClickHouse
+    "cluster.access.claims: _Claims",
+    "cluster.installation.base_backup: _Manifest",  # Postgres
+    "cluster.templates.compiled: dict[str, Any]",  # the data that a client gave for its template
+    "cluster.webhooks.bundles: list[msgspec.Raw]",  # a list of what is recorded
+    "cluster.webhooks.oauth: _Answer",
+}
+"""What other programs have written."""
 
 
 class Letter(Form, frozen=True, kw_only=True):
@@ -62,6 +80,45 @@ def test_what_a_later_release_stores_with_more_fields_is_understood(name: str) -
     hint, encoding = STORED[name]
     value = example_of_all(hint)
     assert decode(later_stored(value, encoding), encoding, hint) == decode(encode(value, encoding), encoding, hint)
+
+
+def test_all_that_the_product_decodes_is_recorded_or_comes_from_outside() -> None:
+    kept = [hint for hint, _ in STORED.values()] + [hint for some in EXCERPTS.values() for hint in some]
+    found = [(f"{module}: {source}", hint) for module, source, hint in decoded()]
+    assert [what for what, hint in found if hint not in kept and what not in FROM_OUTSIDE] == []
+    assert {what for what, _ in found} >= FROM_OUTSIDE
+
+
+def decoded() -> Iterator[tuple[str, str, Any]]:
+    """The types that the product, but for the API's bodies, decodes with msgspec: the module, the type as it is written
+    there, and the type."""
+    for path in sorted(path for room in ("actors", "analytics", "cluster") for path in (ROOT / room).rglob("*.py")):
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for call in filter(is_decoding, ast.walk(ast.parse(path.read_text(encoding="utf-8")))):
+            assert isinstance(call, ast.Call)
+            is_decoder = ast.unparse(call.func).endswith("Decoder")
+            for hint in [one.value for one in call.keywords if one.arg == "type"] or call.args[:is_decoder]:
+                source = ast.unparse(hint)
+                yield module, source, eval(source, dict(vars(importlib.import_module(module))))
+
+
+def is_decoding(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and ast.unparse(node.func) in DECODING
+
+
+@pytest.mark.parametrize(("name", "hint"), [(name, hint) for name, some in EXCERPTS.items() for hint in some])
+def test_what_is_read_alone_says_the_same(name: str, hint: Any) -> None:
+    whole, encoding = STORED[name]
+    value = example_of_all(whole)
+    now = encode(value, encoding)
+    for data in (now, later_stored(value, encoding), *_recorded(f"{name}.{encoding}")):
+        some, all_of_it = excerpt(data, encoding, hint)
+        assert some
+        assert is_part_of(some, all_of_it)
+
+
+def _recorded(name: str) -> list[bytes]:
+    return [(folder / name).read_bytes() for folder in READABLE if (folder / name).exists()]
 
 
 def test_the_forms_of_this_release_and_of_the_one_before_are_recorded() -> None:
