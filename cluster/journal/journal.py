@@ -39,7 +39,9 @@ from cluster.journal.rewriting import Rewriting
 from cluster.journal.scheduled_sends import ScheduledSends
 from cluster.journal.scheduling import Scheduling
 from cluster.journal.sealed import SealedValues
+from cluster.journal.secret_ages import SecretAges
 from cluster.journal.sender_domains import SenderDomains
+from cluster.journal.server import Server
 from cluster.journal.singletons import Singletons
 from cluster.journal.site_actions import SiteActions
 from cluster.journal.storage import Storage
@@ -122,6 +124,8 @@ class Journal:
         self.tenant_rates = TenantRates(database)
         self.api_keys = ApiKeys(database)
         self.sealed = SealedValues(database)
+        self.secret_ages = SecretAges(database)
+        self.server = Server(database)
         self.sender_domains = SenderDomains(database)
         self.branded_links = BrandedLinks(database)
         self.templates = Templates(database)

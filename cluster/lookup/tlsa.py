@@ -1,28 +1,26 @@
 """TLSA records, and whether DNSSEC validates them and the names that lead to them (RFC 7672 §2.2).
 
-This module owns the queries that need the AD bit, and their cache. It uses dnspython, since c-ares does not expose that
-bit; the name server validates (RFC 6840 §5.8). One bit covers the whole answer. It is missing where aliases lead from a
-signed zone into an unsigned one, so the alias itself is then queried alone. ``cluster.policy.tls.dane`` checks the
-certificates. Answers are values, failures included; none is raised.
+This module owns the queries that need the AD bit, and their cache. One bit covers the whole answer. It is missing where
+aliases lead from a signed zone into an unsigned one, so the alias itself is then queried alone.
+``cluster.policy.tls.dane`` checks the certificates. Answers are values, failures included; none is raised.
 """
 
 from collections.abc import Callable
 from typing import Any
 
-import dns.asyncresolver
 import dns.exception
 import dns.flags
 import dns.name
-import dns.nameserver
 import dns.rdatatype
 import dns.resolver
 from msgspec import Struct
 
 from cluster.lookup.semaphore import Semaphore
 from cluster.lookup.ttl_cache import TtlCache
+from cluster.lookup.validated import validated_resolver
 from cluster.policy.tls.dane import NoTlsa, SecureTlsa, Tlsa, TlsaLookup, UnknownTlsa
 from cluster.policy.tls.policy import MxSecurity, SecureMx
-from cluster.settings import DnsSettings, host_port
+from cluster.settings import DnsSettings
 from cluster.shared_calls import SharedCalls
 
 MIN_TTL_S = 5.0
@@ -34,9 +32,6 @@ MOST_BYTES = 16 * 1024 * 1024
 MAX_RECORDS = 20
 """Number of TLSA records of one host that are used."""
 QUESTIONS_AT_ONCE = 200
-
-# DNS flag day 2020: answers up to this size are not fragmented; larger ones are fetched over TCP.
-_EDNS_BYTES = 1232
 
 
 class _Answer(Struct, frozen=True):
@@ -67,14 +62,7 @@ class TlsaLookups:
     """Made and closed in one running event loop. ``clock`` is monotonic, in seconds."""
 
     def __init__(self, settings: DnsSettings, *, entries: int, clock: Callable[[], float]) -> None:
-        self._dns = dns.asyncresolver.Resolver(configure=not settings.nameservers)
-        if settings.nameservers:
-            servers = [host_port(server) for server in settings.nameservers]
-            self._dns.nameservers = [dns.nameserver.Do53Nameserver(address, port) for address, port in servers]
-        self._dns.use_edns(0, dns.flags.DO, _EDNS_BYTES)
-        self._dns.flags = dns.flags.RD | dns.flags.AD
-        self._dns.timeout = settings.timeout_s
-        self._dns.lifetime = settings.timeout_s * settings.tries * max(1, len(self._dns.nameservers))
+        self._dns = validated_resolver(settings)
         self._semaphore = Semaphore(QUESTIONS_AT_ONCE)
         self._mx: TtlCache[str, SecureMx] = TtlCache(entries, clock)
         self._hosts: TtlCache[tuple[str, int], TlsaLookup] = TtlCache(

@@ -29,6 +29,7 @@ NOT_RUN = {
     ("postray", "tls-report"): "needs the setting tls_reports.sender",
     ("postray", "domains", "verify"): "asks the internet",
     ("postray", "inbound", "explain"): "reads a report that the reader has",
+    ("postray", "doctor", "--port25"): "asks the internet",
     ("dig",): "asks the internet",
     ("nc",): "asks the internet",
     ("git",): "changes the code",

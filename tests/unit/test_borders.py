@@ -45,6 +45,7 @@ PURE = (
     "analytics/rows.py",
     "api/admin/explanation.py",
     "api/admin/site_views.py",
+    "cluster/doctor/judging",
     "cluster/mail_in",
     "cluster/message/composable.py",
     "cluster/message/custom_fields.py",

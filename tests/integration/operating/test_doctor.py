@@ -13,8 +13,9 @@ import pytest
 from click.testing import CliRunner
 
 from cluster.cli import main
-from cluster.installation import doctor, run_folder, running
-from cluster.installation.doctor import CHECKS, Finding, FindingState, Installation
+from cluster.doctor.checks import CHECKS, examine
+from cluster.doctor.findings import Finding, FindingState, Installation
+from cluster.installation import run_folder, running
 from cluster.installation.local_secrets import DEMO_KEY, SQL_PASSWORD, ensure_ray_token
 from cluster.installation.owners import commands_for
 from cluster.installation.private_files import write_whole
@@ -47,26 +48,32 @@ def worst(name: str, installation: Installation) -> tuple[FindingState, str]:
     return one.state, one.text
 
 
+MACHINE = {"clock", "disk", "fsync", "limits", "memory"}
+"""Checks of the machine that the tests run on: what they say of it is not ours to choose."""
+
+
 def test_all_is_well(installation: Installation) -> None:
-    findings = list(doctor.examine(installation))
+    found = list(examine(installation))
+    findings = [(name, finding) for name, finding in found if name not in MACHINE]
     assert {finding.state for _, finding in findings} == {FindingState.OK}
-    assert {name for name, _ in findings} == set(CHECKS) - {"sockets", "settings"}  # of which there are none
+    assert {name for name, _ in found} == set(CHECKS) - {"sockets", "settings"}  # of which there are none
 
 
 def test_every_finding_is_one_line_with_its_state_and_the_exit_code_tells(installation: Installation) -> None:
     environ = {"POSTRAY_DATA_DIR": installation.settings.data_dir}
     result = CliRunner().invoke(main, ["doctor"], env=environ)
     assert result.exit_code == 0, result.output
-    assert all(line.split()[0] == "ok" for line in result.output.splitlines())
+    for state, name, text in (line.split(maxsplit=2) for line in result.output.splitlines()):
+        assert (state == "ok" or name in MACHINE) and text
     (installation.data_dir / FILE).write_bytes(b"")
     result = CliRunner().invoke(main, ["doctor"], env=environ)
     assert result.exit_code == 1
-    assert f"problem  secrets   {installation.data_dir / FILE} is empty: put it back" in result.output
+    assert f"problem  secrets      {installation.data_dir / FILE} is empty: put it back" in result.output
     assert '"state": "problem"' in CliRunner().invoke(main, ["doctor", "--json"], env=environ).output
 
 
 def test_a_data_directory_that_is_not_there(tmp_path: Path) -> None:
-    ((_, finding),) = doctor.examine(Installation(Settings(data_dir=str(tmp_path / "none")), ()))
+    ((_, finding),) = examine(Installation(Settings(data_dir=str(tmp_path / "none")), ()))
     assert finding.state is FindingState.WARNING
 
 

@@ -20,8 +20,9 @@ from api.http.refusals import Unauthenticated
 from cluster.cli import main
 from cluster.commands.instance import Instance
 from cluster.context import Context
+from cluster.doctor.checks import CHECKS
+from cluster.doctor.findings import FindingState, Installation
 from cluster.installation import running
-from cluster.installation.doctor import CHECKS, FindingState, Installation
 from cluster.installation.own_python import run_module
 from cluster.installation.private_files import Unsafe
 from cluster.installation.rotation import ACCEPTED, MOST_FORMER, TooManyFormer, rotate, settle

@@ -1,0 +1,1 @@
+"""``postray doctor``: whether all is well with an installation, running or not."""

@@ -1,0 +1,1 @@
+"""What the facts about an installation mean, and what to do. Pure: facts in, findings out."""
