@@ -16,6 +16,7 @@ from benchmarks.everything import everything
 from benchmarks.measuring import SCENARIOS, command, compare, plot, table
 from benchmarks.postray import PostrayDidNotStart
 from benchmarks.records import write_apart
+from benchmarks.redis_server import is_installed
 from benchmarks.simulate.command import simulate
 from benchmarks.soak.command import soak
 
@@ -38,6 +39,12 @@ def main() -> None:
     type=click.IntRange(0, MOST_NODES),
     default=0,
     help="A cluster of so many Ray nodes of this machine, which come and go as well.",
+)
+@click.option(
+    "--redis",
+    "remembers",
+    is_flag=True,
+    help="The head has a redis-server: it goes away and comes back. Otherwise all ends with it once.",
 )
 @click.option(
     "--patience",
@@ -64,6 +71,7 @@ def chaos(
     seed: int,
     rate: float,
     nodes: int,
+    remembers: bool,
     patience: float,
     kinds: tuple[str, ...],
     without: tuple[str, ...],
@@ -78,11 +86,14 @@ def chaos(
     """
     if OF_NODES.intersection(kinds) and not nodes:
         raise click.UsageError("faults of nodes need --nodes")
+    if remembers and not (nodes and is_installed()):
+        raise click.UsageError("--redis needs --nodes, and redis-server")
     options = scenario.ChaosOptions(
         seed=seed,
         seconds=seconds,
         rate=rate,
         nodes=nodes,
+        remembers=remembers,
         max_wait_s=patience,
         kinds=tuple(kind for kind in FaultKind if kind in (kinds or tuple(FaultKind)) and kind not in without),
         keep=keep,

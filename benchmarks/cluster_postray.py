@@ -10,21 +10,35 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.postray import START_S, STOP_S, PostrayProcess
+from benchmarks.postray import START_S, PostrayProcess
 from benchmarks.processes import is_under
 from benchmarks.raylets import RayNodes, ray_variables
+from benchmarks.redis_server import RedisServer
 from cluster.installation.own_python import run_module
 from cluster.policy.placement import kind_of
 from cluster.topology import SPECS, kinds
+
+HEAD_MAY_BE_AWAY = {"RAY_gcs_rpc_server_reconnect_timeout_s": "120"}
+"""With a Redis: longer than the head is ever away."""
+LEFT_S = 5.0
+"""How long processes may take to end once ``postray down`` has said that they have."""
+
+
+class DownFailed(Exception):
+    """``postray down`` did not end the cluster's postray; the message contains its output."""
+
+    def __init__(self, output: str) -> None:
+        super().__init__(output)
 
 
 class ClusterPostray(PostrayProcess):
     """``nodes``: so many, with one delivery actor and one API process each. Every life has Ray nodes of its own. All
     nodes share the data directory, as they are on one machine: the logs of all actors are in one folder, and what there
-    is one of can move even with its data."""
+    is one of can move even with its data. ``remembers``: the head of each life has a Redis of its own, and may be away.
+    """
 
-    def __init__(self, data_dir: Path, variables: Mapping[str, str], nodes: int) -> None:
-        ray = ray_variables()
+    def __init__(self, data_dir: Path, variables: Mapping[str, str], nodes: int, *, remembers: bool = False) -> None:
+        ray = ray_variables() | (HEAD_MAY_BE_AWAY if remembers else {})
         super().__init__(
             data_dir,
             {
@@ -37,6 +51,8 @@ class ClusterPostray(PostrayProcess):
         self._ray_variables = ray
         self._wanted = nodes
         self._ray: RayNodes | None = None
+        self._redis: RedisServer | None = None
+        self.remembers = remembers
 
     @property
     def ray(self) -> RayNodes:
@@ -45,7 +61,11 @@ class ClusterPostray(PostrayProcess):
 
     def start(self) -> None:
         if self._ray is None:
-            self._ray = RayNodes(self.data_dir.parent / "ray-nodes.log", self._ray_variables)
+            variables = dict(self._ray_variables)
+            if self.remembers:
+                self._redis = RedisServer(self.data_dir.parent / "redis")
+                variables["RAY_REDIS_ADDRESS"] = self._redis.address
+            self._ray = RayNodes(self.data_dir.parent / "ray-nodes.log", variables)
             for _ in range(self._wanted):
                 self._ray.add()
             self._environ["POSTRAY_RAY_ADDRESS"] = self._ray.address
@@ -65,12 +85,19 @@ class ClusterPostray(PostrayProcess):
         if self._ray is None:
             return []
         actors = self.actors()
-        self.command("down")
-        _, alive = psutil.wait_procs(actors, STOP_S)
-        super().stop(how)
-        self._ray.end()
-        self._ray = None
-        return [one.pid for one in alive]
+        try:
+            ended = self.command("down")
+            if ended.returncode:
+                raise DownFailed(ended.stdout + ended.stderr)
+            _, alive = psutil.wait_procs(actors, LEFT_S)
+            return [one.pid for one in alive]
+        except subprocess.TimeoutExpired as error:
+            raise DownFailed(f"no end after {error.timeout:.0f} s") from error
+        finally:
+            super().stop(how)
+            self._ray.end()
+            self._ray = None
+            self._forget()
 
     def kill(self) -> list[int]:
         """SIGKILL the command and every process of every node; returns their pids."""
@@ -78,7 +105,14 @@ class ClusterPostray(PostrayProcess):
         if self._ray is not None:
             killed += self._ray.kill_everything()
             self._ray = None
+        self._forget()
         return killed
+
+    def _forget(self) -> None:
+        """End the Redis: the next life begins with an empty one."""
+        if self._redis is not None:
+            self._redis.end()
+            self._redis = None
 
     def names(self, kind: str) -> list[str]:
         """The names of the actors of a kind whose process is there."""
@@ -102,6 +136,12 @@ class ClusterPostray(PostrayProcess):
                 if (pid := self.pid_of(name)) is not None:
                     found.append(psutil.Process(pid))
         return found
+
+    def processes(self) -> list[psutil.Process]:
+        """Those of all actors, and the command's."""
+        command = self._process
+        runs = command is not None and command.poll() is None
+        return [*self.actors(), *([psutil.Process(command.pid)] if command is not None and runs else [])]
 
     def has(self, pid: int) -> bool:
         return self._ray is not None and is_under(pid, self._ray.pid)

@@ -27,6 +27,8 @@ def ray_variables() -> dict[str, str]:
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # loopback only
+        # As where postray starts Ray in place: load and receiving host are on the same machine, and would come first.
+        "RAY_worker_niceness": "0",
         # As in ray-cluster.yaml.
         "RAY_health_check_period_ms": "1000",
         "RAY_health_check_timeout_ms": "3000",

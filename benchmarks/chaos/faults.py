@@ -4,7 +4,7 @@ Pure: the same seed, length and kinds give the same schedule. ``storm.py`` perfo
 the state at that time (a process that has not restarted, a database that is down).
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from enum import StrEnum
 from random import Random
 
@@ -83,6 +83,8 @@ class FaultKind(StrEnum):
     """``postray down --node``, and ``postray up`` after a while."""
     ADD_NODE = "add-node"
     """A node more joins; after a while one is taken away in order."""
+    HEAD_AWAY = "head-away"
+    """SIGKILL of the head's control service, which comes back after a while with what a Redis remembers."""
     KILL_HEAD = "kill-head"
     """SIGKILL of the head, with which all nodes end; then another cluster, and ``postray up``."""
 
@@ -144,14 +146,42 @@ CALM_S = 1.0
 """The time before the first fault: work must be in progress to be disturbed."""
 LONGEST_PART = 0.3
 """The longest fault, as a part of the run."""
-ONCE: Mapping[FaultLane, tuple[FaultKind, float, float, float]] = {
-    FaultLane.KILLS: (FaultKind.KILL_ALL, 0.4, 0.6, 40.0),
-    FaultLane.NODES: (FaultKind.KILL_HEAD, 0.65, 0.75, 60.0),
+
+
+class Once(Struct, frozen=True):
+    """When a lane has this kind once in a run: between which parts of it, and from which length of the run on
+    (seconds). In a shorter one there is no time to restart afterwards, which takes some seconds."""
+
+    lane: FaultLane
+    earliest: float
+    latest: float
+    from_s: float
+    shortest_s: float = 0.0
+    longest_s: float = 0.0
+
+
+ONCE: Mapping[FaultKind, Once] = {
+    FaultKind.KILL_ALL: Once(FaultLane.KILLS, 0.4, 0.6, 40.0),
+    FaultKind.KILL_HEAD: Once(FaultLane.NODES, 0.65, 0.75, 60.0),
+    FaultKind.HEAD_AWAY: Once(FaultLane.NODES, 0.45, 0.55, 30.0, 6, 12),
 }
-"""What a lane has once in a run: between which parts of it, and from which length of the run on (seconds). In a shorter
-one there is no time to restart afterwards, which takes some seconds."""
-OF_NODES = frozenset(kind for kind, pace in PACES.items() if pace.lane is FaultLane.NODES) | {FaultKind.KILL_HEAD}
+"""Where a lane could have several, it has the first of them."""
+
+
+def lane_of(kind: FaultKind) -> FaultLane:
+    return ONCE[kind].lane if kind in ONCE else PACES[kind].lane
+
+
+OF_NODES = frozenset(kind for kind in FaultKind if lane_of(kind) is FaultLane.NODES)
 """The kinds that only a cluster of several nodes has."""
+OF_HEADS: Mapping[bool, FaultKind] = {True: FaultKind.HEAD_AWAY, False: FaultKind.KILL_HEAD}
+"""What happens to a head that remembers, and to one that does not: everything ends with the latter."""
+
+
+def possible(kinds: Collection[FaultKind], nodes: int, *, remembers: bool) -> list[FaultKind]:
+    """Those that a run on so many nodes can have; ``remembers``: whether the cluster's head has a Redis."""
+    impossible = {OF_HEADS[not remembers]} if nodes else OF_NODES
+    return [kind for kind in kinds if kind not in impossible]
 
 
 class ChaosFault(Struct, frozen=True):
@@ -168,10 +198,6 @@ class ChaosFault(Struct, frozen=True):
         return lane_of(self.kind)
 
 
-def lane_of(kind: FaultKind) -> FaultLane:
-    return next((lane for lane, (once, *_) in ONCE.items() if once is kind), None) or PACES[kind].lane
-
-
 def schedule(seed: int, seconds: float, kinds: Collection[FaultKind] = tuple(FaultKind)) -> list[ChaosFault]:
     """Every fault of a run, in order of time. All end before ``seconds``."""
     random = Random(seed)
@@ -184,25 +210,39 @@ def schedule(seed: int, seconds: float, kinds: Collection[FaultKind] = tuple(Fau
     return sorted(faults, key=lambda fault: (fault.at_s, fault.kind))
 
 
+def after_delay(faults: Sequence[ChaosFault], now_s: float) -> Sequence[ChaosFault]:
+    """The faults of a lane that are still to come, which may be late. What a run has once is not put off by others:
+    when its time has come, those before it are left out."""
+    due = (i for i, fault in enumerate(faults) if fault.kind in ONCE and fault.at_s <= now_s)
+    return faults[next(due, 0) :]
+
+
 def _lane(random: Random, lane: FaultLane, seconds: float, kinds: Collection[FaultKind]) -> Iterator[ChaosFault]:
     deck = [kind for kind, pace in PACES.items() if pace.lane is lane and kind in kinds for _ in range(pace.turns)]
-    once, earliest, latest, from_s = ONCE.get(lane, (None, 0.4, 0.6, 0.0))
-    once_at_s = random.uniform(earliest, latest) * seconds
-    has_once = once in kinds and seconds >= from_s
+    whole = next((kind for kind, once in ONCE.items() if once.lane is lane and kind in kinds), None)
+    once = ONCE[whole] if whole is not None else Once(lane, 0.4, 0.6, 0.0)
+    once_at_s = round(random.uniform(once.earliest, once.latest) * seconds, 2)
+    waits = whole is not None and seconds >= once.from_s
     at_s = CALM_S
     for kind in _dealt(random, deck):
         at_s = round(at_s + random.uniform(*GAPS_S[lane]), 2)
-        if once is not None and has_once and at_s >= once_at_s:
-            has_once = False
-            yield ChaosFault(at_s, once, 0.0, random.random())
-            continue
-        pace = PACES[kind]
-        longest_s = min(pace.longest_s, seconds * LONGEST_PART)
-        duration_s = round(random.uniform(min(pace.shortest_s, longest_s), longest_s), 2)
-        if at_s + duration_s >= seconds:
+        if whole is not None and waits and at_s + PACES[kind].longest_s >= once_at_s:
+            waits = False
+            fault = _fault(random, at_s, whole, once, seconds)
+        else:
+            fault = _fault(random, at_s, kind, PACES[kind], seconds)
+        if fault.at_s + fault.duration_s >= seconds:
             return
-        yield ChaosFault(at_s, kind, duration_s, random.random())
-        at_s += duration_s
+        yield fault
+        at_s += fault.duration_s
+    if whole is not None and waits:
+        yield _fault(random, once_at_s, whole, once, seconds)
+
+
+def _fault(random: Random, at_s: float, kind: FaultKind, pace: Pace | Once, seconds: float) -> ChaosFault:
+    longest_s = min(pace.longest_s, seconds * LONGEST_PART)
+    duration_s = round(random.uniform(min(pace.shortest_s, longest_s), longest_s), 2)
+    return ChaosFault(at_s, kind, duration_s, random.random())
 
 
 def _dealt(random: Random, deck: list[FaultKind]) -> Iterator[FaultKind]:

@@ -5,6 +5,7 @@ Each way takes one of the nodes by chance. A command that meets an outage is giv
 """
 
 import asyncio
+import logging
 import subprocess
 import time
 from collections.abc import Awaitable, Callable
@@ -16,6 +17,8 @@ from benchmarks.chaos.records import Change, ChangeKind, Span
 from benchmarks.cluster_postray import ClusterPostray
 from benchmarks.postray import PostrayDidNotStart
 from benchmarks.raylets import RayNode
+
+log = logging.getLogger(__name__)
 
 COMMAND_S = 60.0
 """How long a command is given again: it may meet the longest outage, and the supervisor on its way to another node."""
@@ -70,6 +73,7 @@ class NodeFaults:
                 if time.monotonic() > until:
                     self.problems.append(f"postray up beside the others: {str(error)[-500:]}")
                     return list(node.processes)
+                log.warning("postray up is tried again: %s", str(error)[-500:])
                 await asyncio.sleep(AGAIN_S)
 
     async def add(self, pick: float, seconds: float) -> list[int]:
@@ -82,10 +86,20 @@ class NodeFaults:
         await to_its_end(self._postray.ray.remove, node)
         return list(node.processes)
 
+    async def head_away(self, seconds: float) -> list[int]:
+        """Delivery goes on without it, and joins it again."""
+        ray = self._postray.ray
+        self._changed(ChangeKind.HEAD_AWAY)
+        await to_its_end(ray.head_goes_away)
+        await asyncio.sleep(seconds)
+        await to_its_end(ray.head_comes_back)
+        self._changed(ChangeKind.HEAD_BACK)
+        return list(ray.head)
+
     async def kill_head(self) -> list[int]:
-        actors = await asyncio.to_thread(self._postray.actors)
+        processes = await asyncio.to_thread(self._postray.processes)
         pids = await self._killing(ChangeKind.HEAD_KILLED, self._postray.ray.kill_head)
-        _, alive = await asyncio.to_thread(psutil.wait_procs, actors, HEADLESS_S)
+        _, alive = await asyncio.to_thread(psutil.wait_procs, processes, HEADLESS_S)
         self.problems += [f"process {one.pid} lived {HEADLESS_S:.0f} s after the head's death" for one in alive]
         await to_its_end(self._postray.kill)
         self.changes[-1].ended_at = time.time()
@@ -123,4 +137,5 @@ class NodeFaults:
             if time.monotonic() > until:
                 self.problems.append(f"postray {' '.join(arguments)}: {said.stderr[-500:]}")
                 return
+            log.warning("postray %s is tried again: %s", " ".join(arguments), said.stderr[-500:])
             await asyncio.sleep(AGAIN_S)

@@ -117,6 +117,8 @@ class ChangeKind(StrEnum):
     UNDRAINED = "undrained"
     LEFT = "left"
     BROUGHT_BACK = "brought back"
+    HEAD_AWAY = "head away"
+    HEAD_BACK = "head back"
     HEAD_KILLED = "head killed"
     STARTED = "started"
 

@@ -56,6 +56,8 @@ class ChaosRecord(Struct, frozen=True, kw_only=True):
     """Kills by kind that found a process."""
     nodes: int = 0
     """The nodes of its cluster; 0 where it was one machine, as in older records."""
+    remembers: bool = False
+    """Whether its head had a Redis."""
     recoveries: list[Recovery] = []
     """How soon delivery was back to its rate after each change of nodes."""
     verdict: ChaosVerdict

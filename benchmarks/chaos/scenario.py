@@ -19,7 +19,7 @@ from rich.console import Console
 from benchmarks.blocking import cancel_once_on_signals, to_its_end
 from benchmarks.chaos import facts, report
 from benchmarks.chaos.days import Days, left_of_past, rewrites
-from benchmarks.chaos.faults import OF_NODES, ChaosFault, FaultKind, FaultLane, schedule
+from benchmarks.chaos.faults import ChaosFault, FaultKind, FaultLane, possible, schedule
 from benchmarks.chaos.load import LoadStream
 from benchmarks.chaos.past import PastMail, days_until
 from benchmarks.chaos.poison import Poisoner
@@ -32,8 +32,10 @@ from benchmarks.chaos.storm import API_KILLS, OUTAGES, Storm
 from benchmarks.chaos.verdict import judge
 from benchmarks.chaos.world import ChaosWorld
 from benchmarks.client import Client, HttpAnswer
+from benchmarks.cluster_postray import DownFailed
 from benchmarks.machine import commit, machine
 from benchmarks.phases import Phases, Tell
+from benchmarks.postray import PostrayProcess
 from benchmarks.sink_log import Receipt
 from cluster.demo import TENANT
 from cluster.journal.journal import Journal
@@ -55,6 +57,8 @@ class ChaosOptions(Struct, frozen=True, kw_only=True):
     kinds: Sequence[FaultKind] = tuple(FaultKind)
     nodes: int = 0
     """Of a cluster; with 0 postray runs on one machine, and nodes do not change."""
+    remembers: bool = False
+    """Whether the cluster's head has a Redis: then it is away for a while, and otherwise all ends with it."""
     keep: bool = False
     """Keep the scratch directory, with all logs, for inspection."""
 
@@ -62,11 +66,11 @@ class ChaosOptions(Struct, frozen=True, kw_only=True):
 async def run(options: ChaosOptions, console: Console) -> ChaosRecord:
     """One run, shown on ``console``."""
     cancel_once_on_signals()
-    kinds = [kind for kind in options.kinds if options.nodes or kind not in OF_NODES]
+    kinds = possible(options.kinds, options.nodes, remembers=options.remembers)
     faults = schedule(options.seed, options.seconds, kinds)
     report.show_schedule(console, faults)
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
-    world = ChaosWorld(faults, options.nodes)
+    world = ChaosWorld(faults, options.nodes, remembers=options.remembers)
     console.print(f"scratch directory {world.directory}", soft_wrap=True)
     phases = Phases(console)
     storm: Storm | None = None
@@ -119,10 +123,19 @@ async def run(options: ChaosOptions, console: Console) -> ChaosRecord:
         done=storm.done,
         kills=report.kills(storm.done, poisoner.kills),
         nodes=options.nodes,
+        remembers=options.remembers,
         recoveries=back,
         verdict=verdict,
         broken=verdict.broken,
     )
+
+
+def _stop(postray: PostrayProcess) -> list[str]:
+    """End it in order; returns what was wrong with that."""
+    try:
+        return [f"process {pid} was left by postray down" for pid in postray.stop()]
+    except DownFailed as error:
+        return [f"postray down: {str(error)[-500:]}"]
 
 
 @asynccontextmanager
@@ -240,10 +253,11 @@ async def _afterwards(
         keys = await facts.ask_keys(client)
         ended_left = await to_its_end(left_of_past, world.dsn)
     with phases.phase("judging"):
-        left_running = await to_its_end(world.postray.stop)
+        left_running = await to_its_end(_stop, world.postray)
         events = await to_its_end(facts.read_events, world.postray.data_dir)
     world.keep_book(load, readers, reporters)
     problems = [
+        *left_running,
         *load.problems,
         *(past.problems if past is not None else ()),
         *readers.problems,
@@ -254,7 +268,6 @@ async def _afterwards(
         *of_messages,
         *of_batches,
     ]
-    problems += [f"process {pid} was left by postray down" for pid in left_running]
     sink = world.sink.lines()
     of_past = past.sent if past is not None else []
     back = []

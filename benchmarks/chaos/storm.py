@@ -14,7 +14,7 @@ import psutil
 
 from benchmarks.blocking import to_its_end
 from benchmarks.chaos.days import Days
-from benchmarks.chaos.faults import OF_NODES, ChaosFault, FaultKind, FaultLane, lane_of
+from benchmarks.chaos.faults import OF_NODES, ChaosFault, FaultKind, FaultLane, after_delay, lane_of
 from benchmarks.chaos.nodes import NodeFaults
 from benchmarks.chaos.records import Done, Span
 from benchmarks.cluster_postray import ClusterPostray
@@ -151,7 +151,8 @@ class Storm:
         await self._start_postgres()
 
     async def _run_lane(self, faults: Sequence[ChaosFault], seconds: float) -> None:
-        for fault in faults:
+        while faults := after_delay(faults, self._now()):
+            fault, *faults = faults
             await asyncio.sleep(max(0.0, fault.at_s - self._now()))
             if (at_s := self._now()) > seconds:
                 return
@@ -280,6 +281,8 @@ class Storm:
                 return await self.nodes.leave(fault.pick, fault.duration_s)
             case FaultKind.ADD_NODE:
                 return await self.nodes.add(fault.pick, fault.duration_s)
+            case FaultKind.HEAD_AWAY:
+                return await self.nodes.head_away(fault.duration_s)
             case _:
                 return await self.nodes.kill_head()
 

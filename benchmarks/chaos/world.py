@@ -61,9 +61,10 @@ def variables(relay: str, dsn: str, mail_in: str, faults: Sequence[ChaosFault]) 
 
 
 class ChaosWorld:
-    """The parts of a run, from ``open`` to ``close``. ``nodes``: of a cluster; 0 is postray on one machine."""
+    """The parts of a run, from ``open`` to ``close``. ``nodes``: of a cluster; 0 is postray on one machine.
+    ``remembers``: whether the cluster's head has a Redis."""
 
-    def __init__(self, faults: Sequence[ChaosFault], nodes: int = 0) -> None:
+    def __init__(self, faults: Sequence[ChaosFault], nodes: int = 0, *, remembers: bool = False) -> None:
         # Short: a unix socket's path has at most 107 characters. Readable: under root, Postgres runs as another user.
         self.directory = Path(tempfile.mkdtemp(prefix="pr-chaos-"))
         self.directory.chmod(0o755)
@@ -74,6 +75,7 @@ class ChaosWorld:
         self._mail_in = HeldPort(ANY_PORT)
         self._faults = faults
         self._nodes = nodes
+        self._remembers = remembers
         self._postray: PostrayProcess | None = None
 
     @property
@@ -88,7 +90,9 @@ class ChaosWorld:
         settings = variables(relay, self.dsn, self._mail_in.bind, self._faults)
         data_dir = self.directory / "data"
         self._postray = (
-            ClusterPostray(data_dir, settings, self._nodes) if self._nodes else PostrayProcess(data_dir, settings)
+            ClusterPostray(data_dir, settings, self._nodes, remembers=self._remembers)
+            if self._nodes
+            else PostrayProcess(data_dir, settings)
         )
         self._postray.start()
 

@@ -2,8 +2,6 @@
 what runs goes on, and all is joined again."""
 
 import asyncio
-import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -12,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.raylets import ray_cluster
-from cluster.installation.ports import ANY_PORT, HeldPort
+from benchmarks.redis_server import is_installed, redis_server
 from tests.acceptance.running import Client
 from tests.acceptance.test_cluster import (
     HEADLESS_S,
@@ -33,19 +31,11 @@ AWAY = "degraded: places are not kept"
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[str]:
     """The address of a Redis that is empty."""
-    port = HeldPort(ANY_PORT)
-    port.release()
-    folder = tmp_path / "redis"
-    folder.mkdir()
-    command = ["redis-server", "--port", str(port.number), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
-    with subprocess.Popen([*command, "--appendonly", "no"], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert any("Ready to accept connections" in line for line in process.stdout)
-        yield port.bind
-        process.terminate()
+    with redis_server(tmp_path / "redis") as address:
+        yield address
 
 
-@pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not installed")
+@pytest.mark.skipif(not is_installed(), reason="redis-server is not installed")
 async def test_delivery_goes_on_without_the_head_and_joins_it_again(
     tmp_path: Path, redis: str, journal_dsn: str
 ) -> None:

@@ -7,11 +7,14 @@ import pytest
 from benchmarks.chaos.faults import (
     LONGEST_PART,
     OF_NODES,
+    ONCE,
     PACES,
     ChaosFault,
     FaultKind,
     FaultLane,
+    after_delay,
     longest_outage_s,
+    possible,
     schedule,
 )
 
@@ -53,13 +56,43 @@ def test_two_minutes_hold_many_kills_of_every_kind() -> None:
 
 def test_nodes_come_and_go_in_every_way_and_the_head_dies_once() -> None:
     for seed in SEEDS:
-        of_nodes = [fault.kind for fault in schedule(seed, 120) if fault.lane is FaultLane.NODES]
+        kinds = possible(tuple(FaultKind), 3, remembers=False)
+        of_nodes = [fault.kind for fault in schedule(seed, 120, kinds) if fault.lane is FaultLane.NODES]
         assert set(of_nodes) <= OF_NODES
         assert len(of_nodes) >= 6
-        assert of_nodes.count(FaultKind.KILL_HEAD) == 1
+        assert of_nodes.count(FaultKind.KILL_HEAD) == 1 and FaultKind.HEAD_AWAY not in of_nodes
         assert len(set(of_nodes)) >= 4
         assert any(fault.kind in OF_NODES for fault in schedule(seed, 30))
         assert all(fault.kind is not FaultKind.KILL_HEAD for fault in schedule(seed, 30))
+
+
+def test_a_head_that_remembers_goes_away_and_comes_back_and_nothing_ends_with_it() -> None:
+    kinds = possible(tuple(FaultKind), 3, remembers=True)
+    for seed in SEEDS:
+        of_nodes = [fault.kind for fault in schedule(seed, 120, kinds) if fault.lane is FaultLane.NODES]
+        assert of_nodes.count(FaultKind.HEAD_AWAY) == 1 and FaultKind.KILL_HEAD not in of_nodes
+
+
+@pytest.mark.parametrize("kind", list(ONCE))
+def test_what_a_run_has_once_may_be_all_that_it_has(kind: FaultKind) -> None:
+    for seed in SEEDS:
+        (fault,) = schedule(seed, 60, [kind])
+        assert fault.kind is kind
+        assert 0.4 * 60 <= fault.at_s <= 0.75 * 60
+
+
+@pytest.mark.parametrize("remembers", [False, True])
+def test_one_machine_has_no_faults_of_nodes(remembers: bool) -> None:
+    assert OF_NODES.isdisjoint(possible(tuple(FaultKind), 0, remembers=remembers))
+
+
+def test_what_a_run_has_once_is_not_put_off_by_faults_that_are_late() -> None:
+    kinds = (FaultKind.ADD_NODE, FaultKind.DRAIN_NODE, FaultKind.KILL_HEAD, FaultKind.LEAVE_NODE)
+    faults = [ChaosFault(at_s, kind, 1, 0) for at_s, kind in zip((10, 20, 30, 40), kinds, strict=True)]
+    assert after_delay(faults, 29) == faults
+    assert after_delay(faults, 30) == after_delay(faults, 90) == faults[2:]
+    assert after_delay(faults[3:], 90) == faults[3:]
+    assert after_delay([], 90) == []
 
 
 def test_a_storm_over_one_machine_is_the_same_without_faults_of_nodes() -> None:
@@ -110,4 +143,5 @@ def test_the_longest_outage_is_of_the_journal_or_of_a_delivery_actor() -> None:
 
 
 def test_every_kind_has_its_pace() -> None:
-    assert PACES.keys() == set(FaultKind) - {FaultKind.KILL_ALL, FaultKind.KILL_HEAD}
+    assert PACES.keys() | ONCE.keys() == set(FaultKind)
+    assert PACES.keys().isdisjoint(ONCE)
