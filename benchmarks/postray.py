@@ -180,7 +180,9 @@ class PostrayProcess:
             pass
         return list(marks)
 
-    def command(self, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    def command(
+        self, *arguments: str, cwd: Path | None = None, max_wait_s: float = START_S
+    ) -> subprocess.CompletedProcess[str]:
         """Run another ``postray`` command on the same data directory, in the folder ``cwd``."""
         return subprocess.run(
             run_module("cluster.cli", *arguments),
@@ -188,7 +190,7 @@ class PostrayProcess:
             cwd=cwd,
             capture_output=True,
             text=True,
-            timeout=START_S,
+            timeout=max_wait_s,
             check=False,
         )
 

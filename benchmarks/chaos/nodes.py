@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 
 COMMAND_S = 60.0
 """How long a command is given again: it may meet the longest outage, and the supervisor on its way to another node."""
+ONE_COMMAND_S = 150.0
+"""How long a command may take once: it waits for the supervisor and for Postgres, and then for the end of actors. On a
+busy machine each of these takes tens of seconds."""
 AGAIN_S = 1.0
 HEADLESS_S = 30.0
 """How long processes may live after their head: 5 s by the setting of the nodes, and what a busy machine takes."""
@@ -124,11 +127,14 @@ class NodeFaults:
         await to_its_end(self._postray.ray.add)
         self._changed(ChangeKind.JOINED)
 
+    def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return self._postray.command(*arguments, max_wait_s=ONE_COMMAND_S)
+
     async def _command(self, *arguments: str) -> None:
         until = time.monotonic() + COMMAND_S
         while True:
             try:
-                said = await to_its_end(self._postray.command, *arguments)
+                said = await to_its_end(self._run, *arguments)
             except subprocess.TimeoutExpired as error:
                 self.problems.append(f"postray {' '.join(arguments)}: no end after {error.timeout:.0f} s")
                 return

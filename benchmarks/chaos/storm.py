@@ -17,6 +17,7 @@ from benchmarks.chaos.days import Days
 from benchmarks.chaos.faults import OF_NODES, ChaosFault, FaultKind, FaultLane, after_delay, lane_of
 from benchmarks.chaos.nodes import NodeFaults
 from benchmarks.chaos.records import Done, Span
+from benchmarks.chaos.recovery import through_recovery
 from benchmarks.cluster_postray import ClusterPostray
 from benchmarks.hook import HookBehavior, HookManner
 from benchmarks.hook_process import HookProcess
@@ -173,7 +174,8 @@ class Storm:
                 async with self._whole:
                     return await self._change_nodes(fault)
             case FaultKind.KILL_BACKEND:
-                return _signal(self._backend(fault.pick), signal.SIGKILL)
+                victims = self._backend(fault.pick)
+                return await to_its_end(through_recovery, self._postgres.dsn, lambda: _signal(victims, signal.SIGKILL))
             case FaultKind.STOP_POSTGRES:
                 return await self._stop_postgres(fault.duration_s)
             case FaultKind.FREEZE_POSTGRES:

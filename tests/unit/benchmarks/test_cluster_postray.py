@@ -27,7 +27,9 @@ class Answered(ClusterPostray):
         self._answer = answer
         self._ray = self.nodes = EndedNodes()
 
-    def command(self, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    def command(
+        self, *arguments: str, cwd: Path | None = None, max_wait_s: float = 0
+    ) -> subprocess.CompletedProcess[str]:
         assert arguments == ("down",)
         if isinstance(self._answer, subprocess.TimeoutExpired):
             raise self._answer
