@@ -24,7 +24,7 @@ QUICK: Mapping[str, Mapping[str, Any]] = {
     "outage": {"messages": 20_000, "seconds": 20.0},
     "days": {"messages": 50_000, "seconds": 5.0},
     "attacks": {"seconds": 3.0},
-    "nodes": {"most_nodes": 2, "rest_s": 3.0},
+    "nodes": {"most_nodes": 2, "rest_s": 3.0, "seconds": 8},
     "tracking": {"seconds": 2.0, "messages": 200},
     "webhooks": {"seconds": 4.0},
 }
@@ -42,7 +42,7 @@ AMOUNTS: Mapping[str, Mapping[str, int]] = {
     "webhooks": {"events": 50_000, "posts": 6000},
     "stages": {"messages": 3000},
     "growth": {"messages": 10_000},
-    "nodes": {"messages": 2000},
+    "nodes": {"rate": 150},
     "peers": {"messages": 4000, "postfix_messages": 500},
     "submission": {"messages": 4000, "postfix_messages": 2000},
 }

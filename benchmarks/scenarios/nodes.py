@@ -1,8 +1,13 @@
-"""The nodes scenario: the same work on clusters of 1, 2, 4 and 8 Ray nodes of this machine, one after the other.
+"""The nodes scenario: clusters of 1, 2, 4 and 8 Ray nodes of this machine, one after the other, with the same work for
+each node: mail comes at a rate that is in proportion to the nodes.
 
 Each node has one delivery actor and one API process. Between them and Postgres is the relay of ``counts``, which sees
-every statement, and the actors count the calls from others. What is done by the clock costs more with more nodes,
-whether there is mail or not: it is measured at rest and told apart, and not counted for messages. CPU is counted whole.
+every statement, and the actors count the calls from others. What is done by the clock, whether there is mail or not, is
+measured at rest and told apart, and not counted for messages.
+
+The rate is one at which the machine has cores to spare. When all nodes compete for its cores, each gets a part of the
+work that one node has alone, so its batches are smaller, and processes push each other out of the caches: that is what
+few cores cost, and not what growth costs.
 """
 
 import asyncio
@@ -24,7 +29,7 @@ from benchmarks.phases import Tell
 from benchmarks.postray import PostrayDidNotStart
 from benchmarks.records import Better, Repeat, Usage
 from benchmarks.runner import Measure
-from benchmarks.scenarios.sending import COUNTED, Clients, Connections, Messages, PerRequest, product_cpu_s
+from benchmarks.scenarios.sending import COUNTED, Clients, Connections, PerRequest, product_cpu_s
 from benchmarks.sink import SinkOptions, Writing
 from benchmarks.usage import ProcessWatch
 from benchmarks.world import World, known, relayed
@@ -33,10 +38,10 @@ from cluster.journal.statements import QUERIES
 
 CLUSTERS = (1, 2, 4, 8)
 MOST_TIMES = 1.15
-"""CPU, statements and calls of a message on the largest cluster, beside those on one node."""
+"""CPU, statements and calls of a message on the largest cluster, beside those on one node: so many times at most."""
 STATEMENTS, CALLS = "statements", "calls"
 WARM_UP = 0.2
-"""Of the messages of a cluster, sent first."""
+"""Of the mail of a cluster, sent first."""
 WHOLE_S = 60.0
 LOOK_S = 0.5
 
@@ -44,8 +49,9 @@ LOOK_S = 0.5
 class Options(Struct, frozen=True, kw_only=True):
     """The options of a run."""
 
-    messages: Messages = 10_000
-    per_request: PerRequest = 100
+    rate: Annotated[int, Meta(ge=1, le=10_000, description="Messages a second for each node.")] = 150
+    seconds: Annotated[int, Meta(ge=1, le=3600, description="Of mail, on each cluster.")] = 30
+    per_request: PerRequest = 10
     clients: Clients = 8
     connections: Connections = 40
     most_nodes: Annotated[int, Meta(ge=2, le=8, description="Nodes of the largest cluster.")] = 8
@@ -79,7 +85,7 @@ def costs(
     statements_per_s = (rested.statements - before.statements) / rest_s
     calls_per_s = (rested.calls - before.calls) / rest_s
     return Costs(
-        cpu_us=cpu_s / messages * 1e6,
+        cpu_us=(cpu_s - rest_cpu_s / rest_s * took_s) / messages * 1e6,
         statements=(ended.statements - began.statements - statements_per_s * took_s) / messages,
         calls=(ended.calls - began.calls - calls_per_s * took_s) / messages,
         rest_statements_per_s=statements_per_s,
@@ -176,10 +182,10 @@ class Nodes:
     """The nodes scenario."""
 
     name = "nodes"
-    title = "The same work on clusters of 1, 2, 4 and 8 nodes of this machine"
+    title = "Clusters of 1, 2, 4 and 8 nodes of this machine, with the same work for each node"
     notes = (
         COUNTED,
-        "CPU: of the product's processes, those of Ray and Postgres included, idling too. Statements and calls: "
+        "CPU: of the product's processes, those of Ray and Postgres included. CPU, statements and calls of a message: "
         "without those at rest. Each cluster is warmed up by itself: --warm-up has no effect.",
     )
 
@@ -237,9 +243,11 @@ class Nodes:
         )
 
     async def _on(self, world: NodesWorld, nodes: int, tell: Tell) -> tuple[Costs, Load, dict[str, Usage]]:
-        mail, messages = Mail(Shape()), self.settings.messages
+        rate = self.settings.rate * nodes
+        mail, messages = Mail(Shape()), rate * self.settings.seconds
         warm_up = round(WARM_UP * messages)
-        await self._send(world, mail, range(1, warm_up + 1), lambda told: tell(f"{nodes} nodes: warm-up, {told}", 0.0))
+        numbers = range(1, warm_up + 1)
+        await self._send(world, mail, numbers, rate, lambda told: tell(f"{nodes} nodes: warm-up, {told}", 0.0))
         await world.recorded()
         before, watch = await world.seen(), world.watch()
         await watch.start()
@@ -250,7 +258,7 @@ class Nodes:
         began = await world.seen()
         await watch.start()
         numbers = range(warm_up + 1, warm_up + messages + 1)
-        load = await self._send(world, mail, numbers, lambda told: tell(f"{nodes} nodes: {told}", 0.0))
+        load = await self._send(world, mail, numbers, rate, lambda told: tell(f"{nodes} nodes: {told}", 0.0))
         await world.recorded()
         usage = await watch.stop()
         ended = await world.seen()
@@ -265,14 +273,16 @@ class Nodes:
         )
         return found, load, usage
 
-    async def _send(self, world: NodesWorld, mail: Mail, numbers: range, tell: Callable[[str], None]) -> Load:
+    async def _send(
+        self, world: NodesWorld, mail: Mail, numbers: range, rate: int, tell: Callable[[str], None]
+    ) -> Load:
         load = Load(world.postray.url, world.postray.key, self.settings.clients)
         await load.open()
         world.forget()
         size = self.settings.per_request
         try:
             bodies = (mail.body(numbers[start : start + size], None) for start in range(0, len(numbers), size))
-            await load.as_fast_as_answered(bodies)
+            await load.at_rate(bodies, rate / size)
         finally:
             load.close()
         await world.all_arrived(load.promised, lambda n: tell(f"{n} of {load.promised} at the sink"))
