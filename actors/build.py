@@ -78,6 +78,7 @@ async def capture(context: Context, links: Links) -> "CaptureSink":
 
 async def recorder(context: Context, links: Links) -> "Recorder":
     from actors.recorder import Recorder
+    from actors.sampling.sampler import Sampler
     from analytics.client import keep_temporary_files_in
     from analytics.door.server import SqlDoor, confinement_of
     from analytics.engine import LOCK as ENGINE_LOCK
@@ -105,6 +106,7 @@ async def recorder(context: Context, links: Links) -> "Recorder":
         epoch=context.fence.epoch if context.fence is not None else 0,
     )
     recorder.near = socket_of(data_dir, RECORDER)
+    recorder.sampler = Sampler(journal, links.call, recorder.store_samples)
     if settings.analytics.bind:
         recorder.door = SqlDoor(
             settings.analytics,

@@ -17,7 +17,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,8 @@ from typing import ParamSpec, TypeVar
 
 import msgspec
 
+from actors.log_rows import Found
+from actors.sampling.sampler import Sampler
 from analytics import queries
 from analytics.attempts import ATTEMPTS, AttemptsWanted, attempt_columns, attempts
 from analytics.backup import BackupState, ClickHouseBackup, forget_backups
@@ -33,9 +35,11 @@ from analytics.damage import Damage, find_damage
 from analytics.door.server import SqlDoor
 from analytics.erasing import erase_recipients, erase_tenant
 from analytics.feed import FeedFilter, FeedPage, feed
+from analytics.history import History, HistoryWanted, history
 from analytics.queries import MessageEvents
 from analytics.retention import DAY_S, keep_for
-from analytics.rows import Position, columns
+from analytics.rows import columns
+from analytics.samples import SAMPLES, SITE_SAMPLES, Sample, SiteSample, sample_columns
 from analytics.statistics import Count, Names, Statistics, categories, statistics
 from analytics.storage import StoredPartition, stored
 from analytics.tallies import Tallies, Uncounted
@@ -43,7 +47,7 @@ from analytics.timeline import answering
 from cluster import metrics
 from cluster.context import DEGRADED
 from cluster.event_consumer import STOP_MAX_WAIT_S, CannotHandle, EventConsumer, Pacing, erase_rejected
-from cluster.events import Event, WebhookAttempt, WebhookDisabled, decode_row, last_number, numbered
+from cluster.events import WebhookAttempt, last_number
 from cluster.journal.journal import Journal
 from cluster.journal.recipient_erasure import EraseJob
 from cluster.journal.records import LogRow
@@ -68,32 +72,6 @@ RETENTION = RetentionSettings()
 P = ParamSpec("P")
 T = TypeVar("T")
 W = TypeVar("W")
-
-
-class _Found:
-    """What rows of the log tell: events of messages with their positions, and posts of webhooks. That an endpoint was
-    disabled is in the log for other consumers. Events from before ``oldest``, in seconds since the epoch, are not kept
-    any more: the log is read after a very long outage, or was restored."""
-
-    def __init__(self, oldest: float) -> None:
-        self._oldest = oldest
-        self.expired = 0
-        self.events: list[Event] = []
-        self.positions: list[Position] = []
-        self.attempts: list[WebhookAttempt] = []
-
-    def add(self, row: LogRow) -> None:
-        """Raises msgspec.DecodeError and ValueError for a row that is malformed."""
-        for sequence, one in numbered(row.id, decode_row(row.events)):
-            if isinstance(one, WebhookAttempt):
-                self.attempts.append(one)
-            elif isinstance(one, WebhookDisabled):
-                continue
-            elif one.at < self._oldest:
-                self.expired += 1
-            else:
-                self.events.append(one)
-                self.positions.append((row.tx, sequence))
 
 
 class Recorder:
@@ -141,6 +119,8 @@ class Recorder:
         self._tallies: Tallies | None = None
         self.door: SqlDoor | None = None
         """Answers SQL while the recorder runs; set before ``start``."""
+        self.sampler: Sampler | None = None
+        """Samples the sites while the recorder runs; set before ``start``."""
         self.near: Path | None = None
         """Where it listens for those of this machine that ask for timelines; set before ``start``."""
         self._near = NearServer(answering(self.timeline))
@@ -169,9 +149,13 @@ class Recorder:
             await self._near.start(self.near)
         if self.door is not None:
             await self.door.start()
+        if self.sampler is not None:
+            await self.sampler.start()
 
     async def stop(self) -> None:
         """Record what the log holds now, then close. This is limited to some seconds; the rest stays in the log."""
+        if self.sampler is not None:
+            await self.sampler.stop()
         if self.door is not None:
             await self.door.stop()
         await self._near.stop()
@@ -223,6 +207,17 @@ class Recorder:
     async def attempts(self, wanted: AttemptsWanted) -> list[WebhookAttempt]:
         """The posts to an endpoint, the latest first. Raises ClickHouseUnavailable."""
         return await self._in_thread(attempts, self.ready(), wanted)
+
+    async def store_samples(self, sites: Sequence[SiteSample], whole: Sample) -> None:
+        """Raises ClickHouseUnavailable, ClickHouseRejected."""
+        client = self.ready()
+        await self._in_thread(client.insert, sample_columns(sites), SITE_SAMPLES)
+        await self._in_thread(client.insert, sample_columns([whole]), SAMPLES)
+
+    async def history(self, wanted: HistoryWanted) -> History:
+        """How it went, by the samples. Raises ClickHouseUnavailable."""
+        self.ready()
+        return await self._in_asking_thread(lambda: history(self._asking_connection(), wanted))
 
     async def erase_events(self, tenant_id: str) -> bool:
         """Begin to delete all events of a tenant; returns whether none is left. Call it until then."""
@@ -358,7 +353,7 @@ class Recorder:
     def _store(self, rows: list[LogRow]) -> None:
         """Insert the events of these rows. Rows that cannot be inserted are put aside."""
         assert self._client is not None
-        found = _Found(self._clock() - self._events_kept_s)
+        found = Found(self._clock() - self._events_kept_s)
         for number, row in enumerate(rows, 1):
             try:
                 found.add(row)
@@ -371,7 +366,7 @@ class Recorder:
                 return
         self._insert(rows, found)
 
-    def _insert(self, rows: list[LogRow], found: "_Found") -> None:
+    def _insert(self, rows: list[LogRow], found: Found) -> None:
         """Insert what these rows tell."""
         assert self._client is not None and self._tallies is not None
         self._consumer.confirm()

@@ -20,9 +20,11 @@ EVENT_TIMES = {
     "firsts": "toDateTime(least(first_at, toDateTime64('2090-01-01 00:00:00', 3, 'UTC')))",
 }
 STATISTICS_TIMES = {"tallies": "quarter", "quarters": "quarter"}
+SAMPLE_TIMES = {"site_samples": "at", "samples": "at"}
 BOUNDED_BY = {
     **dict.fromkeys(EVENT_TIMES, "retention.events_days"),
     **dict.fromkeys(STATISTICS_TIMES, "retention.statistics_days"),
+    **dict.fromkeys(SAMPLE_TIMES, "retention.samples_days"),
     "slices": "two days: tallies drops the days before",
     "webhook_attempts": "7 days",
     "erasing": "goes with the erase job",
@@ -36,7 +38,11 @@ _DAYS = re.compile(r" TTL .*toIntervalDay\((\d+)\)")
 
 def keep_for(client: ClickHouse, kept: RetentionSettings) -> None:
     """Make the TTL of each table as the settings say. Raises ClickHouseUnavailable."""
-    for times, days in ((EVENT_TIMES, kept.events_days + 1), (STATISTICS_TIMES, kept.statistics_days)):
+    for times, days in (
+        (EVENT_TIMES, kept.events_days + 1),
+        (STATISTICS_TIMES, kept.statistics_days),
+        (SAMPLE_TIMES, kept.samples_days),
+    ):
         for table, time in times.items():
             ((engine,),) = client.rows(TTL_OF, name=table)
             found = _DAYS.search(engine)

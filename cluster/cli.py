@@ -26,6 +26,7 @@ from cluster.commands.down import down
 from cluster.commands.drain import drain, undrain
 from cluster.commands.export import export
 from cluster.commands.greeting import greet, greet_without_demo
+from cluster.commands.history import history
 from cluster.commands.inbound import inbound
 from cluster.commands.inspection import explain, route, sources, trace
 from cluster.commands.instance import DEFAULT_FILE, in_place, run_of, settings_of
@@ -34,6 +35,7 @@ from cluster.commands.nodes import nodes
 from cluster.commands.operator_token import operator_token
 from cluster.commands.output import console, errors, json_option, print_json
 from cluster.commands.queue import bounce, reroute, send_now
+from cluster.commands.queue_ages import queue
 from cluster.commands.recipients import recipients
 from cluster.commands.report import report
 from cluster.commands.secret import secret
@@ -45,6 +47,7 @@ from cluster.commands.storage import storage
 from cluster.commands.suppressions import suppressions
 from cluster.commands.tenants import tenants
 from cluster.commands.tls_report import tls_report
+from cluster.commands.top import top
 from cluster.commands.tracking import tracking
 from cluster.commands.webhooks import webhooks
 from cluster.context import keeps_from_work
@@ -107,6 +110,9 @@ for command in (
     reroute,
     trace,
     explain,
+    history,
+    top,
+    queue,
     route,
     sources,
     inbound,

@@ -93,7 +93,7 @@ def faults(settings: "Settings") -> Iterator[tuple[str, str]]:
     kept = settings.retention
     if kept.bodies_days > kept.messages_days:
         yield "retention.bodies_days", f"bodies are not kept longer than their messages ({kept.messages_days} days)"
-    for name in ("bodies_days", "messages_days", "events_days", "statistics_days"):
+    for name in ("bodies_days", "messages_days", "events_days", "statistics_days", "samples_days"):
         if getattr(kept, name) > MOST_DAYS:
             yield f"retention.{name}", f"must be at most {MOST_DAYS}"
     if kept.events_days < kept.messages_days:

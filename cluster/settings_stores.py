@@ -54,3 +54,5 @@ class RetentionSettings(Section, frozen=True, kw_only=True):
     """Days until events are deleted from ClickHouse, a month of them at once; messages_days at least."""
     statistics_days: int = 1830
     """Days until the counts for statistics are deleted, a year of them at once; events_days at least."""
+    samples_days: int = 14
+    """Days until the samples of the flight recorder are deleted, a day of them at once."""

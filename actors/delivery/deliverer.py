@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from actors.delivery.held import key_of
 from actors.delivery.inspection import find_held, find_sites
 from actors.delivery.parts import Dependencies, Parts
+from actors.delivery.sampling import sample_sites
 from actors.delivery.setting_aside import settle_marker
 from cluster import metrics
 from cluster.journal.journal import Unavailable
@@ -20,7 +21,7 @@ from cluster.journal.records import DueDelivery
 from cluster.journal.scheduling import Lane
 from cluster.metrics import Reading
 from cluster.routing.offer import OfferAnswer, Shared, decode_offer
-from cluster.routing.site_state import Held, SiteState, TraceLine
+from cluster.routing.site_state import Held, SitesSampled, SiteState, TraceLine
 
 log = logging.getLogger(__name__)
 
@@ -137,6 +138,13 @@ class Deliverer:
         """The sites whose names contain ``pattern``, those with most deliveries first."""
         clock = asyncio.get_running_loop().time()
         return find_sites(self.parts.sites, pattern, limit, self.deps.name, clock, self.deps.now() - clock)
+
+    async def sample(self, since: float, most: int) -> SitesSampled:
+        """The sites that have work, the busiest, and the counts of those that ended after ``since``, the ``at`` of the
+        sample before."""
+        offset = self.deps.now() - asyncio.get_running_loop().time()
+        version = self.deps.active_policy.version
+        return await sample_sites(self.parts.sites, since, most, self.deps.name, version, offset)
 
     async def known_sites(self) -> list[str]:
         """The names of sites that are in memory, or were within the last day."""

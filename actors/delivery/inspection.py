@@ -14,13 +14,15 @@ def find_sites(sites: Sites, pattern: str, limit: int, actor: str, now: float, e
     ``epoch_offset`` is seconds since the epoch."""
     found = [site for site in sites if pattern in site.destination.site]
     found.sort(key=lambda site: len(site.queue) + site.in_flight, reverse=True)
-    return [_state_of(site, actor, now, epoch_offset) for site in found[:limit]]
+    return [state_of(site, actor, now, epoch_offset) for site in found[:limit]]
 
 
-def _state_of(site: Site, actor: str, now: float, epoch_offset: float) -> SiteState:
+def state_of(site: Site, actor: str, now: float, epoch_offset: float) -> SiteState:
+    """``now`` and ``epoch_offset``: as for ``find_sites``."""
     place = site.destination
-    reason, until = site.waits_for()
-    counts = site.stats.counts
+    bound, until = site.bound()
+    stats, throttle, allowance = site.stats, site.throttle, site.allowance
+    counts = stats.counts
     return SiteState(
         actor=actor,
         source=place.source,
@@ -30,16 +32,25 @@ def _state_of(site: Site, actor: str, now: float, epoch_offset: float) -> SiteSt
         waiting=len(site.queue),
         in_flight=site.in_flight,
         connections=site.pool.connections,
-        connection_limit=site.throttle.connections(),
-        message_rate=site.throttle.message_rate(),
+        connection_limit=throttle.connections(),
+        message_rate=throttle.message_rate(),
         accepted=counts[Judgement.ACCEPTED],
         deferred=counts[Judgement.DEFERRED],
         bounced=counts[Judgement.BOUNCED],
-        accepted_per_s=site.stats.accepted_per_s(),
-        waits_for=reason,
+        accepted_per_s=stats.accepted_per_s(),
+        waits_for=bound.words,
         until=until + epoch_offset if until else 0.0,
         adjustments=(*site.adjustments.described(now), *site.pool.limits_described()),
-        last_replies=site.stats.last_replies(),
+        last_replies=stats.last_replies(),
+        binds=bound,
+        ready=site.queue.ready,
+        began=stats.began,
+        transactions=stats.transactions,
+        spent_s=stats.spent_s,
+        connections_per_ip=throttle.connections_per_address(),
+        connection_rate=throttle.opening_rate(),
+        warm_up_cap=None if allowance is None else allowance.cap,
+        warm_up_left=None if allowance is None or allowance.cap is None else allowance.remaining,
     )
 
 

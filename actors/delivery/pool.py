@@ -7,6 +7,7 @@ that the workers of a site share. Every submitted job is reported by its worker 
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 from actors.delivery.idle_connections import IdleConnections, wake_worker
@@ -49,6 +50,11 @@ class Pool:
         return self._waiting + len(self._in_transaction)
 
     @property
+    def waiting(self) -> int:
+        """Jobs that wait for a connection, or for the turn of their rate."""
+        return self._waiting
+
+    @property
     def on_the_wire(self) -> int:
         """Jobs in a transaction now."""
         return len(self._in_transaction)
@@ -62,6 +68,13 @@ class Pool:
     def connections(self) -> int:
         """Connections open, being opened or being closed."""
         return self.workers.count
+
+    def fills_addresses(self) -> bool:
+        """Whether each address in use has as many connections as it may."""
+        limit = self._throttle.connections_per_address()
+        if not limit or not self.open:
+            return False
+        return min(Counter(connection.address for connection in self.open).values()) >= limit
 
     def limits_described(self) -> tuple[str, ...]:
         """The connection limits of the hosts of the open connections, in words."""

@@ -76,7 +76,11 @@ class Reporter:
     def report(self, site: Site, job: Job, hop: Hop, report: Report) -> None:
         """Process the final report on a job."""
         verdicts = verdicts_of(job, report)
-        duration_ms = round(report.duration * 1000) if isinstance(report, TransactionResult) else 0
+        duration_ms = 0
+        if isinstance(report, TransactionResult):
+            duration_ms = round(report.duration * 1000)
+            site.stats.transactions += 1
+            site.stats.spent_s += report.duration
         self._committer.add(build_outcomes(job, hop, verdicts, duration_ms, self._circumstances(site, job, verdicts)))
         self._rates.carried(site.destination)
         self._back_off(site, job, report, verdicts[0].verdict)

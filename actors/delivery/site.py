@@ -5,7 +5,7 @@ sends its jobs.
 """
 
 from collections.abc import Callable
-from math import ceil, ldexp
+from math import ceil, isfinite, ldexp
 
 from msgspec import Struct
 
@@ -15,6 +15,7 @@ from actors.delivery.site_stats import SiteStats
 from actors.delivery.tenants import Tenants
 from actors.delivery.throttle import Throttle
 from cluster.journal.records import DueDelivery
+from cluster.policy.limits.binding import Bound, SiteFacts, binding
 from cluster.policy.limits.fairness import FairQueue, room
 from cluster.policy.limits.shaping import Limits, TenantLimits
 from cluster.policy.limits.warm_up import Allowance
@@ -329,21 +330,32 @@ class Site:
         """End the backoff. The count of failures stays, so that one delivery at a time is sent as a probe."""
         self.blocked_until = 0.0
 
-    def waits_for(self) -> tuple[str, float]:
-        """Why the site sends no more now, in words, and until when (loop time; 0: unknown)."""
+    def bound(self) -> tuple[Bound, float]:
+        """What binds, and until when (loop time; 0: unknown)."""
         now = self._clock()
-        if now < self.suspended_until:
-            return "suspended", self.suspended_until
-        if self.is_used_up:
-            return "the source's warm-up: no more today", 0.0
-        if now < self.blocked_until:
-            return "backing off: no connection could be made", self.blocked_until
-        if self.is_stalled:
-            return "its hosts do not answer", 0.0
-        if self.queue and not self.queue.ready:
-            return "its tenants' limits", self._tenants.wake_at()
-        if self.queue and self.throttle.message_rate():
-            return "the message rate", 0.0
-        if self.queue and self.pool.connections >= self.throttle.connections():
-            return "its connections are all in use", 0.0
-        return "", 0.0
+        found = binding(
+            SiteFacts(
+                waiting=len(self.queue),
+                ready=self.queue.ready,
+                jobs_waiting=self.pool.waiting,
+                connections=self.pool.connections,
+                connection_limit=self.throttle.connections(),
+                message_rate=self.throttle.message_rate(),
+                message_wait_s=self.throttle.message_wait_s(),
+                opening_wait_s=self.throttle.opening_wait_s(),
+                addresses_full=self.pool.fills_addresses(),
+                is_suspended=now < self.suspended_until,
+                is_used_up=self.is_used_up,
+                is_backing_off=now < self.blocked_until,
+                is_stalled=self.is_stalled,
+            )
+        )
+        match found:
+            case Bound.SUSPENSION:
+                return found, self.suspended_until
+            case Bound.BACK_OFF:
+                return found, self.blocked_until
+            case Bound.TENANT_LIMITS:
+                until = self._tenants.wake_at()
+                return found, until if isfinite(until) else 0.0
+        return found, 0.0

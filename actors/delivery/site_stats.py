@@ -22,8 +22,12 @@ class SiteStats:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.counts = dict.fromkeys(Judgement, 0)
+        self.began = clock()
+        self.transactions = 0
+        """Messages carried, whatever the host said to them."""
+        self.spent_s = 0.0
+        """What their transactions took."""
         self._clock = clock
-        self._began = clock()
         self._replies: deque[LastReply] = deque(maxlen=REPLIES_KEPT)
         self._seconds: deque[list[int]] = deque(maxlen=WINDOW_S)
         """[second, accepted in it], for seconds with acceptances."""
@@ -44,7 +48,7 @@ class SiteStats:
         """Acceptances per second over the last minute, or since the start."""
         now = self._clock()
         recent = sum(count for second, count in self._seconds if second > now - WINDOW_S)
-        return recent / max(1.0, min(WINDOW_S, now - self._began))
+        return recent / max(1.0, min(WINDOW_S, now - self.began))
 
     def last_replies(self) -> tuple[LastReply, ...]:
         """The newest first."""

@@ -6,6 +6,7 @@ or two of its last connection. At most as many sites are at work as deliveries f
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
@@ -19,12 +20,17 @@ from cluster.metrics import Gauge
 from cluster.policy.limits.shaping import TenantLimits
 from cluster.policy.limits.warm_up import Allowance
 from cluster.policy.replies.automation import Adjustments
+from cluster.policy.replies.verdict import Judgement
 from cluster.policy.routes.destinations import Destination
 from cluster.routing.active_policy import ActivePolicy
+from cluster.routing.site_state import SiteEnded
 
 DROPPED_KEPT = 5000
 """Names of dropped sites kept for operators to look up: some 0.2 KB each."""
 DROPPED_KEPT_S = 86_400.0
+ENDED_KEPT = 2000
+"""Counts of dropped sites kept for the next sample of the flight recorder: some 0.4 KB each. When more end between two
+samples, the counts of the oldest are missing there."""
 TOUCHED_KEPT = 10_000
 """Idle sites whose limits automation has changed are kept, so that the change is not lost, up to this many sites."""
 
@@ -53,6 +59,8 @@ class Sites:
         self._clock = clock
         self._now = now
         self._sites: dict[Destination, Site] = {}
+        self._ended: deque[tuple[float, SiteEnded]] = deque(maxlen=ENDED_KEPT)
+        """When it was dropped, the oldest first."""
         self._dropped: TtlCache[str, None] = TtlCache(DROPPED_KEPT, clock)
         self.wants_allowance = asyncio.Event()
         """Set when a site of a source in warm-up was made: it may send nothing until an allowance is granted."""
@@ -66,6 +74,10 @@ class Sites:
     def names(self) -> list[str]:
         """The names of all sites, and of those dropped within the last day, as far as they are kept."""
         return list({place.site for place in self._sites}.union(self._dropped.keys()))
+
+    def ended_since(self, since: float) -> tuple[SiteEnded, ...]:
+        """The counts of the sites that were dropped after this time, as far as they are kept."""
+        return tuple(ended for at, ended in self._ended if at > since)
 
     def get(self, place: Destination) -> Site | None:
         return self._sites.get(place)
@@ -158,10 +170,28 @@ class Sites:
             return False
         place = site.destination
         del self._sites[place]
+        if site.stats.transactions or any(site.stats.counts.values()):
+            self._ended.append((now, _counts_of(site)))
         self._dropped.put(place.site, None, DROPPED_KEPT_S)
         self._turns.forget(site)
         self._ownership.forget(place)
         return True
+
+
+def _counts_of(site: Site) -> SiteEnded:
+    place, stats = site.destination, site.stats
+    return SiteEnded(
+        source=place.source,
+        site=place.site,
+        share=place.share,
+        began=stats.began,
+        accepted=stats.counts[Judgement.ACCEPTED],
+        deferred=stats.counts[Judgement.DEFERRED],
+        bounced=stats.counts[Judgement.BOUNCED],
+        transactions=stats.transactions,
+        spent_s=stats.spent_s,
+        last_reply=next(iter(stats.last_replies()), None),
+    )
 
 
 def _tenant_limits_at(place: Destination, active_policy: ActivePolicy) -> Callable[[str], TenantLimits]:

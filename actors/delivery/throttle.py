@@ -68,22 +68,23 @@ class Throttle:
         """A transaction begins now."""
         self._messages.take(self.message_rate(), self._clock())
 
+    def opening_rate(self) -> float:
+        """How many connections may be opened per second; 0 sets no limit."""
+        rate = self.limits.connection_rate
+        return self._part_of(rate.per_second) if rate else 0.0
+
     def opening_wait_s(self) -> float:
         """Seconds until a connection may be opened."""
-        return self._openings.wait_s(self._opening_rate(), self._clock())
+        return self._openings.wait_s(self.opening_rate(), self._clock())
 
     def take_opening(self) -> None:
         """A connection is opened now."""
-        self._openings.take(self._opening_rate(), self._clock())
+        self._openings.take(self.opening_rate(), self._clock())
 
     def took_over(self, at: float) -> None:
         """Another actor has perhaps begun a transaction at this time, and opened a connection."""
         self._messages.taken_elsewhere(self.message_rate(), at)
-        self._openings.taken_elsewhere(self._opening_rate(), at)
-
-    def _opening_rate(self) -> float:
-        rate = self.limits.connection_rate
-        return self._part_of(rate.per_second) if rate else 0.0
+        self._openings.taken_elsewhere(self.opening_rate(), at)
 
     def _slot_wait_s(self, at: float, rate: float) -> float:
         """For a share with less than one message per second: seconds from ``at`` to its next slot. The shares have

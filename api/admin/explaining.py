@@ -3,20 +3,25 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Annotated
 
 from litestar import get
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import FromPath
+from litestar.params import FromPath, QueryParameter
+from msgspec import structs
 
+from analytics.history import HistoryWanted
 from analytics.timeline import Timeline, events_of
-from api.admin.deliverers import Deliverers
 from api.admin.explanation import Explained, HeldBy, MessageFacts, explain
+from api.admin.histories import SAMPLED_EVERY_S, Histories
+from api.admin.past import explain_then, sites_then
 from api.admin.placing import ListSources
 from api.admin.searching import SiteOf
 from api.admin.site_views import SiteView, lane_of, site_views
 from api.http.errors import answers
 from api.http.examples import MESSAGE_ID, Example
 from api.http.existing import MESSAGE, existing
+from api.http.refusals import Fault, Invalid
 from cluster.journal.fates import Fate, RecipientState
 from cluster.journal.journal import Journal
 from cluster.journal.records import DueDelivery, decode_personalization
@@ -24,9 +29,14 @@ from cluster.journal.suspensions import Suspension
 from cluster.policy.lifecycle import FINISHED
 from cluster.policy.routes.destinations import parse
 from cluster.policy.routes.rerouting import DIRECT
+from cluster.routing.deliverers import Deliverers
 from cluster.routing.views import SourceState
 
 SITES_ASKED = 200
+SITES_THEN = 5
+"""Of a message with more sites, those of its first recipients are told."""
+LOOK_BACK_S = 60
+"""A sample may be missing: then the one before it tells."""
 
 TriedUntil = Callable[[DueDelivery, datetime, datetime], Awaitable[datetime]]
 """Returns when the retries of a deferred delivery end, from its send time and the end of its own lifetime."""
@@ -44,6 +54,7 @@ class Explaining:
         site_of: SiteOf,
         sources: ListSources,
         tried_until: TriedUntil,
+        histories: Histories,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._journal = journal
@@ -52,6 +63,7 @@ class Explaining:
         self._site_of = site_of
         self._sources_now = sources
         self._tried_until = tried_until
+        self._histories = histories
         self._clock = clock
 
     def handlers(self) -> list[HTTPRouteHandler]:
@@ -63,9 +75,31 @@ class Explaining:
         )
         return [route(self.show)]
 
-    async def show(self, id: FromPath[str]) -> Explained:
+    async def show(
+        self,
+        id: FromPath[str],
+        at: Annotated[
+            datetime | None, QueryParameter(description="A moment of the past: how the message and its site were then")
+        ] = None,
+    ) -> Explained:
+        if at is not None and at.tzinfo is None:
+            raise Invalid([Fault("Needs a time zone, such as 2026-11-30T14:05:00Z", "at")])
         fate = await existing(MESSAGE, id, self._journal.fates.find)
-        return explain(await self._facts(id, fate))
+        facts = await self._facts(id, fate)
+        explained = explain(facts)
+        if at is None:
+            return explained
+        return structs.replace(explained, then=await self._then(facts, at.astimezone(UTC)))
+
+    async def _then(self, facts: MessageFacts, at: datetime) -> tuple[str, ...]:
+        sites = sites_then(facts, at)[:SITES_THEN]
+        # The samples of the moment, and the last ones before.
+        since = int(at.timestamp()) - LOOK_BACK_S
+        span = HistoryWanted(since=since, until=int(at.timestamp()) + 1, step_s=SAMPLED_EVERY_S)
+        whole, *of_sites = await asyncio.gather(
+            self._histories.of(span), *(self._histories.of(structs.replace(span, site=site)) for site in sites)
+        )
+        return tuple(explain_then(facts, at, dict(zip(sites, of_sites, strict=True)), whole))
 
     async def _facts(self, id: str, fate: Fate) -> MessageFacts:
         events = asyncio.create_task(events_of(self._timeline, fate.tenant_id, id))

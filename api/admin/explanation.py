@@ -86,6 +86,8 @@ class Explained(Struct, frozen=True, kw_only=True):
     """Present while the message is not finished."""
     events: tuple[TimelineEvent, ...]
     """The last events."""
+    then: tuple[str, ...] = ()
+    """How the message and its site were at a moment of the past, where one was asked for."""
 
 
 EVENTS_SHOWN = 10

@@ -9,7 +9,6 @@ hosts.
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable
 
-from api.admin.deliverers import Deliverers
 from api.admin.placing import ListSources
 from api.http import help_texts
 from api.http.refusals import Fault, Invalid, NotFound
@@ -21,6 +20,7 @@ from cluster.policy.routes.domains import mail_domain, spelled_names
 from cluster.policy.routes.rerouting import DEFAULT, DIRECT
 from cluster.policy.routes.routing import DEFAULT_POOL
 from cluster.policy.routes.sites import FAMILY_NAMES, matches
+from cluster.routing.deliverers import Deliverers
 from cluster.routing.views import SiteOfDomain
 from cluster.typed_names import beginning_with, nearest
 

@@ -9,7 +9,6 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import Struct
 
-from api.admin.deliverers import Deliverers
 from api.http.body import TypedBody
 from api.http.errors import answers
 from api.http.examples import Example
@@ -17,6 +16,7 @@ from api.http.refusals import Fault, Invalid
 from api.http.texts import check_name
 from cluster.policies import BadPolicies
 from cluster.policy.routes.domains import mail_domain
+from cluster.routing.deliverers import Deliverers
 from cluster.routing.views import RouteDescription, SourceState
 
 Describe = Callable[[str, str, str], Awaitable[RouteDescription]]

@@ -11,7 +11,6 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import JSONBody
 from msgspec import Struct
 
-from api.admin.deliverers import Deliverers
 from api.admin.naming import NameFinder
 from api.admin.searching import QueueNames, QueueQuery, QueueSearch, check_query, pages
 from api.http.body import TypedBody
@@ -22,6 +21,7 @@ from api.http.texts import check_name
 from cluster.journal.journal import Journal
 from cluster.journal.queue_control import UnfinishedDelivery
 from cluster.policy.routes.rerouting import DEFAULT
+from cluster.routing.deliverers import Deliverers
 
 
 class RerouteRequest(QueueQuery, frozen=True, kw_only=True):

@@ -6,17 +6,18 @@ from analytics.timeline import Timeline
 from api.admin.access import FormerToken, Operators, OperatorsOrKeys
 from api.admin.backups import BackupCalls
 from api.admin.bouncing import Bouncing
-from api.admin.deliverers import Deliverers
 from api.admin.domains import DomainAdministration
 from api.admin.erasing import Erasing
 from api.admin.explaining import Explaining, TriedUntil
 from api.admin.exporting import Exporting
+from api.admin.histories import Histories
 from api.admin.inbound import InboundListing
 from api.admin.keys import TenantsKeyCalls
 from api.admin.naming import FindSite, NamedSites, NameFinder
 from api.admin.nodes import NodeCalls
 from api.admin.operator_tokens import OperatorTokenCalls
 from api.admin.placing import Describe, ListSources, Placing, PutInForce
+from api.admin.queue_ages import QueueAgesCalls
 from api.admin.rerouting import Rerouting
 from api.admin.searching import QueueSearch, SiteOf
 from api.admin.sending_now import SendingNow
@@ -36,6 +37,7 @@ from api.http.routes import Guard, RouteGroup, for_caller, resource
 from api.webhooks.parts import WebhookParts
 from cluster.journal.journal import Journal
 from cluster.peers import Call
+from cluster.routing.deliverers import Deliverers
 from cluster.settings import RetentionSettings
 from cluster.tenancy.directory import TenantDirectory
 from cluster.tenancy.domains.managing import DomainManager
@@ -75,9 +77,12 @@ class Admin:
         self._operators = Operators(token, journal, former_tokens)
         deliverers = Deliverers(journal, call)
         names = NameFinder(journal, deliverers, find_site, named_sites, sources)
+        histories = Histories(call, site_of)
         search = QueueSearch(journal, site_of, names)
         version: Callable[[], Awaitable[int]] = journal.policies.version
         self._parts = (
+            histories,
+            QueueAgesCalls(journal, names),
             SiteCalls(journal, deliverers, sources, names),
             BackupCalls(call),
             NodeCalls(journal, call),
@@ -100,6 +105,7 @@ class Admin:
                 site_of=site_of,
                 sources=sources,
                 tried_until=tried_until,
+                histories=histories,
             ),
             OperatorTokenCalls(journal),
             DomainAdministration(journal, domains),

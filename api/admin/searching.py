@@ -108,8 +108,7 @@ class QueueSearch:
         size = PART_BY_SITE if by_site or names.site is not None else PART
         part = await self._journal.queue_control.part(filter, mark, size)
         queued = part.queued if names.site is None else await self._of_site(part.queued, names.site)
-        following = f"{part.next.message_id}.{part.next.recipient_no}" if part.next else None
-        return FoundDeliveries(queued=queued, names=names, next=following)
+        return FoundDeliveries(queued=queued, names=names, next=after_of(part.next))
 
     async def named(self, query: QueueQuery) -> QueueNames:
         """The resolved names of a query. Raises Invalid for unknown ones."""
@@ -187,6 +186,11 @@ def check_query(query: QueueQuery, faults: list[Fault], what: str) -> None:
         faults.append(Fault("An age in seconds, to a year", "older_than_s"))
     if query.after and mark_of(query.after) is None:
         faults.append(Fault("after is what an answer gave as next", "after"))
+
+
+def after_of(mark: QueueMark | None) -> str | None:
+    """A queue position as a response's ``next``."""
+    return None if mark is None else f"{mark.message_id}.{mark.recipient_no}"
 
 
 def mark_of(after: str) -> QueueMark | None:

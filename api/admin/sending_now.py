@@ -12,7 +12,6 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import JSONBody
 from msgspec import Struct
 
-from api.admin.deliverers import Deliverers
 from api.admin.searching import QueueNames, QueueQuery, QueueSearch, check_query, pages
 from api.http.body import TypedBody
 from api.http.errors import answers
@@ -20,6 +19,7 @@ from api.http.examples import Example
 from api.http.refusals import Fault, Invalid
 from cluster.journal.journal import Journal
 from cluster.journal.queue_control import UnfinishedDelivery, Wait
+from cluster.routing.deliverers import Deliverers
 
 
 class SendNowRequest(QueueQuery, frozen=True, kw_only=True):

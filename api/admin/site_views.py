@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from msgspec import Struct
 
 from cluster.journal.suspensions import Suspension
+from cluster.policy.limits.binding import Bound, binding_of_shares
 from cluster.policy.routes.destinations import Destination, parse
 from cluster.policy.routes.sites import matches
 from cluster.routing.site_state import LastReply, SiteState
@@ -48,8 +49,10 @@ class SiteView(Struct, frozen=True, kw_only=True):
     bounced: int
     accepted_per_s: float
     """Over the last minute."""
+    binds: Bound
+    """The limit that holds back what is sent; "" when none does."""
     waits_for: str
-    """Why no more is sent now, in words; "" when nothing limits it."""
+    """The same in words."""
     until: datetime | None
     suspended: tuple[str, ...]
     """Its suspensions, in words."""
@@ -117,26 +120,36 @@ def suspended(site: str, suspensions: Sequence[Suspension]) -> tuple[str, ...]:
 def kept_by_source(source: SourceState | None, site: str) -> str:
     """Why a source sends nothing to a site now, in words; "" when it may send. None is the system's choice of address,
     which always may."""
-    if source is None:
-        return ""
-    if not source.actors:
-        return f"no machine has the addresses of source {source.name}"
-    if any(use.site == site and use.granted >= use.cap for use in source.warm_up):
-        return f"the warm-up of source {source.name}: no more today"
+    match _bound_of_source(source, site):
+        case Bound.NO_MACHINE:
+            return f"no machine has the addresses of source {source.name if source else ''}"
+        case Bound.WARM_UP:
+            return f"the warm-up of source {source.name if source else ''}: no more today"
     return ""
 
 
-def _waits_for(
-    held_back: SiteState | None, site: str, suspensions: Sequence[Suspension], kept: str
-) -> tuple[str, datetime | None]:
-    """Why nothing more is sent, and until when: from suspensions and the source, otherwise from the actor that has the
+def _bound_of_source(source: SourceState | None, site: str) -> Bound:
+    if source is None:
+        return Bound.NOTHING
+    if not source.actors:
+        return Bound.NO_MACHINE
+    if any(use.site == site and use.granted >= use.cap for use in source.warm_up):
+        return Bound.WARM_UP
+    return Bound.NOTHING
+
+
+def _what_binds(
+    shares: Sequence[SiteState], site: str, suspensions: Sequence[Suspension], kept: Bound
+) -> tuple[Bound, datetime | None]:
+    """What holds the site back, and until when: suspensions and the source, otherwise what the actors say that have the
     site in memory."""
     untils = [s.until for s in suspensions if not s.tenant_id and s.site in ("", site)]
     if untils:
-        return "suspended", max(untils)
+        return Bound.SUSPENSION, max(untils)
     if kept:
         return kept, None
-    return (held_back.waits_for, moment(held_back.until)) if held_back else ("", None)
+    binds = binding_of_shares((Bound.read(share.binds), share.waiting) for share in shares)
+    return binds, moment(min((share.until for share in shares if share.binds == binds), default=0.0))
 
 
 def _view(
@@ -148,9 +161,8 @@ def _view(
     state: SourceState | None,
 ) -> SiteView:
     waiting = sum(share.waiting for share in shares)
-    held_back = next((share for share in shares if share.waits_for), None)
-    kept = kept_by_source(state, site) if waiting + parked else ""
-    waits_for, until = _waits_for(held_back, site, suspensions, kept)
+    kept = _bound_of_source(state, site) if waiting + parked else Bound.NOTHING
+    binds, until = _what_binds(shares, site, suspensions, kept)
     replies: list[LastReply] = sorted(
         (reply for share in shares for reply in share.last_replies), key=lambda reply: reply.at, reverse=True
     )
@@ -168,7 +180,8 @@ def _view(
         deferred=sum(share.deferred for share in shares),
         bounced=sum(share.bounced for share in shares),
         accepted_per_s=round(sum(share.accepted_per_s for share in shares), 3),
-        waits_for=waits_for,
+        binds=binds,
+        waits_for=kept_by_source(state, site) if kept and binds is kept else binds.words,
         until=until,
         suspended=suspended(site, suspensions),
         adjustments=tuple(dict.fromkeys(words for share in shares for words in share.adjustments)),

@@ -7,7 +7,6 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import QueryParameter
 from msgspec import Struct
 
-from api.admin.deliverers import Deliverers
 from api.admin.naming import NameFinder
 from api.admin.placing import ListSources
 from api.admin.site_views import SiteView, lane_of, site_views
@@ -19,6 +18,7 @@ from cluster.journal.journal import Journal
 from cluster.journal.site_actions import SiteAction
 from cluster.policy.routes.domains import spelled_names
 from cluster.policy.routes.sites import literal
+from cluster.routing.deliverers import Deliverers
 
 MOST_SITES = 1000
 MOST_ACTIONS = 1000

@@ -13,7 +13,6 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import JSONBody, QueryParameter
 from msgspec import Struct
 
-from api.admin.deliverers import Deliverers
 from api.admin.naming import NameFinder
 from api.http.body import TypedBody
 from api.http.errors import answers
@@ -22,6 +21,7 @@ from api.http.refusals import Fault, Invalid
 from api.http.texts import check_name, check_text
 from cluster.journal.journal import Journal
 from cluster.journal.suspensions import Suspension
+from cluster.routing.deliverers import Deliverers
 
 LONGEST_SUSPENSION_S = 366 * 86_400.0
 LONGEST_REASON = 1000

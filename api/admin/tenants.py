@@ -12,7 +12,6 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import UNSET, Struct, UnsetType
 
-from api.admin.deliverers import Deliverers
 from api.http import help_texts
 from api.http.body import TypedBody
 from api.http.errors import answers
@@ -23,6 +22,7 @@ from api.http.texts import check_name
 from cluster.ids import is_id
 from cluster.journal.journal import Journal
 from cluster.journal.tenants import Deletion, NameTaken, TenantRecord
+from cluster.routing.deliverers import Deliverers
 from cluster.tenancy.directory import TenantDirectory
 
 LONGEST_NAME = 100

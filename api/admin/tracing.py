@@ -18,13 +18,13 @@ from litestar.params import QueryParameter
 from litestar.response import Stream
 from msgspec import Struct
 
-from api.admin.deliverers import Deliverers
 from api.admin.naming import NameFinder
 from api.http.errors import answers
 from api.http.examples import Example
 from api.http.refusals import Fault, Invalid
 from api.http.texts import check_name
 from cluster.journal.journal import Unavailable
+from cluster.routing.deliverers import Deliverers
 from cluster.routing.site_state import TraceLine
 
 LOOK_S = 0.2

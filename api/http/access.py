@@ -324,6 +324,8 @@ ROUTES: Mapping[str, Access] = {
     "POST /api/admin/webhooks/{id}/resume": _OPERATOR,
     "GET /api/admin/sites": _OPERATOR,
     "GET /api/admin/actions": _OPERATOR,
+    "GET /api/admin/history": _OPERATOR,
+    "GET /api/admin/queue/ages": _OPERATOR,
     "GET /api/admin/inbound": _OPERATOR,
     "GET /api/admin/tls-reports": _OPERATOR,
     "POST /api/admin/tls-reports": _OPERATOR,

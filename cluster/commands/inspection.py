@@ -1,9 +1,11 @@
 """Commands for details: a site's SMTP dialogues, one message, the route of a domain's mail, sources."""
 
+from datetime import datetime
+
 import click
 
 from cluster.commands.instance import ANSWER_S, Instance, Json, path_part
-from cluster.commands.output import DOMAIN, NAME, console, json_option, moment, number, plain, print_json, table
+from cluster.commands.output import DOMAIN, NAME, PAST, console, json_option, moment, number, plain, print_json, table
 
 ARROWS = {"C": "[cyan]→[/]", "S": "[green]←[/]", "*": "[yellow]*[/]"}
 
@@ -37,17 +39,22 @@ def trace(config: str | None, site: str | None, domain: str | None, seconds: flo
 
 @click.command()
 @click.argument("message", type=NAME)
+@click.option("--at", type=PAST, help="How it and its site were then (UTC): 14:05, or 2026-11-30 14:05.")
 @json_option
 @click.pass_obj
-def explain(config: str | None, message: str, as_json: bool) -> None:
+def explain(config: str | None, message: str, at: datetime | None, as_json: bool) -> None:
     """Where MESSAGE (its id) is, why, what comes next and when."""
-    answer = Instance.of(config).get(f"explain/{path_part(message)}")
+    answer = Instance.of(config).get(f"explain/{path_part(message)}", at=None if at is None else at.isoformat())
     if as_json:
         print_json(answer)
         return
     console.print(plain(f"{answer['message_id']} is {answer['status']}."), style="bold")
     for sentence in answer["sentences"]:
         console.print(plain(sentence))
+    if answer["then"]:
+        console.print()
+        for sentence in answer["then"]:
+            console.print(plain(sentence))
     for recipient in answer["recipients"]:
         console.print()
         console.print(plain(f"{recipient['recipient']}: {recipient['status']}"), style="bold")

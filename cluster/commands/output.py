@@ -3,7 +3,7 @@ codes."""
 
 import sys
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime, time, timedelta
 from typing import Any, TextIO, TypeVar
 
 import click
@@ -78,7 +78,31 @@ class DomainType(NameType):
         return domain
 
 
+class PastType(click.ParamType[datetime]):
+    """A moment of the past, UTC: a time of day such as 14:05 is the last one; or a date with a time."""
+
+    name = "moment"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        try:
+            return past_moment(value, datetime.now(UTC))
+        except ValueError:
+            self.fail(f"{value!r} is no moment such as 14:05, 14:05:30 or 2026-11-30 14:05", param, ctx)
+
+
+def past_moment(text: str, now: datetime) -> datetime:
+    """Raises ValueError for a text that is no moment."""
+    if ":" in text and "-" not in text:
+        at = datetime.combine(now.date(), time.fromisoformat(text), UTC)
+        return at if at <= now else at - timedelta(days=1)
+    at = datetime.fromisoformat(text)
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
 NAME = NameType()
+PAST = PastType()
 DOMAIN = DomainType()
 
 

@@ -12,6 +12,7 @@ from msgspec import Struct
 from psycopg import AsyncConnection
 
 from cluster.events import Delivered, Event, encode_batch
+from cluster.ids import made_at
 from cluster.journal.database import JournalPart, Row, execute, rows
 from cluster.journal.day_tables import span
 from cluster.journal.ending import Finished, ends, finish, tally
@@ -30,6 +31,17 @@ from cluster.journal.suppressions import suppress
 from cluster.journal.tenant_rates import count_ends
 from cluster.policy.lifecycle import Status
 from cluster.tenancy.rates import end_of
+
+
+class QueueAges(Struct, frozen=True, kw_only=True):
+    """How the queue stands."""
+
+    unfinished: int
+    """Deliveries; lags by some seconds at most."""
+    oldest_at: datetime | None
+    """When the oldest unfinished message was accepted, scheduled ones among them; None when there is none."""
+    overdue_s: float
+    """For how long what is due first has been due; 0 when nothing is."""
 
 
 class Settlement(Struct, frozen=True):
@@ -164,6 +176,17 @@ class Queue(JournalPart):
         row = await self._database.row("backlog")
         assert row is not None
         return int(row[0])
+
+    async def ages(self) -> QueueAges:
+        """The size of the queue, and how old what waits in it is. Takes constant time."""
+        row = await self._database.row("queue_ages")
+        assert row is not None
+        unfinished, first, overdue_s = row
+        return QueueAges(
+            unfinished=int(unfinished),
+            oldest_at=made_at(first) if first is not None else None,
+            overdue_s=max(0.0, overdue_s or 0.0),
+        )
 
     async def count_backlog(self) -> None:
         """Estimate the backlog again, from a sample of bounded size: Postgres loses the count when it crashes."""

@@ -96,3 +96,9 @@ SELECT pg_stat_get_live_tuples('deliveries'::regclass)
 -- name: count_backlog
 -- Estimates the count again, from a sample of bounded size: Postgres loses it when it crashes.
 ANALYZE deliveries
+
+-- name: queue_ages
+-- The size of the queue, as in backlog; the first message by its id, which tells when it was accepted; and for how long
+-- what is due first has been due: one index lookup for each.
+SELECT pg_stat_get_live_tuples('deliveries'::regclass), (SELECT message_id FROM deliveries ORDER BY message_id LIMIT 1),
+    (SELECT extract(epoch FROM clock_timestamp() - min(due_at))::float8 FROM deliveries)

@@ -69,6 +69,24 @@ class QueuePart(Struct, frozen=True):
     next: QueueMark | None
 
 
+class AgedDeliveries(Struct, frozen=True):
+    """Unfinished deliveries to a domain that are about as old."""
+
+    domain: str
+    age: int
+    """0 is the oldest; see ``QueueControl.ages_of_part``."""
+    count: int
+    tried: int
+    """Those of them that were tried before."""
+
+
+class AgesOfPart(Struct, frozen=True):
+    """How old what waits in one part of the queue is, and the start of the next part; None after the last."""
+
+    found: list[AgedDeliveries]
+    next: QueueMark | None
+
+
 class Wait(StrEnum):
     """What an unfinished delivery waits for."""
 
@@ -89,9 +107,15 @@ class QueueControl(JournalPart):
 
     async def parked(self, lanes: Sequence[str]) -> dict[str, int]:
         """How many deliveries are parked in these lanes and in the first ``MOST_LANES`` that are not empty."""
-        async with self._database.connection() as connection:
-            named = {lane for (lane,) in await rows(connection, "lane_names", limit=MOST_LANES)}
-            found = await rows(connection, "parked", lanes=sorted(named | set(lanes)), bound=MOST_COUNTED)
+        return await self.parked_in(sorted({*await self.lane_names(), *lanes}))
+
+    async def lane_names(self) -> list[str]:
+        """The first ``MOST_LANES`` lanes that are not empty."""
+        return [lane for (lane,) in await self._database.rows("lane_names", limit=MOST_LANES)]
+
+    async def parked_in(self, lanes: Sequence[str]) -> dict[str, int]:
+        """How many deliveries are parked in these lanes, without those that are empty."""
+        found = await self._database.rows("parked", lanes=lanes, bound=MOST_COUNTED)
         return {lane: count for lane, count in found if count}
 
     async def part(self, filter: QueueFilter, start: QueueMark, size: int) -> QueuePart:
@@ -121,6 +145,29 @@ class QueueControl(JournalPart):
                 pool=filter.pool,
             )
         return QueuePart([UnfinishedDelivery(*row) for row in found], None if last is end else last)
+
+    async def ages_of_part(
+        self, bounds: Sequence[datetime], tenant_id: str | None, start: QueueMark, size: int
+    ) -> AgesOfPart:
+        """How many of the next ``size`` deliveries of the queue after ``start`` wait, by domain and age. ``bounds`` are
+        moments in ascending order, between which the ages are: the first age is from before all of them."""
+        async with self._database.connection() as connection:
+            marks = await rows(
+                connection, "queue_mark", message_id=start.message_id, recipient_no=start.recipient_no, skip=size - 1
+            )
+            last = QueueMark(*marks[0]) if marks else None
+            end = last or QueueMark("~")
+            found = await rows(
+                connection,
+                "queue_ages_of_part",
+                bounds=[first_id("msg_", bound) for bound in bounds],
+                message_id=start.message_id,
+                recipient_no=start.recipient_no,
+                last_id=end.message_id,
+                last_no=end.recipient_no,
+                tenant_id=tenant_id,
+            )
+        return AgesOfPart([AgedDeliveries(*row) for row in found], last)
 
     async def give_up(self, queued: Sequence[UnfinishedDelivery], reason: str) -> int:
         """Fail those of these deliveries that are neither claimed nor locked; returns how many."""

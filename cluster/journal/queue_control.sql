@@ -34,6 +34,17 @@ WHERE (message_id, recipient_no) > (%(message_id)s::text, %(recipient_no)s::int)
     AND (%(batch_id)s::text IS NULL OR batch_id = %(batch_id)s)
 ORDER BY message_id, recipient_no
 
+-- name: queue_ages_of_part
+-- The unfinished deliveries in a part of the queue by domain and age: how many, and how many of them were tried before.
+-- bounds are ids of messages of each age, ascending: the ids tell when a message was accepted.
+SELECT domain, width_bucket(message_id, %(bounds)s::text[]), count(*), count(*) FILTER (WHERE attempts > 0)
+FROM deliveries
+WHERE (message_id, recipient_no) > (%(message_id)s::text, %(recipient_no)s::int)
+    AND (message_id, recipient_no) <= (%(last_id)s::text, %(last_no)s::int)
+    AND status IN ('queued', 'processing', 'rendered', 'sending')
+    AND tenant_id = coalesce(%(tenant_id)s, tenant_id)
+GROUP BY 1, 2
+
 -- name: lock_unclaimed
 -- Locks those of these deliveries that are neither claimed nor locked by another transaction.
 SELECT d.message_id, d.recipient_no, d.tenant_id, d.recipient, d.batch_id, d.alone, d.status::text, r.categories

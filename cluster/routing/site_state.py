@@ -45,6 +45,53 @@ class SiteState(Form, frozen=True, kw_only=True):
     """Changes by automation, and limits that hosts have announced for their connections, in words."""
     last_replies: tuple[LastReply, ...]
     """The newest come first."""
+    binds: str = ""
+    """The limit that holds back what is sent: a value of ``Bound`` (cluster/policy/limits/binding.py)."""
+    ready: int = 0
+    """Those of ``waiting`` that no limit of their tenant holds back."""
+    began: float = 0.0
+    """When its counts began, in monotonic seconds of the actor: with the actor and the share it names these counts."""
+    transactions: int = 0
+    """Messages carried since then, whatever the host said to them."""
+    spent_s: float = 0.0
+    """What their transactions took, summed."""
+    connections_per_ip: int = 0
+    """To each address; 0 sets no limit."""
+    connection_rate: float = 0.0
+    """New connections a second; 0 sets no limit."""
+    warm_up_cap: int | None = None
+    """Messages that the source may send to the site today, from all actors; None sets no limit."""
+    warm_up_left: int | None = None
+    """Those of them that this actor has been granted, and has not sent."""
+
+
+class SiteEnded(Form, frozen=True, kw_only=True):
+    """The counts of a share of a site that was dropped from a delivery actor's memory, as it had no more work."""
+
+    source: str
+    site: str
+    share: int
+    began: float
+    """As in ``SiteState``."""
+    accepted: int
+    deferred: int
+    bounced: int
+    transactions: int
+    spent_s: float
+    last_reply: LastReply | None
+
+
+class SitesSampled(Form, frozen=True, kw_only=True):
+    """The sites of a delivery actor that have work, and those that ended since the last sample."""
+
+    at: float
+    """In monotonic seconds of the actor: what ended later belongs to the next sample."""
+    policy_version: int
+    sites: tuple[SiteState, ...]
+    """The busiest."""
+    ended: tuple[SiteEnded, ...]
+    left_out: int = 0
+    """Further sites that have work."""
 
 
 class TraceLine(Form, frozen=True, kw_only=True):

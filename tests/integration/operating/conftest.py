@@ -14,6 +14,7 @@ from msgspec import structs
 from actors.measuring import StorageWatch
 from analytics.backup import BackupState
 from analytics.client import ClickHouse
+from analytics.history import HistoryWanted, SitePoint, WholePoint
 from analytics.queries import MessageEvents, TimelineEvent
 from analytics.statistics import Names, Statistics
 from analytics.storage import StoredPartition
@@ -47,6 +48,7 @@ from cluster.settings import DeliverySettings, HttpSettings
 from cluster.tenancy.directory import TenantDirectory
 from cluster.vault import Vault, secret_key
 from tests.domains import a_manager
+from tests.histories import answer_of
 from tests.integration.analytics.sql_door import PASSWORD, opened
 from tests.integration.large import large_requests
 from tests.limiting import a_limiter
@@ -76,6 +78,10 @@ class Postray:
         """What the supervisor answers."""
         self.stored: list[StoredPartition] | Exception = []
         """What the recorder answers about ClickHouse."""
+        self.samples: Sequence[SitePoint | WholePoint] | Exception = ()
+        """What the recorder has of the one site, ``site.example``, and of the whole."""
+        self.histories: list[HistoryWanted] = []
+        """What it was asked for."""
         self.kept_free_bytes = 0
         self.pruned = [Pruned(state="done")]
         """What the scheduler answers, one after the other."""
@@ -180,6 +186,11 @@ class Postray:
         if name == "scheduler":
             self.reports_asked.append((method, *arguments))
             return self.reports and self.reports.get(method)
+        if method == "history":
+            self.histories.append(arguments[0])
+            if isinstance(self.samples, Exception):
+                raise self.samples
+            return answer_of(self.samples, arguments[0])
         if name == "recorder":
             return BackupState(state="running")
         assert name == ACTOR
@@ -288,6 +299,7 @@ def a_site() -> SiteState:
         bounced=1,
         accepted_per_s=1.5,
         waits_for="the message rate",
+        binds="message_rate",
         until=0.0,
         adjustments=("message rate halved",),
         last_replies=(LastReply(at=1.0, host="mx1", text="421 \x1b]0;title too fast [red]", kind="deferred"),),

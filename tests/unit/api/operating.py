@@ -6,7 +6,9 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import httpx
+from msgspec.structs import replace
 
+from analytics.history import History
 from analytics.queries import MessageEvents, TimelineEvent
 from analytics.statistics import Names, Statistics
 from api.admin.routes import Admin
@@ -203,6 +205,10 @@ class Operating:
         self.states: dict[str, list[SiteState]] = {}
         self.lifetime_s = 86_400.0
         """As shaping gives it to every site."""
+        self.history = History(
+            site="", since=datetime(2026, 4, 23, tzinfo=UTC), until=datetime(2026, 4, 24, tzinfo=UTC), step_s=60
+        )
+        """What the recorder answers."""
         self.lately: list[str] = []
         """Sites that actors have no longer in memory."""
         self.held: dict[str, list[Held]] = {}
@@ -271,6 +277,8 @@ class Operating:
                 return [*(state.site for state in self.states.get(name, [])), *self.lately]
             case "held":
                 return self.held.get(name, [])
+            case "history":
+                return replace(self.history, site=arguments[0].site)
             case "trace":
                 return [line for line in self.lines.get(name, []) if line.number > arguments[1]]
         return None

@@ -21,6 +21,8 @@ from tests.unit.api.operating import TOKEN, Operating, queued
 ROUTES = [
     ("GET", "/api/admin/sites"),
     ("GET", "/api/admin/actions"),
+    ("GET", "/api/admin/history"),
+    ("GET", "/api/admin/queue/ages"),
     ("GET", "/api/admin/inbound"),
     ("GET", "/api/admin/tls-reports?day=2026-03-01"),
     ("POST", "/api/admin/tls-reports"),

@@ -251,10 +251,12 @@ def test_what_a_source_keeps_waiting_is_promised_no_more_than_its_pool_has(
 
 
 def test_what_is_parked_while_its_site_backs_off() -> None:
-    state = a_state(source="mta1", waits_for="backing off", until=ahead(minutes=1).timestamp())
+    state = a_state(source="mta1", binds="back_off", until=ahead(minutes=1).timestamp())
     (view,) = site_views([state], {}, [], "", "")
     first = about(PARKED, sites={0: "example.com"}, views={"example.com": view}).sentences[0]
-    assert first.endswith(": the site waits (backing off) until 2026-04-23 10:01:00 UTC (in 1m).")
+    assert first.endswith(
+        ": the site waits (backing off: no connection could be made) until 2026-04-23 10:01:00 UTC (in 1m)."
+    )
 
 
 def test_when_the_site_of_what_was_deferred_comes_back() -> None:
@@ -281,7 +283,7 @@ def test_how_its_site_is() -> None:
         connections=2,
         connection_limit=3,
         accepted_per_s=1.5,
-        waits_for="the message rate",
+        binds="message_rate",
         until=ahead(seconds=30).timestamp(),
         adjustments=("message rate halved",),
         last_replies=(a_reply("421 too fast", kind="deferred"),),

@@ -42,6 +42,8 @@ async def test_every_route_is_documented_with_its_answers(operating: Operating) 
         ("post", "/api/admin/webhooks/{id}/resume"): {"200", "400", "401", "404", "500", "503"},
         ("get", "/api/admin/sites"): {"200", "400", "401", "500", "503"},
         ("get", "/api/admin/actions"): {"200", "400", "401", "500", "503"},
+        ("get", "/api/admin/history"): {"200", "400", "401", "500", "503"},
+        ("get", "/api/admin/queue/ages"): {"200", "400", "401", "500", "503"},
         ("get", "/api/admin/inbound"): {"200", "400", "401", "500", "503"},
         ("get", "/api/admin/tls-reports"): {"200", "400", "401", "409", "500", "503"},
         ("post", "/api/admin/tls-reports"): {"202", "409", *with_body},

@@ -28,7 +28,7 @@ def test_the_shares_of_a_site_are_one() -> None:
             accepted_per_s=0.5,
             adjustments=("slowed",),
             last_replies=(a_reply(f"250 {n}", ahead(seconds=n)),),
-            waits_for="the message rate" if n else "",
+            binds="message_rate" if n else "",
             until=ahead(seconds=9).timestamp() if n else 0.0,
         )
         for n in range(2)
@@ -37,7 +37,7 @@ def test_the_shares_of_a_site_are_one() -> None:
     assert (view.waiting, view.parked, view.depth) == (7, 30, 37)
     assert (view.in_flight, view.connections, view.connection_limit) == (2, 4, 20)
     assert (view.message_rate, view.accepted, view.accepted_per_s) == (0.2, 8, 1.0)
-    assert (view.waits_for, view.until) == ("the message rate", ahead(seconds=9))
+    assert (view.binds, view.waits_for, view.until) == ("message_rate", "the message rate", ahead(seconds=9))
     assert view.adjustments == ("slowed",)
     assert view.actors == ("delivery-0-0", "delivery-0-1")
     assert [reply.text for reply in view.last_replies] == ["250 1", "250 0"]

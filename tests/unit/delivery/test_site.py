@@ -10,6 +10,7 @@ from actors.delivery.job import Job
 from actors.delivery.pool import Pool
 from actors.delivery.site import AHEAD_S, CLAIMED_PER_CONNECTION, FEW, HURRIED_S, PROBES, STALLED_S, WAITING_S, Site
 from actors.delivery.throttle import MARGIN
+from cluster.policy.limits.binding import Bound
 from cluster.policy.limits.quantities import rate
 from cluster.policy.limits.shaping import NO_TENANT_LIMITS, Limits, TenantLimits
 from cluster.policy.limits.warm_up import Allowance
@@ -27,6 +28,13 @@ class StillPool:
     on_the_wire = 0
     connecting = 0
     connections = 0
+    waiting = 0
+
+    def fills_addresses(self) -> bool:
+        return False
+
+    def limits_described(self) -> tuple[str, ...]:
+        return ()
 
     def take_back(self) -> list[Job]:
         return []
@@ -119,7 +127,7 @@ def test_a_warm_up_bounds_what_is_claimed_and_its_end_the_room() -> None:
     allowance.granted(TODAY, 3, 0)
     assert site.is_used_up
     assert fill(site, 1) == 0
-    assert "warm-up" in site.waits_for()[0]
+    assert site.bound()[0] is Bound.WARM_UP
 
 
 def test_what_could_not_be_claimed_costs_a_warm_up_nothing() -> None:
@@ -164,8 +172,8 @@ def test_a_tenant_that_is_held_back_does_not_hold_back_the_others() -> None:
     fill(site, 3, "two")
     assert [site.take()[0].waiting.tenant_id for _ in range(2)] == ["one", "two"]
     assert (site.wanted(), len(site.queue)) == (0, 4)
-    reason, until = site.waits_for()
-    assert reason == "its tenants' limits"
+    bound, until = site.bound()
+    assert bound is Bound.TENANT_LIMITS
     assert until == site.wake_at() == pytest.approx(clock.now + 1)
     clock.now += 1
     assert site.wanted() == 4
@@ -183,12 +191,20 @@ def test_a_suspended_tenant_gets_back_what_waits_and_the_others_go_on() -> None:
     assert fill(site, 1, "one") == 1
 
 
+def test_a_tenant_that_waits_for_its_connections_has_no_known_end() -> None:
+    site = a_site(Clock(), tenant_limits=TenantLimits(connections=1))
+    fill(site, 3)
+    site.take()
+    assert site.wake_at() == inf
+    assert site.bound() == (Bound.TENANT_LIMITS, 0.0)
+
+
 def test_a_suspended_site_takes_and_sends_nothing_before_its_time() -> None:
     clock = Clock()
     site = a_site(clock)
     fill(site, 2)
     assert len(site.suspend("", clock.now + 60).waiting) == 2
-    assert (fill(site, 1), site.wanted(), site.waits_for()) == (0, 0, ("suspended", clock.now + 60))
+    assert (fill(site, 1), site.wanted(), site.bound()) == (0, 0, (Bound.SUSPENSION, clock.now + 60))
     site.resume("")
     assert (fill(site, 1), site.wanted()) == (1, 1)
 
@@ -205,7 +221,7 @@ def test_back_off_doubles_and_lets_one_through_as_a_probe() -> None:
     assert site.failed(5.0) == 5
     assert site.failed() == 60
     assert site.wanted() == 0
-    assert site.wake_at() == site.waits_for()[1] == clock.now + 60
+    assert site.wake_at() == site.bound()[1] == clock.now + 60
     clock.now += 60
     assert site.wanted() == 1
     site.worked()

@@ -9,12 +9,14 @@ import pytest
 from actors.delivery.held import HeldDeliveries
 from actors.delivery.ownership import Ownership
 from actors.delivery.pool import Pool
+from actors.delivery.sampling import AT_ONCE, sample_sites
 from actors.delivery.site import CLAIMED_PER_CONNECTION, LEAD, STALLED_S, Site
 from actors.delivery.site_turns import SiteTurns, Taken
 from actors.delivery.sites import DROPPED_KEPT_S, Sites
 from cluster.policy.limits.quantities import rate
 from cluster.policy.limits.shaping import NO_TENANT_LIMITS, TenantLimits
 from cluster.policy.replies.automation import Adjustments
+from cluster.policy.replies.verdict import Judgement
 from cluster.policy.routes.destinations import Destination
 from cluster.routing.active_policy import ActivePolicy
 from cluster.settings import DeliverySettings
@@ -330,3 +332,42 @@ async def test_those_at_work_are_the_ones_with_something_to_do_and_their_rest_co
     assert not resting.is_stalled
     world.turns.forget(resting)
     assert world.turns.at_work() == []
+
+
+@in_virtual_time
+async def test_a_sample_has_the_sites_with_work_and_the_counts_of_those_that_ended_since() -> None:
+    sites = some_sites()
+    loop = asyncio.get_running_loop()
+    busy, busier, idle = (sites.of(Destination(name)) for name in ("busy", "busier", "idle"))
+    for number in range(3):
+        busy.offer(ready(number))
+    for number in range(5):
+        busier.offer(ready(number))
+    idle.stats.add(Judgement.ACCEPTED, "mx", "250 ok")
+    quiet = sites.of(Destination("quiet"))
+    first = await sample_sites(sites, 0.0, 1, "delivery-0-0", 7, 0.0)
+    assert [(one.site, one.waiting) for one in first.sites] == [("busier", 5)]
+    assert (first.left_out, first.ended, first.policy_version) == (1, (), 7)
+
+    await asyncio.sleep(1)
+    assert sites.drop_if_idle(idle) and sites.drop_if_idle(quiet)
+    second = await sample_sites(sites, first.at, 9, "delivery-0-0", 7, 0.0)
+    assert [(one.site, one.accepted, one.began) for one in second.ended] == [("idle", 1, idle.stats.began)]
+    assert second.ended[0].last_reply is not None and second.ended[0].last_reply.text == "250 ok"
+    assert [one.site for one in second.sites] == ["busy", "busier"]
+    assert (await sample_sites(sites, second.at, 9, "delivery-0-0", 7, 0.0)).ended == ()
+    assert loop.time() == second.at
+
+
+@in_virtual_time
+async def test_the_loop_does_other_work_while_many_sites_are_sampled() -> None:
+    sites = some_sites()
+    for number in range(3 * AT_ONCE):
+        sites.of(Destination(f"site{number}")).offer(ready(number))
+    sampling = asyncio.ensure_future(sample_sites(sites, 0.0, 1000, "delivery-0-0", 7, 0.0))
+    turns = 0
+    while not sampling.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns >= 3
+    assert len(sampling.result().sites) == 3 * AT_ONCE

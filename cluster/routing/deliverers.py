@@ -12,7 +12,7 @@ from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.records import DueDelivery
 from cluster.peers import Call, PeerGone
 from cluster.policy.routes.membership import ACTOR_ALIVE_S
-from cluster.routing.site_state import Held, SiteState, TraceLine
+from cluster.routing.site_state import Held, SitesSampled, SiteState, TraceLine
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +47,22 @@ class Deliverers:
         answers = await self._ask(await self.names(), "sites", part, limit)
         states: list[SiteState] = [state for some in answers.by_actor.values() for state in some]
         return states, answers.silent
+
+    async def sample(
+        self, names: Sequence[str], since: Mapping[str, float], most: int
+    ) -> tuple[dict[str, SitesSampled], tuple[str, ...]]:
+        """Samples of the busiest sites of these actors, and the actors that did not answer. ``since`` has the ``at`` of
+        each actor's sample before."""
+
+        async def sampled(name: str) -> SitesSampled | None:
+            found: SitesSampled | None = await self._one(name, "sample", since.get(name, 0.0), most)
+            return found
+
+        found = dict(zip(names, await asyncio.gather(*map(sampled, names)), strict=True))
+        return (
+            {name: one for name, one in found.items() if one is not None},
+            tuple(name for name, one in found.items() if one is None),
+        )
 
     async def known_sites(self) -> set[str]:
         """The names of sites that mail goes to, or went to recently. Raises Unavailable."""

@@ -1,0 +1,245 @@
+"""From what the delivery actors say to samples: the shares of a site are summed, and counts that only grow become those
+of one interval. No I/O."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from msgspec import Struct
+
+from analytics.samples import Sample, SiteSample, without_recipients
+from cluster.metrics import Reading
+from cluster.policy.limits.binding import Bound, binding_of_shares
+from cluster.policy.routes.destinations import parse
+from cluster.routing.site_state import LastReply, SiteEnded, SitesSampled, SiteState
+
+TAKEN = "postray_intake_messages_total"
+ATTEMPTS = "postray_attempts_total"
+QUEUED = "postray_sites_queued_deliveries"
+IN_FLIGHT = "postray_sites_in_flight_messages"
+CONNECTIONS = "postray_smtp_connections"
+LATE = "postray_delivery_late_seconds"
+
+Key = tuple[str, str]
+"""Source and site."""
+_Counts = tuple[int, int, int, int, float]
+"""Accepted, deferred, bounced, transactions, and what these took."""
+_NOTHING: _Counts = (0, 0, 0, 0, 0.0)
+
+
+def _counts(one: SiteState | SiteEnded) -> _Counts:
+    return one.accepted, one.deferred, one.bounced, one.transactions, one.spent_s
+
+
+def _less(counts: _Counts, before: _Counts) -> _Counts:
+    return tuple(max(0, now - then) for now, then in zip(counts, before, strict=True))  # type: ignore[return-value]  # of the same length
+
+
+class SiteCounting:
+    """Keeps the counts of the sample before, by actor, share and when they began."""
+
+    def __init__(self) -> None:
+        self._before: dict[tuple[str, str, str, int, float], _Counts] = {}
+        self._at: dict[str, float] = {}
+
+    def since(self) -> Mapping[str, float]:
+        """When each actor was last sampled, in its own time."""
+        return self._at
+
+    def of_interval(self, sampled: Mapping[str, SitesSampled]) -> dict[Key, _Counts]:
+        """The counts of each site since the sample before. Those of an actor that was not sampled before begin now, but
+        for sites that have begun since. An actor that did not answer this time keeps its place."""
+        found: dict[Key, _Counts] = defaultdict(lambda: _NOTHING)
+        kept = {key: counts for key, counts in self._before.items() if key[0] not in sampled}
+        for actor, answer in sampled.items():
+            told: list[SiteState | SiteEnded] = [*answer.sites, *answer.ended]
+            for one in told:
+                key = (actor, one.source, one.site, one.share, one.began)
+                began_since = actor in self._at and one.began > self._at[actor]
+                if key in self._before or began_since:
+                    grown = _less(_counts(one), self._before.get(key, _NOTHING))
+                    found[one.source, one.site] = _summed(found[one.source, one.site], grown)
+            kept |= {(actor, one.source, one.site, one.share, one.began): _counts(one) for one in answer.sites}
+            self._at[actor] = answer.at
+        self._before = kept
+        return dict(found)
+
+    def forget(self, living: Collection[str]) -> None:
+        """Only these actors are left."""
+        self._at = {actor: at for actor, at in self._at.items() if actor in living}
+        self._before = {key: counts for key, counts in self._before.items() if key[0] in living}
+
+
+def _summed(one: _Counts, other: _Counts) -> _Counts:
+    return tuple(a + b for a, b in zip(one, other, strict=True))  # type: ignore[return-value]  # of the same length
+
+
+def site_samples(
+    sampled: Mapping[str, SitesSampled],
+    counts: Mapping[Key, _Counts],
+    parked: Mapping[str, int],
+    suspended: Collection[str],
+    *,
+    at: int,
+    interval_s: float,
+    most: int,
+) -> list[SiteSample]:
+    """A sample of each site that has work, or had some in the interval; at most ``most``, the busiest. ``parked`` is by
+    lane; ``suspended`` are sites, "" among them where all are."""
+    shares: dict[Key, list[SiteState]] = defaultdict(list)
+    replies: dict[Key, list[LastReply]] = defaultdict(list)
+    for answer in sampled.values():
+        for state in answer.sites:
+            shares[state.source, state.site].append(state)
+            replies[state.source, state.site] += state.last_replies[:1]
+        for ended in answer.ended:
+            if ended.last_reply is not None:
+                replies[ended.source, ended.site].append(ended.last_reply)
+    in_lanes: dict[Key, int] = defaultdict(int)
+    for lane, count in parked.items():
+        if (place := parse(lane)) is not None:
+            in_lanes[place.source, place.site] += count
+    version = max((answer.policy_version for answer in sampled.values()), default=0)
+    keys = {*shares, *in_lanes, *(key for key, some in counts.items() if any(some))}
+    samples = [
+        _sample(
+            key, shares[key], counts.get(key, _NOTHING), in_lanes[key], replies[key], suspended, at, interval_s, version
+        )
+        for key in keys
+    ]
+    samples.sort(key=_busyness)
+    return samples[:most]
+
+
+def _busyness(sample: SiteSample) -> tuple[int, int, str, str]:
+    return (
+        -(sample.queued + sample.parked + sample.in_flight),
+        -(sample.accepted + sample.deferred + sample.bounced),
+        sample.site,
+        sample.source,
+    )
+
+
+def _sample(
+    key: Key,
+    shares: Sequence[SiteState],
+    counts: _Counts,
+    parked: int,
+    replies: Iterable[LastReply],
+    suspended: Collection[str],
+    at: int,
+    interval_s: float,
+    version: int,
+) -> SiteSample:
+    source, site = key
+    accepted, deferred, bounced, transactions, spent_s = counts
+    binds = binding_of_shares((Bound.read(share.binds), share.waiting) for share in shares)
+    if site in suspended or "" in suspended:
+        binds = Bound.SUSPENSION
+    last = max(replies, key=lambda reply: reply.at, default=None)
+    return SiteSample(
+        site=site,
+        source=source,
+        at=at,
+        interval_s=interval_s,
+        queued=sum(share.waiting for share in shares),
+        held_back=sum(share.waiting - share.ready for share in shares),
+        parked=parked,
+        in_flight=sum(share.in_flight for share in shares),
+        connections=sum(share.connections for share in shares),
+        accepted=accepted,
+        deferred=deferred,
+        bounced=bounced,
+        transactions=transactions,
+        spent_s=spent_s,
+        connection_limit=sum(share.connection_limit for share in shares),
+        connections_per_ip=sum(share.connections_per_ip for share in shares),
+        message_rate=sum(share.message_rate for share in shares),
+        connection_rate=sum(share.connection_rate for share in shares),
+        warm_up_cap=max((share.warm_up_cap for share in shares if share.warm_up_cap is not None), default=None),
+        binds=binds,
+        adjustments=tuple(dict.fromkeys(words for share in shares for words in share.adjustments)),
+        reply_at=None if last is None else int(last.at),
+        reply_host="" if last is None else last.host,
+        reply_kind="" if last is None else last.kind,
+        reply="" if last is None else without_recipients(last.text, last.kind),
+        policy_version=version,
+    )
+
+
+class Whole(Struct, frozen=True, kw_only=True):
+    """What of the whole is read from the metrics of all actors."""
+
+    taken: int
+    queued: int
+    in_flight: int
+    connections: int
+    late_s: float
+
+
+class WholeCounting:
+    """Keeps the counts of accepted messages that each actor had at the sample before."""
+
+    def __init__(self) -> None:
+        self._taken: dict[str, float] | None = None
+
+    def of_interval(self, readings: Mapping[str, Sequence[Reading]]) -> Whole:
+        """``readings`` is by actor. A count that is less than before is one of a process that began anew. What came
+        before the first sample does not count."""
+        by_name: dict[str, dict[str, float]] = defaultdict(dict)
+        for actor, some in readings.items():
+            for reading in some:
+                by_name[reading.name][actor] = sum(reading.values.values())
+        taken = by_name[TAKEN]
+        before = taken if self._taken is None else self._taken
+        grown = sum(now - before.get(actor, 0) if now >= before.get(actor, 0) else now for actor, now in taken.items())
+        self._taken = {**before, **taken}
+        return Whole(
+            taken=int(grown),
+            queued=int(sum(by_name[QUEUED].values())),
+            in_flight=int(sum(by_name[IN_FLIGHT].values())),
+            connections=int(sum(by_name[CONNECTIONS].values())),
+            late_s=max(by_name[LATE].values(), default=0.0),
+        )
+
+
+def _keys(answers: Iterable[SitesSampled]) -> set[Key]:
+    """The sites that have work, or had some."""
+    found: set[Key] = set()
+    for answer in answers:
+        found |= {(one.source, one.site) for one in answer.sites}
+        found |= {(one.source, one.site) for one in answer.ended}
+    return found
+
+
+def whole_sample(
+    whole: Whole,
+    counts: Mapping[Key, _Counts],
+    sampled: Mapping[str, SitesSampled],
+    *,
+    at: int,
+    interval_s: float,
+    left_out: int,
+) -> Sample:
+    """The sample of the whole, but for what the journal says and who was silent."""
+    accepted, deferred, bounced, transactions, spent_s = _NOTHING
+    for some in counts.values():
+        accepted, deferred, bounced, transactions, spent_s = _summed(
+            (accepted, deferred, bounced, transactions, spent_s), some
+        )
+    return Sample(
+        at=at,
+        interval_s=interval_s,
+        taken=whole.taken,
+        accepted=accepted,
+        deferred=deferred,
+        bounced=bounced,
+        transactions=transactions,
+        spent_s=spent_s,
+        queued=whole.queued,
+        in_flight=whole.in_flight,
+        connections=whole.connections,
+        sites=len(_keys(sampled.values())),
+        left_out=left_out,
+        late_s=whole.late_s,
+        policy_version=max((answer.policy_version for answer in sampled.values()), default=0),
+    )

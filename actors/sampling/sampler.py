@@ -1,0 +1,162 @@
+"""Takes a sample every ten seconds: asks the delivery actors, the supervisor and the journal, and hands the rows on.
+
+Each is asked within a bound of time. One that does not answer is named in the sample, which is taken all the same: the
+recorder tells what happened while the journal or an actor was away.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+from msgspec.structs import replace
+
+from actors.sampling.counting import SiteCounting, WholeCounting, site_samples, whole_sample
+from actors.sampling.lanes import ParkedCounts
+from actors.supervisor import Collected
+from analytics.client import ClickHouseRejected, ClickHouseUnavailable
+from analytics.samples import Sample, SiteSample
+from cluster.journal.journal import Journal, Unavailable
+from cluster.journal.queue import QueueAges
+from cluster.metrics import Counter, Gauge
+from cluster.peers import Call, PeerGone, call_within
+from cluster.policy.routes.membership import ACTOR_ALIVE_S
+from cluster.routing.deliverers import Deliverers
+from cluster.tasks import Tasks
+from cluster.topology import SUPERVISOR
+
+log = logging.getLogger(__name__)
+
+EVERY_S = 10
+MOST_SITES = 2000
+"""In a sample."""
+ANSWER_S = 4.0
+"""For the sites of a delivery actor."""
+METRICS_S = 8.0
+"""For the metrics of all actors, which the supervisor collects."""
+JOURNAL_S = 4.0
+Store = Callable[[Sequence[SiteSample], Sample], Awaitable[None]]
+"""Raises ClickHouseUnavailable, ClickHouseRejected."""
+
+
+class Sampler:
+    """Call ``start`` and ``stop`` once each. ``store`` writes to ClickHouse."""
+
+    stored = Counter("postray_samples_total", "Samples of the flight recorder that were stored.")
+    dropped = Counter(
+        "postray_samples_dropped_total",
+        "Samples of the flight recorder that ClickHouse did not take.",
+    )
+    took = Gauge("postray_sample_seconds", "How long the last sample took to gather.", lambda sampler: sampler._took_s)
+
+    def __init__(
+        self,
+        journal: Journal,
+        call: Call,
+        store: Store,
+        *,
+        now: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+        every_s: int = EVERY_S,
+        most_sites: int = MOST_SITES,
+    ) -> None:
+        """``now``: seconds since the epoch. ``clock``: monotonic seconds."""
+        self._journal = journal
+        self._call = call
+        self._store = store
+        self._now = now
+        self._clock = clock
+        self._every_s = every_s
+        self._most_sites = most_sites
+        self._deliverers = Deliverers(journal, call, ANSWER_S)
+        self._parked = ParkedCounts(journal.queue_control, clock)
+        self._sites = SiteCounting()
+        self._whole = WholeCounting()
+        self._names: list[str] = []
+        self._suspended: frozenset[str] = frozenset()
+        self._last_at: float | None = None
+        self._took_s = 0.0
+        self._tasks = Tasks()
+        self.last: tuple[SiteSample, ...] = ()
+        """The sites of the last sample."""
+
+    async def start(self) -> None:
+        self._tasks.spawn("samples", self._keep_sampling())
+        self._tasks.spawn("parked", self._parked.run())
+
+    async def stop(self) -> None:
+        await self._tasks.stop()
+
+    async def _keep_sampling(self) -> None:
+        while True:
+            # The samples of all runs have the same times, so that those of an hour can be laid side by side.
+            await asyncio.sleep(self._every_s - self._now() % self._every_s)
+            await self.sample()
+
+    async def sample(self) -> None:
+        """Take a sample and store it. Drops it when ClickHouse does not take it."""
+        began = self._clock()
+        sites, whole = await self._taken(began)
+        self._took_s = self._clock() - began
+        self.last = tuple(sites)
+        try:
+            await self._store(sites, whole)
+            self.stored += len(sites) + 1
+        except (ClickHouseUnavailable, ClickHouseRejected) as error:
+            self.dropped += len(sites) + 1
+            log.warning("samples dropped count=%d reason=%r", len(sites) + 1, error.reason)
+
+    async def _taken(self, began: float) -> tuple[list[SiteSample], Sample]:
+        at = int(self._now() // self._every_s * self._every_s)
+        interval_s = self._every_s if self._last_at is None else began - self._last_at
+        self._last_at = began
+        ages = await self._asked_journal()
+        journal_ms = None if ages is None else (self._clock() - began) * 1000
+        (sampled, silent), collected = await asyncio.gather(
+            self._deliverers.sample(self._names, self._sites.since(), self._most_sites), self._collected()
+        )
+        self._sites.forget(self._names)
+        counts = self._sites.of_interval(sampled)
+        sites = site_samples(
+            sampled,
+            counts,
+            self._parked.counts,
+            self._suspended,
+            at=at,
+            interval_s=interval_s,
+            most=self._most_sites,
+        )
+        whole = whole_sample(
+            self._whole.of_interval(collected.readings),
+            counts,
+            sampled,
+            at=at,
+            interval_s=interval_s,
+            left_out=sum(answer.left_out for answer in sampled.values()),
+        )
+        if ages is not None:
+            oldest_s = 0.0 if ages.oldest_at is None else max(0.0, self._now() - ages.oldest_at.timestamp())
+            whole = replace(whole, unfinished=ages.unfinished, oldest_s=oldest_s, overdue_s=ages.overdue_s)
+        missing = {*silent, *collected.missing}
+        return sites, replace(whole, journal_ms=journal_ms, silent=tuple(sorted(missing)))
+
+    async def _asked_journal(self) -> QueueAges | None:
+        """How the queue stands; also which actors there are, and what is suspended. None when the journal is away: then
+        the actors are those that were known last."""
+        try:
+            async with asyncio.timeout(JOURNAL_S):
+                ages = await self._journal.queue.ages()
+                self._names = [actor.name for actor in await self._journal.membership.actors(ACTOR_ALIVE_S)]
+                suspensions = await self._journal.suspensions.active()
+        except (Unavailable, TimeoutError) as error:
+            log.warning("the journal is not sampled reason=%r", error)
+            return None
+        self._suspended = frozenset(one.site for one in suspensions if not one.tenant_id)
+        return ages
+
+    async def _collected(self) -> Collected:
+        try:
+            collected: Collected = await call_within(METRICS_S, self._call, SUPERVISOR, "collected_metrics")
+        except PeerGone as gone:
+            return Collected(readings={}, missing={SUPERVISOR: gone.reason})
+        return collected
