@@ -37,6 +37,9 @@ class ClusterPostray(PostrayProcess):
     is one of can move even with its data. ``remembers``: the head of each life has a Redis of its own, and may be away.
     """
 
+    start_s = 150.0
+    """A dozen processes start at once, on a machine that may be busy with others."""
+
     def __init__(self, data_dir: Path, variables: Mapping[str, str], nodes: int, *, remembers: bool = False) -> None:
         ray = ray_variables() | (HEAD_MAY_BE_AWAY if remembers else {})
         super().__init__(

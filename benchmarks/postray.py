@@ -58,6 +58,9 @@ UNLIMITED = dict.fromkeys(
 class PostrayProcess:
     """``variables``: ``POSTRAY_…``, overriding the environment's. Ports are free ones, the same in every life."""
 
+    start_s = START_S
+    """Time limit for being ready."""
+
     def __init__(self, data_dir: Path, variables: Mapping[str, str]) -> None:
         self.data_dir = data_dir
         # Reserved here instead of by port 0, so that clients find the next life at the same ports.
@@ -137,7 +140,7 @@ class PostrayProcess:
                 start_new_session=True,
             )
         self._process = process
-        deadline = time.monotonic() + START_S
+        deadline = time.monotonic() + self.start_s
         while process.poll() is None and time.monotonic() < deadline:
             if READY in self.output:
                 return

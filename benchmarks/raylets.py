@@ -29,6 +29,7 @@ def ray_variables() -> dict[str, str]:
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # loopback only
         # As where postray starts Ray in place: load and receiving host are on the same machine, and would come first.
         "RAY_worker_niceness": "0",
+        "RAY_raylet_start_wait_time_s": "120",  # the machine may be busy
         # As in ray-cluster.yaml.
         "RAY_health_check_period_ms": "1000",
         "RAY_health_check_timeout_ms": "3000",

@@ -162,7 +162,7 @@ class Once(Struct, frozen=True):
 
 ONCE: Mapping[FaultKind, Once] = {
     FaultKind.KILL_ALL: Once(FaultLane.KILLS, 0.4, 0.6, 40.0),
-    FaultKind.KILL_HEAD: Once(FaultLane.NODES, 0.65, 0.75, 60.0),
+    FaultKind.KILL_HEAD: Once(FaultLane.NODES, 0.3, 0.4, 60.0),
     FaultKind.HEAD_AWAY: Once(FaultLane.NODES, 0.45, 0.55, 30.0, 6, 12),
 }
 """Where a lane could have several, it has the first of them."""
