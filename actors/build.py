@@ -322,6 +322,8 @@ async def mail_in(context: Context, links: Links) -> "MailInServer":
         taking,
         keys,
         partial(certificate_of, host, folder, settings.certificate, settings.key),
+        is_draining=lambda: journal.membership.is_draining(context.node_id),
+        tell_closed=lambda: journal.membership.tell_closed(context.node_id, context.name),
     )
 
 

@@ -1,9 +1,8 @@
 """The composition root of the API process; topology.py refers to its function."""
 
-import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache, partial
 from typing import TYPE_CHECKING
@@ -20,8 +19,9 @@ from api.submission.server import SubmissionParts
 from api.webhooks.parts import WebhookParts
 from cluster import metrics
 from cluster.context import Context, Links
+from cluster.draining import Draining
 from cluster.intake.backpressure import Overloaded, Watch
-from cluster.journal.journal import Journal, Unavailable
+from cluster.journal.journal import Journal
 from cluster.keys import operator_token
 from cluster.lookup.tls_results import TlsResults
 from cluster.lookup.web_address import web_address
@@ -38,7 +38,7 @@ from cluster.routing.direct_offers import DirectOffers
 from cluster.routing.dispatcher import Dispatcher
 from cluster.settings import Settings
 from cluster.smtpd.certificate import certificate_of
-from cluster.tasks import Tasks, end_for_restart
+from cluster.tasks import Tasks
 from cluster.tenancy.directory import TenantDirectory
 from cluster.tenancy.domains.managing import DomainManager
 from cluster.tenancy.domains.publishing import CurrentPublishing
@@ -57,7 +57,6 @@ SENDING = "sending"
 """The name of this part of the process in Postgres."""
 SENDING_CONNECTIONS = 4
 """Connections that only send requests use: other requests may take long, and a 202 must not wait for them."""
-DRAINING_S = 1.0
 
 
 class Api:
@@ -73,16 +72,13 @@ class Api:
         watch: Watch,
         dispatcher: Dispatcher,
         offers: DirectOffers,
-        is_draining: Callable[[], Awaitable[bool]],
-        tell_closed: Callable[[], Awaitable[None]],
+        draining: Draining,
         tasks: Tasks,
         token_keys: TokenKeys,
         tokens: "SignedTokens | None" = None,
-        begin_anew: Callable[[], None] = end_for_restart,
     ) -> None:
-        """``is_draining`` returns whether this node is draining; ``tell_closed`` says that no more requests are taken,
-        then. ``token_keys`` has the keys of tracked mail. ``tokens`` verifies JWTs. ``begin_anew`` ends this process,
-        for Ray to start it again."""
+        """``draining`` closes ``server`` while the node drains. ``token_keys`` has the keys of tracked mail. ``tokens``
+        verifies JWTs."""
         self._tokens = tokens
         self._token_keys = token_keys
         self._server = server
@@ -90,10 +86,7 @@ class Api:
         self._directory = directory
         self._limiter = limiter
         self._watch = watch
-        self._is_draining = is_draining
-        self._tell_closed = tell_closed
-        self._drained = False
-        self._begin_anew = begin_anew
+        self._draining = draining
         self._dispatcher = dispatcher
         self._offers = offers
         self._tasks = tasks
@@ -112,37 +105,15 @@ class Api:
         if self._tokens is not None:
             self._tasks.spawn("tokens", self._tokens.run())
         await self._server.start()
-        self._tasks.spawn("draining", self._follow_draining())
+        self._tasks.spawn("draining", self._draining.follow())
 
     async def problem(self) -> str | None:
-        if not self._drained and not await self._server.health():
+        if not self._draining.is_closed and not await self._server.health():
             return "the HTTP server ended"
         return self._watch.why_full()
 
     async def metrics(self) -> list[Reading]:
         return metrics.read(self)
-
-    async def _follow_draining(self) -> None:
-        """Take no more requests once the node drains; when it does so no more, a new process does."""
-        is_told = False
-        while True:
-            await asyncio.sleep(DRAINING_S)
-            try:
-                is_draining = await self._is_draining()
-                if is_draining and not self._drained:
-                    self._drained = True
-                    log.info("the node is leaving: no more requests are taken")
-                    await self._server.stop()
-                if is_draining and not is_told:
-                    await self._tell_closed()
-                    is_told = True
-            except Unavailable as error:
-                log.warning("draining not known reason=%r", error.reason)
-                continue
-            if self._drained and not is_draining:
-                log.info("the node stays: the process begins anew")
-                self._begin_anew()
-                return
 
     async def stop(self) -> None:
         await self._server.stop()
@@ -219,6 +190,11 @@ async def api(context: Context, links: Links) -> Api:
         tracking=settings.tracking,
         submission=submission(context),
     )
+    draining = Draining(
+        lambda: journal.membership.is_draining(context.node_id),
+        server.stop,
+        lambda: journal.membership.tell_closed(context.node_id, context.name),
+    )
     return Api(
         server,
         journal,
@@ -227,8 +203,7 @@ async def api(context: Context, links: Links) -> Api:
         watch,
         dispatcher,
         offers,
-        lambda: journal.membership.is_draining(context.node_id),
-        lambda: journal.membership.close_api(context.node_id, context.name),
+        draining,
         Tasks(),
         token_keys,
         tokens,

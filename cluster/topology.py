@@ -37,10 +37,15 @@ class ActorSpec(Struct, frozen=True, kw_only=True):
     """Whether its data is on the disk of one machine, so that it can run on no other."""
     moves_itself: bool = False
     """Whether Ray is to start it on another node when its own dies. All others are started there by the supervisor."""
+    calls: tuple[str, ...] | Literal["all"] = ()
+    """The kinds that it calls. It finds them ahead, since Ray does not say where they are while the head is away."""
+    listens: bool = False
+    """Whether it takes requests or mail from outside, until its node drains (cluster/draining.py)."""
 
 
 DELIVERY = "delivery"
 SUPERVISOR = "supervisor"
+RECORDER = "recorder"
 
 
 def has_sink(settings: DeliverySettings) -> bool:
@@ -58,9 +63,10 @@ ACTORS = (
         memory_mb=300,
         role="delivery",
         runs=lambda settings: has_sink(settings.delivery),
+        calls=(RECORDER,),
     ),
     ActorSpec(
-        kind="recorder",
+        kind=RECORDER,
         build="actors.build:recorder",
         per="cluster",
         cpus=0.2,
@@ -78,9 +84,23 @@ ACTORS = (
         role="delivery",
     ),
     ActorSpec(
-        kind="scheduler", build="actors.build:scheduler", per="cluster", cpus=0.1, memory_mb=200, role="delivery"
+        kind="scheduler",
+        build="actors.build:scheduler",
+        per="cluster",
+        cpus=0.1,
+        memory_mb=200,
+        role="delivery",
+        calls=(DELIVERY, RECORDER),
     ),
-    ActorSpec(kind="webhooks", build="actors.build:webhooks", per="cluster", cpus=0.2, memory_mb=300, role="delivery"),
+    ActorSpec(
+        kind="webhooks",
+        build="actors.build:webhooks",
+        per="cluster",
+        cpus=0.2,
+        memory_mb=300,
+        role="delivery",
+        calls=(RECORDER,),
+    ),
     ActorSpec(
         kind="mail_in",
         build="actors.build:mail_in",
@@ -89,6 +109,7 @@ ACTORS = (
         memory_mb=300,
         role="api",
         runs=lambda settings: bool(settings.bounce.bind),
+        listens=True,
     ),
     ActorSpec(
         kind=SUPERVISOR,
@@ -97,6 +118,7 @@ ACTORS = (
         cpus=0.1,
         memory_mb=200,
         moves_itself=True,
+        calls="all",
     ),
     ActorSpec(
         kind="api",
@@ -106,10 +128,19 @@ ACTORS = (
         cpus=0.4,
         memory_mb=400,
         role="api",
+        calls=(RECORDER, DELIVERY, "scheduler", "webhooks", SUPERVISOR),
+        listens=True,
     ),
 )
 SPECS = {spec.kind: spec for spec in ACTORS}
 """By kind."""
+LISTENING = frozenset(spec.kind for spec in ACTORS if spec.listens)
+
+
+def called_by(kind: str) -> frozenset[str]:
+    """The kinds that actors of a kind call."""
+    calls = SPECS[kind].calls
+    return frozenset(SPECS) if calls == "all" else frozenset(calls)
 
 
 def kinds(settings: Settings) -> list[Kind]:

@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from actors.mail_in.taking import Taking
 from cluster import metrics
 from cluster.access.terms import network
 from cluster.context import DEGRADED
+from cluster.draining import Draining
 from cluster.metrics import Reading
 from cluster.settings import BounceSettings, host_port
 from cluster.smtpd.certificate import Certificate
@@ -36,13 +37,17 @@ class MailInServer:
         taking: Taking,
         keys: TokenKeys,
         find_certificate: Callable[[], Certificate],
+        is_draining: Callable[[], Awaitable[bool]],
+        tell_closed: Callable[[], Awaitable[None]],
     ) -> None:
-        """``find_certificate`` reads or makes the certificate, which blocks."""
+        """``find_certificate`` reads or makes the certificate, which blocks. ``is_draining`` and ``tell_closed`` are
+        those of ``Draining``."""
         self._settings = settings
         self._hostname = hostname
         self.taking = taking
         self.keys = keys
         self._find_certificate = find_certificate
+        self._draining = Draining(is_draining, self._close, tell_closed)
         self._tasks = Tasks()
         self._server: SmtpServer | None = None
         self.port = 0
@@ -72,17 +77,22 @@ class MailInServer:
         )
         host, self.port = await self._server.start(*host_port(self._settings.bind), shared=True)
         log.info("mail in at %s:%d", host, self.port)
+        self._tasks.spawn("draining", self._draining.follow())
 
     async def stop(self) -> None:
         """End; mail that was received is taken first."""
-        if self._server is not None:
-            await self._server.stop()
-            self._server = None
         await self._tasks.stop()
+        await self._close()
+
+    async def _close(self) -> None:
+        """Say 421 to clients, and take what was received."""
+        server, self._server = self._server, None
+        if server is not None:
+            await server.stop()
 
     async def problem(self) -> str | None:
-        """None while the server listens."""
-        return None if self._server is not None else f"{DEGRADED}mail in is not taken"
+        """None while the server listens, and while the node drains."""
+        return None if self._server is not None or self._draining.is_closed else f"{DEGRADED}mail in is not taken"
 
     async def metrics(self) -> Sequence[Reading]:
         return metrics.read(self)

@@ -15,6 +15,7 @@ from cluster.nodes import ActorState, NodeCounts, NodeState, WantedNodes
 from cluster.peers import Call
 from cluster.policy.placement import kind_of
 from cluster.policy.routes.membership import ACTOR_ALIVE_S
+from cluster.topology import LISTENING
 
 State = Literal["working", "draining", "drained", "taken out"]
 
@@ -27,8 +28,8 @@ class NodeView(Struct, frozen=True, kw_only=True):
     cpus: float
     roles: tuple[str, ...] | None
     state: State
-    """``drained``: no delivery actor of it holds anything, and its API takes no more requests. ``taken out``: by
-    postray down --node."""
+    """``drained``: no delivery actor of it holds anything, and it takes no more requests and no more mail. ``taken
+    out``: by postray down --node."""
     releases: list[str]
     """The releases of postray that its processes run; more than one while it changes."""
     actors: tuple[ActorState, ...]
@@ -40,10 +41,13 @@ class NodeView(Struct, frozen=True, kw_only=True):
 
 
 class NodeList(Struct, frozen=True):
-    """``nodes`` in the order of their ids. ``wanted``: how many are wanted and why; null where none are asked for."""
+    """``nodes`` in the order of their ids. ``wanted``: how many are wanted and why; null where none are asked for.
+    ``problem``: of the cluster as a whole, as in ``/readyz``: too few nodes, or a Ray that does not answer, so that the
+    nodes are those of the last time that it did."""
 
     nodes: list[NodeView]
     wanted: WantedNodes | None
+    problem: str | None
 
 
 class NodeCalls:
@@ -61,7 +65,9 @@ class NodeCalls:
         nodes: list[NodeState] = await ask(self._call, "supervisor", "nodes")
         loads = {load.node_id: load for load in await self._journal.membership.nodes()}
         sources = {one.name: one.sources for one in await self._journal.membership.actors(ACTOR_ALIVE_S)}
-        return NodeList([_view(node, loads.get(node.id), sources) for node in nodes], await self._wanted())
+        views = [_view(node, loads.get(node.id), sources) for node in nodes]
+        parts: dict[str, str | None] = await ask(self._call, "supervisor", "readiness")
+        return NodeList(views, await self._wanted(), parts.get("nodes"))
 
     async def _wanted(self) -> WantedNodes | None:
         try:
@@ -90,6 +96,6 @@ def _state(node: NodeState, load: NodeLoad | None) -> State:
     if node.is_left:
         return "taken out"
     if load is not None and load.draining:
-        api = {actor.name for actor in node.actors if kind_of(actor.name) == "api"}
-        return "draining" if load.held or api - set(load.closed) else "drained"
+        listening = {actor.name for actor in node.actors if kind_of(actor.name) in LISTENING}
+        return "draining" if load.held or listening - set(load.closed) else "drained"
     return "working"

@@ -14,10 +14,11 @@ from cluster.installation.embedded import journal_dsn
 from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.membership import Membership
 from cluster.policy.placement import kind_of
+from cluster.topology import LISTENING
 
 DRAIN_LOOK_S = 0.2
 CLOSED_S = 30.0
-"""How long API processes may take to answer what they have begun."""
+"""How long processes that listen may take to answer what they have begun."""
 
 
 @click.command()
@@ -26,9 +27,9 @@ CLOSED_S = 30.0
 def drain(config: str | None, node: str) -> None:
     """Take NODE (its id, or the beginning of it) out of delivery.
 
-    Its API takes no more requests, its delivery actors finish what is on the wire and give back what waits; the other
-    nodes go on. Returns when it holds nothing. What there is one of in the cluster stays there. ``postray undrain``
-    brings it back, ``postray nodes`` lists all.
+    Its API takes no more requests and its mail in no more mail, its delivery actors finish what is on the wire and give
+    back what waits; the other nodes go on. Returns when it holds nothing. What there is one of in the cluster stays
+    there. ``postray undrain`` brings it back, ``postray nodes`` lists all.
     """
     live = _live(config)
 
@@ -54,13 +55,13 @@ def undrain(config: str | None, node: str) -> None:
 
 
 def _live(config: str | None) -> Mapping[str, Collection[str]]:
-    """The live nodes, each with its API processes. None where postray does not answer here, as when this node is
-    drained: those with delivery actors are in the journal."""
+    """The live nodes, each with its processes that listen. None where postray does not answer here, as when this node
+    is drained: those with delivery actors are in the journal."""
     try:
         told = Instance.of(config).get("nodes")["nodes"]
     except click.ClickException:
         return {}
-    return {node["id"]: [one["name"] for one in node["actors"] if kind_of(one["name"]) == "api"] for node in told}
+    return {node["id"]: [one["name"] for one in node["actors"] if kind_of(one["name"]) in LISTENING] for node in told}
 
 
 def _on(
@@ -94,17 +95,17 @@ async def _on_node(
     return matching[0]
 
 
-async def _until_drained(membership: Membership, node_id: str, api: Collection[str]) -> None:
-    """Return when the node holds nothing and these API processes take no more requests. Raises click.ClickException
-    when they go on to."""
+async def _until_drained(membership: Membership, node_id: str, listening: Collection[str]) -> None:
+    """Return when the node holds nothing and these processes take nothing more from outside. Raises
+    click.ClickException when they go on to."""
     until = time.monotonic() + CLOSED_S
     while True:
         node = next((known for known in await membership.nodes() if known.node_id == node_id), None)
         if node is None or not node.draining:
             raise click.ClickException(f"{node_id} was brought back meanwhile")
-        taking = sorted(set(api) - set(node.closed))
+        taking = sorted(set(listening) - set(node.closed))
         if not node.held and not taking:
             return
         if not node.held and time.monotonic() > until:
-            raise click.ClickException(f"{node_id} drains, but still takes requests: {', '.join(taking)}")
+            raise click.ClickException(f"{node_id} drains, but still takes requests or mail: {', '.join(taking)}")
         await asyncio.sleep(DRAIN_LOOK_S)

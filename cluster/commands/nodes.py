@@ -45,6 +45,8 @@ def nodes(config: str | None, as_json: bool) -> None:
                 f"{wanted['there']} are there{going}: {wanted['reason']}"
             )
         )
+    if answer["problem"]:
+        console.print(plain(answer["problem"]), style="yellow")
     for node in answer["nodes"]:
         for actor in (actor for actor in node["actors"] if actor["problem"]):
             console.print(plain(f"{node['id'][:SHORT]} {actor['name']}: {actor['problem']}"), style="yellow")

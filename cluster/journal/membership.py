@@ -18,8 +18,8 @@ START_WAIT_S = 120.0
 
 
 class NodeLoad(Struct, frozen=True, array_like=True):
-    """A node with delivery actors, or one that drains: how many deliveries its actors hold, and the API processes of it
-    that take no more requests."""
+    """A node with delivery actors, or one that drains: how many deliveries its actors hold, and the processes of it
+    that take no more requests, or mail, from outside."""
 
     node_id: str
     draining: bool
@@ -109,9 +109,9 @@ class Membership(JournalPart):
         assert row is not None
         return bool(row[0])
 
-    async def close_api(self, node_id: str, name: str) -> None:
-        """An API process of a node that drains takes no more requests."""
-        await self._database.execute("close_api", node_id=node_id, name=name)
+    async def tell_closed(self, node_id: str, name: str) -> None:
+        """A process of a node that drains takes nothing more from outside."""
+        await self._database.execute("tell_closed", node_id=node_id, name=name)
 
     async def nodes(self) -> list[NodeLoad]:
         """The nodes that delivery actors run on, and those that drain."""

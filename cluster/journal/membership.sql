@@ -53,11 +53,11 @@ UPDATE delivery_actors SET draining = false WHERE node_id = %(node_id)s AND drai
 -- name: is_draining
 SELECT EXISTS (SELECT FROM draining_nodes WHERE node_id = %(node_id)s)
 
--- name: close_api
+-- name: tell_closed
 UPDATE draining_nodes SET closed = closed || %(name)s::text WHERE node_id = %(node_id)s AND %(name)s <> ALL (closed)
 
 -- name: held_by_nodes
--- The nodes of delivery actors, and all that drain: how many deliveries each holds, and which API processes are closed.
+-- The nodes of delivery actors, and all that drain: how many deliveries each holds, and which processes take nothing more from outside.
 SELECT node_id, n.node_id IS NOT NULL, coalesce(held, 0), coalesce(closed, '{}')
 FROM draining_nodes n FULL JOIN (
     SELECT a.node_id, count(d.message_id) AS held

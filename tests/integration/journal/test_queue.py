@@ -148,11 +148,11 @@ async def test_a_drained_node_is_brought_back(journal: Journal) -> None:
 async def test_a_node_without_delivery_actors_drains_and_one_that_is_gone_is_forgotten(journal: Journal) -> None:
     membership = journal.membership
     await membership.register("delivery-0-0", "node0")
-    await membership.close_api("edge", "api-1-0")  # it does not drain
+    await membership.tell_closed("edge", "api-1-0")  # it does not drain
     await membership.drain_node("edge", ["edge", "node0"])
     assert await membership.is_draining("edge") and not await membership.is_draining("node0")
     for _ in range(2):
-        await membership.close_api("edge", "api-1-0")
+        await membership.tell_closed("edge", "api-1-0")
     assert await membership.nodes() == [NodeLoad("edge", True, 0, ["api-1-0"]), NodeLoad("node0", False, 0, [])]
     await membership.register("delivery-1-0", "edge")
     assert [actor.name for actor in await membership.actors(60)] == ["delivery-0-0"]

@@ -1,5 +1,6 @@
 """Mail in, from SMTP to the journal: what is believed takes effect, and what is made up changes nothing."""
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 
@@ -343,3 +344,24 @@ async def test_several_nodes_of_one_machine_take_mail_at_one_address(journal: Jo
         tenant, message = await delivered(journal)
         await second.send(second.address(message.id), a_report("ada@example.com"))
         assert (await status(journal, tenant, message)) is Status.BOUNCED
+
+
+async def test_a_node_that_drains_takes_no_more_mail(journal: Journal, tmp_path: Path) -> None:
+    """An open connection ends with 421, and the mail goes to another node."""
+    async with a_world(journal, tmp_path, node_id="leaving") as leaving:
+        client = aiosmtplib.SMTP(hostname="127.0.0.1", port=leaving.port, start_tls=False)
+        await client.connect()
+        assert await leaving.server.problem() is None
+        await journal.membership.drain_node("leaving")
+        async with asyncio.timeout(20):
+            while (await journal.membership.nodes())[0].closed != ["mail_in-0-0"]:
+                await asyncio.sleep(0.05)
+        with pytest.raises(aiosmtplib.SMTPException):
+            await client.ehlo()
+        assert await leaving.server.problem() is None, "a drained node has no problem"
+        tenant, message = await delivered(journal)
+        with pytest.raises(aiosmtplib.SMTPConnectError):
+            await leaving.send(leaving.address(message.id), a_report("ada@example.com"))
+        async with a_world(journal, tmp_path, port=leaving.port) as other:
+            await other.send(other.address(message.id), a_report("ada@example.com"))
+            assert (await status(journal, tenant, message)) is Status.BOUNCED

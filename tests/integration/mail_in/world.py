@@ -43,7 +43,9 @@ class MailInWorld(Struct):
 
 
 @contextlib.asynccontextmanager
-async def a_world(journal: Journal, folder: Path, notices_from: str = "", port: int = 0) -> AsyncIterator[MailInWorld]:
+async def a_world(
+    journal: Journal, folder: Path, notices_from: str = "", port: int = 0, node_id: str = "n0"
+) -> AsyncIterator[MailInWorld]:
     settings = BounceSettings(bind=f"127.0.0.1:{port}", complaint_addresses=(FEEDBACK,))
     keys = token_keys(journal)
 
@@ -54,7 +56,15 @@ async def a_world(journal: Journal, folder: Path, notices_from: str = "", port: 
     if notices_from:
         forwarding = Forwarding(Notices(journal, notices_from, now=now), clock=lambda: 0.0)
     taking = Taking(journal, lambda: keys.by_id, forwarding, {FEEDBACK}, now=now)
-    server = MailInServer(settings, HOST, taking, keys, lambda: certificate.certificate_of(HOST, folder))
+    server = MailInServer(
+        settings,
+        HOST,
+        taking,
+        keys,
+        lambda: certificate.certificate_of(HOST, folder),
+        is_draining=lambda: journal.membership.is_draining(node_id),
+        tell_closed=lambda: journal.membership.tell_closed(node_id, "mail_in-0-0"),
+    )
     await server.start()
     try:
         yield MailInWorld(journal, server, taking, server.port)

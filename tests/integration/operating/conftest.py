@@ -75,7 +75,8 @@ class Postray:
         self.reports_asked: list[tuple[Any, ...]] = []
         self.nodes: list[NodeState] = []
         self.wanted: WantedNodes | Exception | None = None
-        """What the supervisor answers."""
+        self.problem: str | None = None
+        """What the supervisor answers: ``problem`` is that of the part ``nodes``."""
         self.stored: list[StoredPartition] | Exception = []
         """What the recorder answers about ClickHouse."""
         self.samples: Sequence[SitePoint | WholePoint] | Exception = ()
@@ -181,6 +182,8 @@ class Postray:
                 if isinstance(self.wanted, Exception):
                     raise self.wanted
                 return self.wanted
+            if method == "readiness":
+                return {"nodes": self.problem}
             assert method == "nodes"
             return self.nodes
         if name == "scheduler":

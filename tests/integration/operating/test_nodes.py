@@ -22,6 +22,7 @@ def a_node(id: str, number: int, *, is_left: bool = False, release: str = "1.4.0
         actors=(
             ActorState(name=f"delivery-{number}-0", problem="the disk is [full]", release=release),
             ActorState(name=f"api-{number}-0", problem=None, release=""),
+            ActorState(name=f"mail_in-{number}-0", problem=None, release=""),
         ),
         counts=NodeCounts(sites=12, queued=3, in_flight=2, smtp_connections=7, http_connections=1234),
     )
@@ -33,7 +34,7 @@ async def test_nodes_are_listed_with_what_they_carry(postray: Postray) -> None:
     epoch, _ = await membership.register("delivery-0-0", FIRST)
     await membership.heartbeat("delivery-0-0", epoch, "", 60, sources=["mta2", "mta1"])
     said = await postray.said("nodes")
-    assert f"{FIRST[:12]} 10.0.0.0 1.4.0 api, delivery working 2 0 2 7 1,234 12 mta1, mta2" in said
+    assert f"{FIRST[:12]} 10.0.0.0 1.4.0 api, delivery working 3 0 2 7 1,234 12 mta1, mta2" in said
     assert f"{SECOND[:12]} 10.0.0.1 1.5.0" in said
     assert f"{FIRST[:12]} delivery-0-0: the disk is [full]" in said
     first, second = (await postray.json("nodes"))["nodes"]
@@ -53,6 +54,9 @@ async def test_nodes_are_listed_with_what_they_carry(postray: Postray) -> None:
     assert (await postray.json("nodes"))["wanted"]["wanted"] == 2
     postray.wanted = AttributeError("a supervisor of an earlier release")
     assert (await postray.json("nodes"))["wanted"] is None
+    postray.problem = "degraded: places are not kept: ray: no answer [within 5 s]"
+    assert postray.problem in await postray.said("nodes")
+    assert (await postray.json("nodes"))["problem"] == postray.problem
     postray.nodes = [a_node(FIRST, 0, is_left=True)]
     assert (await postray.json("nodes"))["nodes"][0]["state"] == "taken out"
 
@@ -72,7 +76,9 @@ async def test_a_node_is_drained_and_brought_back(
     assert "does not drain" in await postray.refused("undrain", FIRST[:6])
     await membership.drain_node(FIRST)
     assert await state() == "draining"
-    await membership.close_api(FIRST, "api-0-0")
+    await membership.tell_closed(FIRST, "api-0-0")
+    assert await state() == "draining", "it goes on to take mail"
+    await membership.tell_closed(FIRST, "mail_in-0-0")
     assert await state() == "drained"
     assert await postray.said("drain", FIRST[:6]) == f"drained {FIRST}"
     assert await postray.said("undrain", FIRST[:6]) == f"{FIRST} is back"
@@ -92,7 +98,7 @@ async def test_a_node_that_has_only_an_api_is_drained(
     async def close() -> None:
         while not await membership.is_draining(SECOND):
             await asyncio.sleep(0.01)
-        await membership.close_api(SECOND, "api-1-0")
+        await membership.tell_closed(SECOND, "api-1-0")
 
     closing = asyncio.create_task(close())
     assert await postray.said("drain", SECOND[:6]) == f"drained {SECOND}"
@@ -108,4 +114,4 @@ async def test_an_api_that_goes_on_to_take_requests_is_named(
     monkeypatch.setenv("POSTRAY_POSTGRES_DSN", journal_dsn)
     monkeypatch.setattr(drain, "CLOSED_S", 0.3)
     postray.nodes = [a_node(FIRST, 0)]
-    assert "still takes requests: api-0-0" in await postray.refused("drain", FIRST[:6])
+    assert "still takes requests or mail: api-0-0" in await postray.refused("drain", FIRST[:6])
