@@ -79,6 +79,8 @@ class Keeping:
         """What the last round has seen."""
         self.left: frozenset[str] = frozenset()
         """The ids of nodes that were taken out."""
+        self.is_answered = True
+        """Whether Ray answered in the last round. While it does not, nothing can be started."""
         self._problem: str | None = "not looked at yet"
 
     @property
@@ -100,6 +102,7 @@ class Keeping:
         """Look, and start and end what the plan says. What is ended is not waited for."""
         try:
             self.facts = facts = await self._look()
+            self.is_answered = True
             made = self._planned(facts, self.left)
             self._tell(facts.nodes)
             self._plan = made
@@ -121,6 +124,7 @@ class Keeping:
                 await self._start(place)
                 self.started += 1
         except PeerGone as gone:
+            self.is_answered = False
             self._say(f"{DEGRADED}places are not kept: {gone}")
         except Unavailable as error:
             self._say(f"{DEGRADED}places are not kept: journal unavailable: {error.reason}")

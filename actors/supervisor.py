@@ -158,10 +158,12 @@ class Supervisor:
         return {**problems, **self._keeping.problems()}
 
     def _weighed(self, actor: str, problem: str | None) -> str | None:
-        """One of those that each node has and that has not started yet is no reason to send clients away, while
-        another of its kind works."""
+        """One of those that each node has is no reason to send clients away, while another of its kind works: if it has
+        not started yet, or has died while Ray cannot start it. The others have its work then (membership.py)."""
         kind = kind_of(actor)
-        if kind == actor or actor in self._answered or problem == NOT_ASKED or not keeps_from_work(problem):
+        if kind == actor or problem == NOT_ASKED or not keeps_from_work(problem):
+            return problem
+        if actor in self._answered and self._keeping.is_answered:
             return problem
         works = any(kind_of(one) == kind and not keeps_from_work(self._problems[one]) for one in self._answered)
         return f"{DEGRADED}{problem}" if works else problem

@@ -26,7 +26,7 @@ from cluster.keys import operator_token
 from cluster.lookup.tls_results import TlsResults
 from cluster.lookup.web_address import web_address
 from cluster.metrics import Reading
-from cluster.peers import PeerGone
+from cluster.peers import PeerGone, call_within
 from cluster.policies import put_in_force
 from cluster.policy.backpressure import LoadBounds
 from cluster.policy.tls.level import TlsLevel
@@ -55,6 +55,10 @@ log = logging.getLogger(__name__)
 JOURNAL_CONNECTIONS = 8
 SENDING = "sending"
 """The name of this part of the process in Postgres."""
+READINESS_S = 10.0
+"""How long the supervisor may take to answer. What asks for the readiness gives up soon after."""
+VERIFIED_S = 45.0
+"""How long the scheduler may take to look a domain's records up."""
 SENDING_CONNECTIONS = 4
 """Connections that only send requests use: other requests may take long, and a 202 must not wait for them."""
 
@@ -142,7 +146,7 @@ async def api(context: Context, links: Links) -> Api:
 
     async def readiness() -> Mapping[str, str | None]:
         try:
-            parts: Mapping[str, str | None] = await links.call("supervisor", "readiness")
+            parts: Mapping[str, str | None] = await call_within(READINESS_S, links.call, "supervisor", "readiness")
         except PeerGone as gone:
             return {"supervisor": gone.reason}
         return {**parts, **routing.active_policy.readiness()}
@@ -238,7 +242,7 @@ def domain_manager(context: Context, links: Links, journal: Journal, policy: Act
 
     async def verify(id: int) -> None:
         try:
-            await links.call("scheduler", "verify_domain", id)
+            await call_within(VERIFIED_S, links.call, "scheduler", "verify_domain", id)
         except PeerGone as gone:
             log.warning("domain not looked at id=%d reason=%r", id, str(gone))
             raise Overloaded("The records cannot be looked up now; try again later") from gone

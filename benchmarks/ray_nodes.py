@@ -1,7 +1,7 @@
 """A program that starts a Ray cluster on loopback: a head, and a node for each line "add" of its input. It prints the
 cluster's address, the processes of the head, then each node's id and its processes, and ends when its input ends.
-"away" ends the head's control service, "back" starts it again; it remembers what it knew where RAY_REDIS_ADDRESS names
-a Redis.
+"away" ends the head's control service, "back" starts it again; "again" starts a head where the one before was, whose
+processes were killed, and prints its processes. Either remembers what it knew where RAY_REDIS_ADDRESS names a Redis.
 
 It is a separate process because Ray keeps the token of the first cluster that a process has connected to.
 """
@@ -30,7 +30,7 @@ def main() -> None:
         head["gcs_server_port"] = port.number  # it must come back where it was
         port.release()
     cluster = Cluster(initialize_head=True, head_node_args=head)
-    os.environ.pop("RAY_REDIS_ADDRESS", None)  # only the head uses it
+    redis = os.environ.pop("RAY_REDIS_ADDRESS", None)  # only the head uses it
     print(cluster.address, flush=True)
     print(*processes(cluster.head_node), flush=True)
     for line in map(str.strip, sys.stdin):
@@ -40,6 +40,13 @@ def main() -> None:
         elif line == "back":
             cluster.head_node.start_gcs_server()
             print("back", flush=True)
+        elif line == "again":
+            assert redis is not None
+            os.environ["RAY_REDIS_ADDRESS"] = redis
+            cluster.head_node = None
+            cluster.add_node(**head)
+            del os.environ["RAY_REDIS_ADDRESS"]
+            print(*processes(cluster.head_node), flush=True)
         else:
             node = cluster.add_node(**NODE)
             print(node.node_id, *processes(node), flush=True)

@@ -90,13 +90,18 @@ class RayNodes:
         """Start it again, where it was."""
         self._do("back")
 
+    def start_head_again(self) -> None:
+        """Start a head where the one was that ``kill_head`` has killed. It needs a Redis."""
+        self.head = [int(pid) for pid in self._do("again").split()]
+
     def kill(self, node: RayNode) -> list[int]:
         """SIGKILL a node: its Ray and all actors on it, as if its machine lost power; returns their pids."""
         self.nodes.remove(node)
         return kill_all(with_children(node.processes))
 
     def kill_head(self) -> list[int]:
-        """SIGKILL the head, whose end ends all nodes; returns the pids."""
+        """SIGKILL the head and what runs on it, as if its machine lost power; returns the pids. Without a Redis its end
+        ends all nodes."""
         return kill_all(with_children(self.head))
 
     def remove(self, node: RayNode) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from cluster.context import Left
 from cluster.installation.stopping import StopProgress
 from cluster.launch import places, ray_node, together
+from cluster.launch.asking import asked
 from cluster.settings import Settings
 from cluster.topology import SUPERVISOR
 
@@ -32,7 +33,7 @@ def end_cluster(settings: Settings, say: Callable[[str], None]) -> bool:
     # Ray sets its own handler when it joins, so ours is set after it.
     signal.signal(signal.SIGINT, lambda *_: hurry.set())
     try:
-        if not places.names():
+        if not asked("ray", places.names):
             return False
         together.Stop().run(StopProgress(settings.delivery.stop_wait_s, say, hurry.is_set))
         return True
@@ -47,7 +48,7 @@ def end_node(settings: Settings, wanted: str, say: Callable[[str], None]) -> Non
     ray_node.join(settings.ray.address, Path(settings.data_dir).resolve())
     signal.signal(signal.SIGINT, signal.default_int_handler)  # Ray has set its own
     try:
-        facts = places.look(settings.cluster.roles)
+        facts = asked("ray", places.look, settings.cluster.roles)
         here = places.here()
         machine = next((node.machine for node in facts.nodes if node.id == here), "")
         named = [node.id for node in facts.nodes if (node.id.startswith(wanted) if wanted else node.machine == machine)]
@@ -71,7 +72,7 @@ def _end_node(settings: Settings, node_id: str, say: Callable[[str], None]) -> N
     for name, reason in left.missing.items():
         say(f"{name} cannot run elsewhere: {reason}")
     until = time.monotonic() + settings.delivery.stop_wait_s + NODE_S
-    while there := [one.name for one in places.living() if one.node_id == node_id]:
+    while there := [one.name for one in asked("ray", places.living) if one.node_id == node_id]:
         if there == [SUPERVISOR] and left.place is not None:
             together.move(left.place)
         elif time.monotonic() > until:

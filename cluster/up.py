@@ -22,6 +22,8 @@ from cluster.installation.private_files import Unsafe
 from cluster.installation.stopping import StopProgress
 from cluster.journal.journal import Journal, migrate, wait_until_reachable
 from cluster.launch import places, ray_node, together
+from cluster.launch.asking import asked
+from cluster.launch.looking import Looking, RayEnded
 from cluster.peers import PeerGone
 from cluster.policies import BadPolicies, PolicyFiles, put_in_force, read_files
 from cluster.policy.placement import Node, Place, plan
@@ -29,7 +31,7 @@ from cluster.resealing import check_opens, seal_anew
 from cluster.settings import Settings
 from cluster.settings_stores import DEFAULT_BIND
 from cluster.starting import REACHABLE_S, DidNotStart, check_alone, check_living, check_same, opened
-from cluster.topology import SUPERVISOR, cpus_of_a_node, has_sink, kinds
+from cluster.topology import RECORDER, SUPERVISOR, cpus_of_a_node, has_sink, kinds
 from cluster.vault import FILE as SECRET_FILE
 from cluster.vault import RESTORE, FormerKey, KeyRing, WrongKey, find_ring, secret_key
 
@@ -50,7 +52,6 @@ HELD_OF_SINK = (("capture", "smtp_bind"), ("capture", "http_bind"))
 DEMO_SUBMISSION = "127.0.0.1:2587"
 """Where the demo takes mail by SMTP; a free port if another has it."""
 READY_S = 30.0
-RECORDER = "recorder"
 RECORDER_READY_S = 5.0
 """After this long, postray starts without the recorder."""
 
@@ -73,6 +74,7 @@ class Postray:
         self._data_dir = Path(settings.data_dir).resolve()
         self._postgres: EmbeddedPostgres | None = None
         self._is_in_place = not settings.ray.address
+        self._looking = Looking(self._is_in_place)
         self._began = False
         """Whether there was no actor before this start."""
         self._is_started = False
@@ -175,7 +177,7 @@ class Postray:
     def _look(self) -> tuple[Facts, Node]:
         """Which nodes and actors there are, and the node of this machine. Raises DidNotStart."""
         try:
-            facts = places.look(self._settings.cluster.roles)
+            facts = asked("ray", places.look, self._settings.cluster.roles)
         except PeerGone as gone:
             raise DidNotStart(str(gone)) from gone
         here = places.here()
@@ -208,12 +210,10 @@ class Postray:
         if self._postgres is not None and self._postgres.has_ended:
             log.error("the embedded Postgres ended; starting it again")
             self._postgres.restart()
-        if not ray_node.is_alive():
-            raise Died("Ray ended, and the actors with it; nothing is lost: start postray again")
         try:
-            return self._is_in_place or bool(places.names())
-        except PeerGone as gone:
-            raise Died(str(gone)) from gone
+            return self._looking.look()
+        except (RayEnded, PeerGone) as error:
+            raise Died(str(error)) from error
 
     @property
     def goes_on(self) -> bool:
@@ -230,10 +230,10 @@ class Postray:
                 running.write_run(self._data_dir, msgspec.structs.replace(run, waits_for=line))
 
         children = running.descendants()
-        if not self.goes_on and ray_node.is_alive():  # otherwise the actors have ended with it
+        if not self.goes_on and ray_node.is_started():  # otherwise the actors have ended with it
             try:
                 together.Stop().run(StopProgress(self._settings.delivery.stop_wait_s, say, is_hurried))
-            except PeerGone as gone:  # they end with Ray, or with their node
+            except PeerGone as gone:  # Ray has ended, and they end with it
                 log.warning("not all actors were stopped in order reason=%r", str(gone))
         ray_node.stop_ray()
         if self._postgres is not None:

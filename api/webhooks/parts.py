@@ -14,12 +14,14 @@ from api.http.refusals import Fault, Invalid, NotFound
 from cluster.intake.backpressure import Overloaded
 from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.webhooks import TooManyEndpoints
-from cluster.peers import Call, PeerGone
+from cluster.peers import Call, PeerGone, call_within
 from cluster.policy.routes.networks import Networks, networks
 from cluster.settings import WebhookSettings
 from cluster.vault import Vault
 from cluster.webhooks.endpoints import Endpoint
 
+ANSWER_S = 15.0
+"""How long a process may take to answer, beyond what an endpoint may."""
 NOT_NOW = "Webhooks cannot be reached now; try again later"
 
 
@@ -55,7 +57,7 @@ class WebhookParts(Struct, frozen=True, kw_only=True):
     async def ask(self, actor: str, method: str, *arguments: Any) -> Any:
         """The answer of an actor. Raises Overloaded when it is away."""
         try:
-            return await self.call(actor, method, *arguments)
+            return await call_within(self.settings.timeout_s + ANSWER_S, self.call, actor, method, *arguments)
         except (PeerGone, ClickHouseUnavailable, Unavailable):
             raise Overloaded(NOT_NOW) from None
 

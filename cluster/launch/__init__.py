@@ -4,7 +4,10 @@ Only the modules of this package import ray.
 
 - ``ray_node``: the Ray of this machine
 - ``host_process``: the process of an actor, and its links to the others
+- ``handles``: what a process calls the others by, found before it calls them
 - ``places``: which nodes and actors there are, starting an actor at its place, and ending one
+- ``questions`` and ``asking``: questions to Ray's control service with an end in time, from an actor and from others
+- ``looking``: whether the cluster that ``postray up`` has started or joined is still there
 - ``together``: all actors at once, for ``postray up`` and ``postray down``
 """
 

@@ -11,8 +11,8 @@ import logging
 import os
 import resource
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from typing import Any
 
@@ -25,14 +25,15 @@ from cluster.journal.fence import Fence
 from cluster.journal.journal import Unavailable
 from cluster.launch import places
 from cluster.launch.fencing import fence_of
+from cluster.launch.handles import Handles
 from cluster.launch.places import NAMESPACE
 from cluster.launch.questions import Questions
 from cluster.metrics import Reading
 from cluster.peers import PeerGone
 from cluster.policy.forms import FORMS
-from cluster.policy.placement import Place
+from cluster.policy.placement import Place, kind_of
 from cluster.tasks import Tasks
-from cluster.topology import SPECS
+from cluster.topology import SPECS, called_by
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +92,11 @@ class HostProcess:
         self._tasks = make_tasks()
         self._tasks.spawn("starting", self._start_at_once())
         self._tasks.spawn("node", _until_node_ends(os.getppid()))
+        self._control = Questions()
+        calls = called_by(kind_of(context.name))
+        self._handles = Handles(self._control, calls)
+        if calls and context.settings.ray.address:  # in place, all ends with Ray's control service
+            self._tasks.spawn("handles", self._handles.keep_ahead())
 
     async def start(self) -> None:
         """Return when the object runs; retry while the journal is unavailable. Raises PeerGone when it cannot start."""
@@ -128,7 +134,7 @@ class HostProcess:
 
     async def move(self, place: Place) -> None:
         """End another actor and start it at this place: the supervisor, which moves all others. Raises PeerGone."""
-        links = _links(self._context)
+        links = _links(self._context, self._control, self._handles)
         with suppress(PeerGone):  # it has just ended
             await links.end(place.name, MOVE_S)
         while any(one.name == place.name for one in (await links.look()).living):
@@ -168,7 +174,8 @@ class HostProcess:
         build: Build = getattr(importlib.import_module(module), function)
         if self._fence is None:  # once: a start that failed is no other life
             self._fence = await fence_of(self._context)
-        actor = await build(structs.replace(self._context, fence=self._fence), _links(self._context))
+        links = _links(self._context, self._control, self._handles)
+        actor = await build(structs.replace(self._context, fence=self._fence), links)
         await actor.start()
         _collect_less()
         return actor
@@ -223,36 +230,8 @@ def _collect_less() -> None:
     gc.set_threshold(YOUNG_AT_MOST, 20, 20)
 
 
-@contextmanager
-def reaching(actor: str) -> Iterator[None]:
-    """Within this context, whatever Ray raises because the actor or its node is gone or late becomes PeerGone. What the
-    actor itself raises stays as it is."""
-    import ray.exceptions
-
-    try:
-        yield
-    except ray.exceptions.RayTaskError:
-        raise
-    except ray.exceptions.RayError as error:
-        raise PeerGone(actor, type(error).__name__) from error
-
-
-def _links(context: Context) -> Links:
+def _links(context: Context, control: Questions, handles: Handles) -> Links:
     import ray
-
-    handles: dict[str, Any] = {}
-    control = Questions()
-
-    async def call(actor: str, method: str, *arguments: Any) -> Any:
-        try:
-            with reaching(actor):
-                handle = handles.get(actor)
-                if handle is None:
-                    handle = handles[actor] = await control.ask(actor, places.handle_of, actor)
-                return await handle.call.remote(method, arguments)
-        except PeerGone:
-            handles.pop(actor, None)
-            raise
 
     async def kill(actor: str) -> None:
         await control.ask(actor, places.kill, actor, for_good=False)
@@ -273,7 +252,7 @@ def _links(context: Context) -> Links:
     async def ask_for(cpus: Sequence[float]) -> None:
         await control.ask("ray", places.ask_for, cpus)
 
-    return Links(call=call, kill=kill, share=share, look=look, start=start, end=end, ask_for=ask_for)
+    return Links(call=handles.call, kill=kill, share=share, look=look, start=start, end=end, ask_for=ask_for)
 
 
 def _now() -> float:

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cluster.installation.local_secrets import ensure_ray_token
+from cluster.launch.asking import asked, has_ended
 from cluster.launch.places import NAMESPACE
+from cluster.peers import PeerGone
 from cluster.settings import RaySettings
 from cluster.settings_environment import without_settings
 
@@ -36,15 +38,29 @@ def start_ray(settings: RaySettings, data_dir: Path, run_dir: Path, cpus: int) -
 
 
 def join(address: str, data_dir: Path) -> None:
-    """Join the cluster at an address. Raises NoCluster."""
+    """Join the cluster at an address. Raises NoCluster, also when its control service does not answer."""
     with _alone_in(data_dir):
         import ray
         import ray.exceptions
 
         try:
+            # Ray itself would try for minutes.
+            asked("Ray", _greet, address)
             ray.init(address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
+        except PeerGone as gone:
+            raise NoCluster(address, gone.reason) from gone
         except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
             raise NoCluster(address, str(error).partition("\n")[0]) from error
+
+
+def _greet(address: str) -> None:
+    """Return when the control service has answered, or when it is not known where it is."""
+    from ray._private.services import canonicalize_bootstrap_address
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]  # the module is compiled
+
+    at = canonicalize_bootstrap_address(address)
+    if at is not None:
+        GcsClient(address=at)  # asks for the id of the cluster
 
 
 @contextlib.contextmanager
@@ -91,15 +107,18 @@ def _leave_out_helpers() -> None:
         setattr(Node, start, lambda *_, **__: None)
 
 
-def is_alive() -> bool:
-    """Whether the Ray node of this process still runs. Ray itself notices the end of its processes only after many
-    seconds."""
-    import ray
-    import ray.exceptions
+def is_started() -> bool:
+    """Whether this process has started or joined Ray, and what it has started of it still runs."""
     from ray._private.worker import _global_node
 
-    if _global_node is None or not _global_node.remaining_processes_alive():
-        return False
+    return _global_node is not None and not has_ended()
+
+
+def is_alive() -> bool:
+    """Whether the node of this process is still alive. Ray's control service knows, and is waited for."""
+    import ray
+    import ray.exceptions
+
     try:
         here = ray.get_runtime_context().get_node_id()
         return any(node["NodeID"] == here and node["Alive"] for node in ray.nodes())

@@ -13,7 +13,9 @@ from msgspec import structs
 from cluster.context import Context
 from cluster.installation.stopping import StopProgress
 from cluster.launch import places
-from cluster.launch.host_process import reaching, start_actor
+from cluster.launch.asking import RayAway, asked, has_ended
+from cluster.launch.handles import reaching
+from cluster.launch.host_process import start_actor
 from cluster.peers import PeerGone
 from cluster.policy.placement import Place, kind_of
 from cluster.topology import ACTORS, DELIVERY, SUPERVISOR
@@ -52,11 +54,12 @@ def start(missing: Sequence[Place], names: Sequence[str], context: Context) -> I
 
     try:
         for place in missing:
-            start_actor(place, structs.replace(context, name=place.name, node_id=place.node_id))
-        asked = [(name, places.handle_of(name).start.remote()) for name in names]
+            there = structs.replace(context, name=place.name, node_id=place.node_id)
+            asked(place.name, start_actor, place, there)
+        starting = [(name, handle_of(name).start.remote()) for name in names]
     except PeerGone as gone:
         raise RuntimeError(str(gone)) from gone
-    for name, started in asked:
+    for name, started in starting:
         try:
             ray.get(started, timeout=START_S)
         except PeerGone as gone:
@@ -70,9 +73,14 @@ def call(name: str, method: str, *arguments: Any) -> Any:
     """Call an actor. Raises PeerGone, also when it does not answer."""
     import ray
 
-    handle = places.handle_of(name)
+    handle = handle_of(name)
     with reaching(name):
         return ray.get(handle.call.remote(method, arguments), timeout=START_S)
+
+
+def handle_of(name: str) -> Any:
+    """What an actor is called by. Raises PeerGone."""
+    return asked(name, places.handle_of, name)
 
 
 def identities(names: Sequence[str]) -> list[tuple[str, int]]:
@@ -80,15 +88,15 @@ def identities(names: Sequence[str]) -> list[tuple[str, int]]:
     first or soon after it, none where none does in time."""
     import ray
 
-    asked = []
+    left = []
     for name in names:
         # It has just ended, or is of a release that does not know the question.
         with contextlib.suppress(PeerGone, AttributeError):
-            asked.append(places.handle_of(name).identity.remote())
+            left.append(handle_of(name).identity.remote())
     found: list[tuple[str, int]] = []
     until = time.monotonic() + ANSWER_S
-    while asked and time.monotonic() < until:
-        done, asked = ray.wait(asked, num_returns=1, timeout=until - time.monotonic())
+    while left and time.monotonic() < until:
+        done, left = ray.wait(left, num_returns=1, timeout=until - time.monotonic())
         for answered in done:
             with contextlib.suppress(ray.exceptions.RayError):
                 found.append(ray.get(answered))
@@ -100,12 +108,24 @@ def move(place: Place) -> None:
     """Have an actor of the place's node move another one there. Raises PeerGone."""
     import ray
 
-    there = [one.name for one in places.living() if one.node_id == place.node_id and one.name != place.name]
+    living = asked("ray", places.living)
+    there = [one.name for one in living if one.node_id == place.node_id and one.name != place.name]
     if not there:
         raise PeerGone(place.name, f"no actor runs on node {place.node_id} yet that could start it")
-    handle = places.handle_of(there[0])
+    handle = handle_of(there[0])
     with reaching(there[0]):
         ray.get(handle.move.remote(place), timeout=START_S)
+
+
+@contextlib.contextmanager
+def _ended_already() -> Iterator[None]:
+    """Within this context it is no matter that an actor has just ended. Raises RayAway."""
+    try:
+        yield
+    except RayAway:
+        raise
+    except PeerGone as gone:
+        log.info("ended already actor=%s reason=%r", gone.actor, gone.reason)
 
 
 class Stop:
@@ -121,7 +141,7 @@ class Stop:
         deadline = time.monotonic() + STOP_S
         most = deadline + waiting.most_s + GONE_S
         self._end([SUPERVISOR], deadline, None)
-        names = places.names()
+        names = asked("ray", places.names)
         while names:
             for kind in dict.fromkeys((*reversed(_KINDS), *map(kind_of, names))):
                 of_kind = [name for name in names if kind_of(name) == kind]
@@ -131,7 +151,7 @@ class Stop:
                     deadline += time.monotonic() - began
                 else:
                     self._end(of_kind, deadline, None)
-            if names := places.names():
+            if names := asked("ray", places.names):
                 if time.monotonic() > most:
                     raise PeerGone(", ".join(names), "Ray does not end it")
                 time.sleep(LOOK_S)
@@ -139,13 +159,13 @@ class Stop:
     def _end(self, names: Sequence[str], deadline: float, waiting: StopProgress | None) -> None:
         """Stop these and kill their processes."""
         for name in names:
-            with contextlib.suppress(PeerGone):  # it has just ended
-                self._handles[name] = places.handle_of(name)
+            with _ended_already():
+                self._handles[name] = handle_of(name)
         self._stop_together([name for name in names if name in self._handles], deadline, waiting)
         for name in names:
             if self._handles.pop(name, None) is not None:
-                with contextlib.suppress(PeerGone):
-                    places.kill(name, for_good=True)
+                with _ended_already():
+                    asked(name, places.kill, name, for_good=True)
 
     def _stop_together(self, names: Sequence[str], deadline: float, waiting: StopProgress | None) -> None:
         """``waiting`` receives the counts of messages whose replies are awaited."""
@@ -168,6 +188,8 @@ class Stop:
                     ray.get(ended)
                 except ray.exceptions.RayError as error:
                     log.warning("did not stop in order actor=%s reason=%r", name, str(error))
+            if left and has_ended():
+                raise RayAway(", ".join(left.values()), "Ray has ended")
             if left and waiting is not None:
                 waiting.tell(self._unanswered(list(left.values())))
                 if waiting.is_hurried() and not hurried:

@@ -74,12 +74,18 @@ class RunningPostray(PostrayProcess):
         self.over()
         return self.output
 
-    def over(self) -> None:
-        """Wait until the command has ended. Another one can be started afterwards."""
+    def over(self) -> int:
+        """Wait until the command has ended; returns its exit status. Another one can be started afterwards."""
         assert self._process is not None
-        self._process.wait()
+        status = self._process.wait(START_S)
         self._process = None
         self.alive.discard(self)
+        return status
+
+    def signal_command(self, number: signal.Signals) -> None:
+        """Send a signal to the command alone."""
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def kill_actor(self, name: str) -> None:
         """SIGKILL the process of an actor."""

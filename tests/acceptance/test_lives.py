@@ -4,8 +4,9 @@ import asyncio
 import json
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -16,6 +17,8 @@ from cluster.smtpd.envelope import ReceivedMessage
 from cluster.smtpd.server import SmtpServer
 from tests.acceptance.running import Client, RunningPostray, is_alive
 
+AT_ONCE_S = 15.0
+"""It takes two or three seconds."""
 AWAY_S = 6.0
 """Longer than any process waits for a connection."""
 
@@ -153,6 +156,29 @@ async def test_when_ray_dies_up_ends_and_the_next_goes_on(running_installation: 
     (raylet,) = [p for p in psutil.Process(postray.run.pid).children(recursive=True) if p.name() == "raylet"]
     raylet.kill()
     assert "Ray ended" in await asyncio.to_thread(postray.ended)
+    await asyncio.to_thread(postray.start)
+    await running_installation.keeps_promises()
+
+
+@pytest.mark.parametrize("whom", ["group", "all"])
+async def test_a_signal_to_all_of_its_processes_ends_it_at_once(running_installation: Installation, whom: str) -> None:
+    """SIGTERM as ``timeout`` sends it to the group, and a service manager to all: Ray ends beside the command, which
+    has then nothing to wait for."""
+    postray = running_installation.postray
+    async with running_installation.client() as client:
+        await running_installation.promise(client, 200, "delivered")
+    up = psutil.Process(postray.run.pid)
+    marks = [running.mark(one) for one in (up, *up.children(recursive=True))]
+    began = time.monotonic()
+    if whom == "group":
+        os.killpg(os.getpgid(up.pid), signal.SIGTERM)
+    else:
+        for one in marks:
+            with suppress(ProcessLookupError):  # with those before it
+                os.kill(one.pid, signal.SIGTERM)
+    assert await asyncio.to_thread(postray.over) == 0, postray.output
+    assert time.monotonic() - began < AT_ONCE_S, postray.output
+    assert not [mark for mark in marks if is_alive(mark)]
     await asyncio.to_thread(postray.start)
     await running_installation.keeps_promises()
 

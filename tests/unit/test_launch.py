@@ -12,7 +12,8 @@ import ray.exceptions
 from cluster import logs
 from cluster.context import Context, Links
 from cluster.launch import host_process
-from cluster.launch.host_process import HostProcess, NodeEnded, reaching
+from cluster.launch.handles import reaching
+from cluster.launch.host_process import HostProcess, NodeEnded
 from cluster.metrics import Reading
 from cluster.peers import PeerGone
 from cluster.settings import Settings
@@ -59,7 +60,7 @@ def host(monkeypatch: pytest.MonkeyPatch, ended: list[tuple[str, BaseException]]
     for name in ("keep_to_ourselves", "_allow_files", "_collect_less"):
         monkeypatch.setattr(host_process, name, lambda: None)
     monkeypatch.setattr(logs, "configure", lambda *_: None)
-    monkeypatch.setattr(host_process, "_links", lambda context: None)
+    monkeypatch.setattr(host_process, "_links", lambda *_: None)
     monkeypatch.setattr(host_process, "RETRY_S", 0.0)
 
     def made(hosted: Hosted) -> HostProcess:

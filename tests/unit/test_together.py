@@ -9,8 +9,10 @@ import pytest
 import ray
 import ray.exceptions
 
+from cluster.installation.ports import ANY_PORT, HeldPort
 from cluster.installation.stopping import StopProgress
-from cluster.launch import places, together
+from cluster.launch import asking, places, ray_node, together
+from cluster.launch.asking import RayAway
 from cluster.launch.questions import Questions
 from cluster.peers import PeerGone
 
@@ -111,6 +113,25 @@ def test_what_ray_does_not_end_is_named(cluster: Cluster, monkeypatch: pytest.Mo
         together.Stop().run(waiting())
 
 
+def test_a_stop_ends_with_ray(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was to stop in order has ended with it; waiting for that would take as long as hosts may take."""
+    monkeypatch.setattr(ray, "wait", lambda asked, **_: ([], asked))
+    monkeypatch.setattr(together, "has_ended", lambda: True)
+    with pytest.raises(RayAway, match="supervisor: Ray has ended"):
+        together.Stop().run(StopProgress(600.0, lambda _: None, lambda: False))
+
+
+def test_a_stop_that_ray_does_not_answer_is_not_tried_for_each_actor(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(name: str) -> Handle:
+        raise RayAway(name, "no answer")
+
+    monkeypatch.setattr(places, "handle_of", away)
+    with pytest.raises(RayAway, match="supervisor: no answer"):
+        together.Stop().run(waiting())
+
+
 def test_an_answer_that_never_comes_is_not_waited_for(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     def get(asked: object, timeout: float) -> None:
         raise ray.exceptions.GetTimeoutError("no")
@@ -155,13 +176,22 @@ def test_ray_that_does_not_answer_is_gone(
         asked()
 
 
-def test_a_cluster_that_refuses_the_token_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    from cluster.launch import ray_node
+def test_a_cluster_whose_head_is_away_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    """Ray would try for minutes, and notice no signal meanwhile."""
+    silent = HeldPort(ANY_PORT)
+    monkeypatch.setattr(asking, "ANSWER_S", 0.2)
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
+    with pytest.raises(ray_node.NoCluster, match="on the head, does not answer within 0 s"):
+        ray_node.join(silent.bind, tmp_path)
 
+
+def test_a_cluster_that_refuses_the_token_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise ray.exceptions.AuthenticationError("InvalidAuthToken")
 
     monkeypatch.setattr(ray, "init", refuse)
+    monkeypatch.setattr(ray_node, "_greet", lambda _: None)
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     with pytest.raises(ray_node.NoCluster, match=r"cannot join the cluster at 127\.0\.0\.1:1: .*InvalidAuthToken"):
         ray_node.join("127.0.0.1:1", tmp_path)

@@ -7,7 +7,9 @@ import sys
 
 from cluster.context import Context, Facts, Home, Links
 from cluster.launch import host_process
+from cluster.launch.handles import Handles
 from cluster.launch.host_process import HostProcess
+from cluster.launch.questions import Questions
 from cluster.peers import PeerGone
 from cluster.policy.placement import Node, Place
 from cluster.settings import Settings
@@ -34,7 +36,7 @@ async def end(actor: str, max_wait_s: float) -> None:
     print(f"end {actor}", flush=True)
 
 
-def links(context: Context) -> Links:
+def links(context: Context, control: Questions, handles: Handles) -> Links:
     return Links(call=call, kill=kill, share=None, look=look, start=start, end=end, ask_for=end)  # type: ignore[arg-type]
 
 

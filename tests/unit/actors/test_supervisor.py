@@ -209,6 +209,34 @@ async def test_a_node_comes_and_goes_and_the_others_stay_ready() -> None:
 
 
 @in_virtual_time
+async def test_what_dies_while_ray_cannot_start_it_is_no_reason_to_send_clients_away() -> None:
+    """The head is away; the other delivery actor has its destinations after ACTOR_ALIVE_S."""
+    cluster, answers = Cluster(nodes=[HOME, Node(id="b", cpus=8)]), {"delivery-0-0", "delivery-1-0", "scheduler"}
+
+    async def call(actor: str, method: str) -> None:
+        if actor not in answers:
+            raise PeerGone(actor, "it died")
+
+    kinds = [Kind(name="delivery", per="node", cpus=0.4), Kind(name="scheduler", per="cluster", cpus=0.1)]
+    watch = Supervisor(cast(Journal, Reachable()), call, cluster.keeping(kinds), never, Tasks)
+    await watch.start()
+    await asyncio.sleep(2 * ROUND_S)
+    cluster.problem = "no answer"
+    answers.remove("delivery-1-0")
+    await asyncio.sleep(2 * ROUND_S)
+    parts = await watch.readiness()
+    assert parts["nodes"] == "degraded: places are not kept: ray: no answer"
+    assert (parts["delivery-0-0"], parts["delivery-1-0"]) == (None, "degraded: gone: it died")
+    answers.remove("scheduler")
+    await asyncio.sleep(2 * ROUND_S)
+    assert (await watch.readiness())["scheduler"] == "gone: it died", "nothing else does what it does"
+    cluster.problem = ""
+    await asyncio.sleep(2 * ROUND_S)
+    assert (await watch.readiness())["delivery-1-0"] == "gone: it died", "Ray starts it again, at once"
+    await watch.stop()
+
+
+@in_virtual_time
 async def test_an_actor_that_does_not_start_in_time_is_a_problem_and_no_reason_to_send_clients_away() -> None:
     cluster, answers = Cluster(), {"delivery-0-0"}
 
