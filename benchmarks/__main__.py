@@ -10,7 +10,7 @@ from msgspec import structs
 from rich.console import Console
 
 from benchmarks.chaos import report, scenario
-from benchmarks.chaos.faults import OF_NODES, FaultKind
+from benchmarks.chaos.faults import DEALT, OF_NODES
 from benchmarks.counts.command import counts
 from benchmarks.everything import everything
 from benchmarks.measuring import SCENARIOS, command, compare, plot, table
@@ -23,6 +23,10 @@ from benchmarks.soak.command import soak
 LONGEST_S = 3600.0
 MOST_RATE = 2000.0
 MOST_NODES = 8
+SECONDS = click.FloatRange(5, LONGEST_S)
+RATE = click.FloatRange(1, MOST_RATE)
+PATIENCE = click.FloatRange(1, LONGEST_S)
+FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.group()
@@ -31,15 +35,16 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--seconds", type=click.FloatRange(5, LONGEST_S), default=120, show_default=True, help="Of storm.")
+@click.option("--seconds", type=SECONDS, default=120, show_default=True, help="Of storm.")
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed, the same schedule of faults.")
-@click.option("--rate", type=click.FloatRange(1, MOST_RATE), default=100, show_default=True, help="Messages a second.")
+@click.option("--rate", type=RATE, default=100, show_default=True, help="Messages a second.")
 @click.option(
     "--nodes",
     type=click.IntRange(0, MOST_NODES),
     default=0,
     help="A cluster of so many Ray nodes of this machine, which come and go as well.",
 )
+@click.option("--patience", type=PATIENCE, default=120, show_default=True, help="Seconds for coming to rest.")
 @click.option(
     "--redis",
     "remembers",
@@ -47,24 +52,12 @@ def main() -> None:
     help="The head has a redis-server: it goes away and comes back. Otherwise all ends with it once.",
 )
 @click.option(
-    "--patience",
-    type=click.FloatRange(1, LONGEST_S),
-    default=120,
-    show_default=True,
-    help="Seconds for coming to rest.",
+    "--only", "kinds", type=click.Choice([kind.value for kind in DEALT]), multiple=True, help="Only these faults."
 )
 @click.option(
-    "--only", "kinds", type=click.Choice([kind.value for kind in FaultKind]), multiple=True, help="Only these faults."
+    "--without", type=click.Choice([kind.value for kind in DEALT]), multiple=True, help="All faults but these."
 )
-@click.option(
-    "--without", type=click.Choice([kind.value for kind in FaultKind]), multiple=True, help="All faults but these."
-)
-@click.option(
-    "--json",
-    "json_path",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the record there, its faults beside it.",
-)
+@click.option("--json", "json_path", type=FILE, help="Write the record there, its faults beside it.")
 @click.option("--keep", is_flag=True, help="Leave the scratch directory with its logs.")
 def chaos(
     seconds: float,
@@ -95,9 +88,36 @@ def chaos(
         nodes=nodes,
         remembers=remembers,
         max_wait_s=patience,
-        kinds=tuple(kind for kind in FaultKind if kind in (kinds or tuple(FaultKind)) and kind not in without),
+        kinds=tuple(kind for kind in DEALT if kind in (kinds or DEALT) and kind not in without),
         keep=keep,
     )
+    _run(options, json_path)
+
+
+@main.command()
+@click.option("--seconds", type=SECONDS, default=3600, show_default=True, help="Of mail, while nodes change.")
+@click.option("--seed", type=int, default=1, show_default=True, help="The same seed, the same mail.")
+@click.option("--rate", type=RATE, default=100, show_default=True, help="Messages a second.")
+@click.option("--nodes", type=click.IntRange(2, MOST_NODES), default=3, show_default=True, help="Of the cluster.")
+@click.option("--patience", type=PATIENCE, default=120, show_default=True, help="Seconds for coming to rest.")
+@click.option("--json", "json_path", type=FILE, help="Write the record there, its changes beside it.")
+@click.option("--keep", is_flag=True, help="Leave the scratch directory with its logs.")
+def rolling(
+    seconds: float, seed: int, rate: float, nodes: int, patience: float, json_path: Path | None, keep: bool
+) -> None:
+    """Change the release of a cluster node by node, there and back, while mail flows.
+
+    The other release is a copy of this one with a field more in what actors tell each other and in what the journal
+    keeps. Exit 1 as for chaos, and when 1 of 100 copies came more than 5 s after it was accepted or due.
+    """
+    options = scenario.ChaosOptions(
+        seed=seed, seconds=seconds, rate=rate, nodes=nodes, max_wait_s=patience, is_rolling=True, keep=keep
+    )
+    _run(options, json_path)
+
+
+def _run(options: scenario.ChaosOptions, json_path: Path | None) -> None:
+    """Run, show and record it, and exit."""
     console = Console(highlight=False)
     try:
         record = asyncio.run(scenario.run(options, console))

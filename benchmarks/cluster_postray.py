@@ -12,7 +12,7 @@ import psutil
 
 from benchmarks.postray import START_S, PostrayProcess
 from benchmarks.processes import is_under
-from benchmarks.raylets import RayNodes, ray_variables
+from benchmarks.raylets import RayNode, RayNodes, ray_variables
 from benchmarks.redis_server import RedisServer
 from cluster.installation.own_python import run_module
 from cluster.policy.placement import kind_of
@@ -82,6 +82,17 @@ class ClusterPostray(PostrayProcess):
         except Exception:
             super().kill()
             raise
+
+    def change_release(self, node: RayNode, release: str) -> RayNode:
+        """Do what is done on the machine of a node that was taken out, to change its release: end ``postray up`` and
+        the node's Ray, and start that with the other release; ``up`` and all commands are of it from now on. Returns
+        the node that takes its place."""
+        super().stop()
+        self.ray.remove(node)
+        self._environ.pop("PYTHONPATH", None)
+        if release:
+            self._environ["PYTHONPATH"] = release
+        return self.ray.add(release)
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> list[int]:
         """End it on all nodes, as ``postray down`` does, and then Ray; returns the pids of actors that were left."""

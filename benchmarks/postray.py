@@ -7,7 +7,6 @@ It makes no API calls. The scenarios and the acceptance tests use it.
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -131,7 +130,7 @@ class PostrayProcess:
         with self._output_path.open("wb") as output:
             # A separate session: Ctrl-C at the terminal is for the scenario, which then stops it properly.
             process = subprocess.Popen(
-                [sys.executable, "-m", "cluster.cli", "up", "--hide-key"],
+                run_module("cluster.cli", "up", "--hide-key"),
                 env=self._environ,
                 cwd=Path(__file__).parents[1],
                 stdin=subprocess.DEVNULL,

@@ -1,5 +1,6 @@
 """A program that starts a Ray cluster on loopback: a head, and a node for each line "add" of its input. It prints the
-cluster's address, the processes of the head, then each node's id and its processes, and ends when its input ends.
+cluster's address, the processes of the head, then each node's id and its processes, and ends when its input ends. After
+"add" there may be a folder, from which the processes of that node import first.
 "away" ends the head's control service, "back" starts it again; "again" starts a head where the one before was, whose
 processes were killed, and prints its processes. Either remembers what it knew where RAY_REDIS_ADDRESS names a Redis.
 
@@ -48,7 +49,8 @@ def main() -> None:
             del os.environ["RAY_REDIS_ADDRESS"]
             print(*processes(cluster.head_node), flush=True)
         else:
-            node = cluster.add_node(**NODE)
+            folder = line.removeprefix("add").strip()
+            node = cluster.add_node(**NODE, **({"env_vars": {"PYTHONPATH": folder}} if folder else {}))
             print(node.node_id, *processes(node), flush=True)
     cluster.shutdown()
 

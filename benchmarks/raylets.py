@@ -40,10 +40,12 @@ def ray_variables() -> dict[str, str]:
 
 
 class RayNode(Struct, frozen=True):
-    """A node: Ray's id of it, and the processes of Ray."""
+    """A node: Ray's id of it, and the processes of Ray. ``release``: the folder of the release that its actors run; ""
+    is that of this process."""
 
     id: str
     processes: Sequence[int]
+    release: str = ""
 
 
 class RayNodes:
@@ -75,10 +77,10 @@ class RayNodes:
         """The program, of which all processes of the cluster descend as long as their nodes live."""
         return self._process.pid
 
-    def add(self) -> RayNode:
+    def add(self, release: str = "") -> RayNode:
         """Start one more node. Raises RuntimeError."""
-        node_id, *pids = self._do("add").split()
-        node = RayNode(node_id, [int(pid) for pid in pids])
+        node_id, *pids = self._do(f"add {release}").split()
+        node = RayNode(node_id, [int(pid) for pid in pids], release)
         self.nodes.append(node)
         return node
 

@@ -18,6 +18,7 @@ from benchmarks.chaos.mail import number_of, past_number
 from benchmarks.chaos.past import ENDED
 from benchmarks.chaos.records import Events, Left, Shown, Stored, StoredEvent
 from benchmarks.client import Client, NotSent, Unanswered
+from benchmarks.later_release import FIELD
 from benchmarks.sink_log import Line, Receipt
 from cluster.settings import ClickHouseSettings
 
@@ -52,6 +53,7 @@ TALLIES = """
 SELECT batch_id, coalesce(status::text, 'accepted'), sum(messages)::bigint FROM batch_tallies GROUP BY batch_id, status
 """
 LISTED = "SELECT address, list::text FROM suppressions ORDER BY 1, 2"
+WITH_FIELD = "SELECT count(*) FROM requests WHERE position(%s::bytea IN content) > 0"
 EVENTS = "SELECT event_id, event, message_id, recipient FROM events_once WHERE message_id <> ''"
 
 
@@ -122,6 +124,14 @@ def read_lists(dsn: str) -> list[tuple[str, str]]:
     """The entries of all suppression lists: addresses, and the lists' names."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         return [(address, name) for address, name in connection.execute(LISTED)]
+
+
+def read_written_by_later(dsn: str) -> int:
+    """The requests that the later release has written: their content has its field."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        row = connection.execute(WITH_FIELD, [FIELD.encode()]).fetchone()
+        assert row is not None
+        return int(row[0])
 
 
 def _stored(row: tuple[Any, ...]) -> Stored:

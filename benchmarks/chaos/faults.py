@@ -88,6 +88,9 @@ class FaultKind(StrEnum):
     KILL_HEAD = "kill-head"
     """SIGKILL of the head, with which all nodes end; then another cluster, and ``postray up``."""
 
+    CHANGE_RELEASE = "change-release"
+    """A node is drained, taken out, and comes back with another release. Only of rolling changes (``rolling.py``)."""
+
 
 class Pace(Struct, frozen=True):
     """A kind's lane, its share of a round of its lane, and its duration in seconds."""
@@ -130,6 +133,7 @@ PACES: Mapping[FaultKind, Pace] = {
     FaultKind.DRAIN_NODE: Pace(FaultLane.NODES, 2, 3, 8),
     FaultKind.LEAVE_NODE: Pace(FaultLane.NODES, 1, 3, 8),
     FaultKind.ADD_NODE: Pace(FaultLane.NODES, 2, 5, 10),
+    FaultKind.CHANGE_RELEASE: Pace(FaultLane.NODES, 0),
 }
 GAPS_S: Mapping[FaultLane, tuple[float, float]] = {
     FaultLane.KILLS: (2.0, 4.0),
@@ -174,6 +178,8 @@ def lane_of(kind: FaultKind) -> FaultLane:
 
 OF_NODES = frozenset(kind for kind in FaultKind if lane_of(kind) is FaultLane.NODES)
 """The kinds that only a cluster of several nodes has."""
+DEALT = tuple(kind for kind in FaultKind if kind is not FaultKind.CHANGE_RELEASE)
+"""The kinds that a storm may have."""
 OF_HEADS: Mapping[bool, FaultKind] = {True: FaultKind.HEAD_AWAY, False: FaultKind.KILL_HEAD}
 """What happens to a head that remembers, and to one that does not: everything ends with the latter."""
 

@@ -8,7 +8,7 @@ is the same each time, as mail programs do it: its Message-ID tells postray that
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 
 from benchmarks.chaos import mail
@@ -55,13 +55,13 @@ class LoadStream:
         """Messages accepted with a 202 or a 250."""
         return sum(len(sent.message_ids) for sent in self.sent)
 
-    async def run(self, seconds: float) -> None:
-        """Send for ``seconds``; returns when every request has ended."""
+    async def run(self, seconds: float, goes_on: Callable[[], bool]) -> None:
+        """Send for ``seconds``, and as long as it ``goes_on``; returns when every request has ended."""
         clock = asyncio.get_running_loop().time
         places = asyncio.Semaphore(AT_ONCE)
         due = began = clock()
         try:
-            while clock() - began < seconds:
+            while clock() - began < seconds or goes_on():
                 draft = mail.draw(self._random)
                 # The stream does not catch up: otherwise the requests delayed by an outage would come as one burst.
                 due = max(due, clock() - 1.0) + draft.messages / self._rate

@@ -5,18 +5,24 @@ Each way takes one of the nodes by chance. A command that meets an outage is giv
 """
 
 import asyncio
+import contextlib
+import json
 import logging
 import subprocess
 import time
 from collections.abc import Awaitable, Callable
+from importlib.metadata import version
+from typing import Any
 
 import psutil
 
 from benchmarks.blocking import to_its_end
 from benchmarks.chaos.records import Change, ChangeKind, Span
 from benchmarks.cluster_postray import ClusterPostray
+from benchmarks.later_release import VERSION
 from benchmarks.postray import PostrayDidNotStart
 from benchmarks.raylets import RayNode
+from cluster.policy.placement import kind_of
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +38,12 @@ NOTED_S = 1.0
 
 
 class NodeFaults:
-    """``changes``: what has changed so far. ``start_again`` starts postray after everything has ended."""
+    """``changes``: what has changed so far. ``start_again`` starts postray after everything has ended. ``later``: the
+    folder of the later release, where nodes change theirs."""
 
-    def __init__(self, postray: ClusterPostray, start_again: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, postray: ClusterPostray, start_again: Callable[[], Awaitable[None]], later: str) -> None:
         self._postray = postray
+        self._later = later
         self._start_again = start_again
         self.changes: list[Change] = []
         self.problems: list[str] = []
@@ -67,17 +75,8 @@ class NodeFaults:
         await self._command("down", "--node", node.id)
         await asyncio.sleep(seconds)
         self._changed(ChangeKind.BROUGHT_BACK)
-        until = time.monotonic() + COMMAND_S
-        while True:
-            try:
-                await to_its_end(self._postray.start_command_anew)
-                return list(node.processes)
-            except PostrayDidNotStart as error:
-                if time.monotonic() > until:
-                    self.problems.append(f"postray up beside the others: {str(error)[-500:]}")
-                    return list(node.processes)
-                log.warning("postray up is tried again: %s", str(error)[-500:])
-                await asyncio.sleep(AGAIN_S)
+        await self._bring_up()
+        return list(node.processes)
 
     async def add(self, pick: float, seconds: float) -> list[int]:
         """A node joins, and later one goes in order."""
@@ -98,6 +97,50 @@ class NodeFaults:
         await to_its_end(ray.head_comes_back)
         self._changed(ChangeKind.HEAD_BACK)
         return list(ray.head)
+
+    async def change_release(self, pick: float) -> list[int]:
+        """A node is drained and taken out, and comes back with the release that it had not."""
+        node = self._picked(pick)
+        release = "" if node.release else self._later
+        self._changed(ChangeKind.DRAINED)
+        await self._command("drain", node.id)
+        self._changed(ChangeKind.LEFT)
+        await self._command("down", "--node", node.id)
+        self._changed(ChangeKind.RELEASE_CHANGED)
+        added = await to_its_end(self._postray.change_release, node, release)
+        if await self._bring_up():
+            await self._until_works(added)
+        return list(node.processes)
+
+    async def _bring_up(self) -> bool:
+        """Start ``postray up`` anew, beside the others; returns whether it started."""
+        until = time.monotonic() + COMMAND_S
+        while True:
+            try:
+                await to_its_end(self._postray.start_command_anew)
+                return True
+            except PostrayDidNotStart as error:
+                if time.monotonic() > until:
+                    self.problems.append(f"postray up beside the others: {str(error)[-500:]}")
+                    return False
+                log.warning("postray up is tried again: %s", str(error)[-500:])
+                await asyncio.sleep(AGAIN_S)
+
+    async def _until_works(self, node: RayNode) -> None:
+        """Wait until a node takes requests and delivers, with its release and no other."""
+        expected = [VERSION if node.release else version("postray")]
+        until = time.monotonic() + ONE_COMMAND_S
+        found: dict[str, Any] = {}
+        while time.monotonic() < until:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                said = await to_its_end(self._run, "nodes", "--json")
+                nodes = json.loads(said.stdout)["nodes"] if said.returncode == 0 else []
+                found = next((one for one in nodes if one["id"] == node.id), {})
+            kinds = {kind_of(actor["name"]) for actor in found.get("actors", ())}
+            if found.get("state") == "working" and found["releases"] == expected and kinds >= {"api", "delivery"}:
+                return
+            await asyncio.sleep(AGAIN_S)
+        self.problems.append(f"a node does not work with release {expected}: {found}")
 
     async def kill_head(self) -> list[int]:
         processes = await asyncio.to_thread(self._postray.processes)

@@ -119,6 +119,7 @@ class ChangeKind(StrEnum):
     BROUGHT_BACK = "brought back"
     HEAD_AWAY = "head away"
     HEAD_BACK = "head back"
+    RELEASE_CHANGED = "release changed"
     HEAD_KILLED = "head killed"
     STARTED = "started"
 

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from benchmarks.chaos.faults import ChaosFault, FaultKind
 from benchmarks.chaos.records import Done, Recovery
+from benchmarks.chaos.rolling import Rolled
 from benchmarks.chaos.verdict import ChaosVerdict
 
 COUNTED = ("promised", "delivered", "bounced", "failed", "cancelled", "duplicated")
@@ -60,6 +61,8 @@ class ChaosRecord(Struct, frozen=True, kw_only=True):
     """Whether its head had a Redis."""
     recoveries: list[Recovery] = []
     """How soon delivery was back to its rate after each change of nodes."""
+    rolled: Rolled | None = None
+    """Of a rolling change."""
     verdict: ChaosVerdict
     broken: list[str]
     """Empty when every promise was kept."""
@@ -105,6 +108,14 @@ def show(console: Console, record: ChaosRecord) -> None:
         console.print("unanswered: " + ", ".join(f"{reason} ({n})" for reason, n in verdict.reasons.items()))
     if record.recoveries:
         _show_recoveries(console, record.recoveries)
+    if (rolled := record.rolled) is not None:
+        late = rolled.lateness
+        console.print(f"{rolled.changes} changes of release")
+        console.print(f"{rolled.written_by_later} of {rolled.requests} requests were accepted by the later release")
+        console.print(
+            f"{late.copies} copies: half came within {late.p50_s:.2f} s of being accepted or due, 99 of 100 within "
+            f"{late.p99_s:.2f} s, all within {late.most_s:.2f} s"
+        )
     console.print("kills: " + ", ".join(f"{kind} {count}" for kind, count in record.kills.items()))
     for name in BROKEN:
         for line in getattr(verdict, name)[:SHOWN]:

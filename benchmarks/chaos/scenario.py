@@ -6,7 +6,7 @@ What was started is removed at the end, even after an error or Ctrl-C (``world.p
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
 from random import Random
@@ -19,7 +19,7 @@ from rich.console import Console
 from benchmarks.blocking import cancel_once_on_signals, to_its_end
 from benchmarks.chaos import facts, report
 from benchmarks.chaos.days import Days, left_of_past, rewrites
-from benchmarks.chaos.faults import ChaosFault, FaultKind, FaultLane, possible, schedule
+from benchmarks.chaos.faults import DEALT, ChaosFault, FaultKind, FaultLane, possible, schedule
 from benchmarks.chaos.load import LoadStream
 from benchmarks.chaos.past import PastMail, days_until
 from benchmarks.chaos.poison import Poisoner
@@ -28,6 +28,7 @@ from benchmarks.chaos.readers import Readers
 from benchmarks.chaos.records import Left, Recovery, VerdictFacts
 from benchmarks.chaos.report import ChaosRecord
 from benchmarks.chaos.reporters import Reporters
+from benchmarks.chaos.rolling import SIDE_BY_SIDE_S, Rolled, lateness, one_sided, rolling, too_late
 from benchmarks.chaos.storm import API_KILLS, OUTAGES, Storm
 from benchmarks.chaos.verdict import judge
 from benchmarks.chaos.world import ChaosWorld
@@ -54,11 +55,13 @@ class ChaosOptions(Struct, frozen=True, kw_only=True):
     """Messages a second."""
     max_wait_s: float
     """How long coming to rest may take after the storm."""
-    kinds: Sequence[FaultKind] = tuple(FaultKind)
+    kinds: Sequence[FaultKind] = DEALT
     nodes: int = 0
     """Of a cluster; with 0 postray runs on one machine, and nodes do not change."""
     remembers: bool = False
     """Whether the cluster's head has a Redis: then it is away for a while, and otherwise all ends with it."""
+    is_rolling: bool = False
+    """The nodes change their release, one after the other (``rolling.py``), and there are no faults."""
     keep: bool = False
     """Keep the scratch directory, with all logs, for inspection."""
 
@@ -66,8 +69,11 @@ class ChaosOptions(Struct, frozen=True, kw_only=True):
 async def run(options: ChaosOptions, console: Console) -> ChaosRecord:
     """One run, shown on ``console``."""
     cancel_once_on_signals()
-    kinds = possible(options.kinds, options.nodes, remembers=options.remembers)
-    faults = schedule(options.seed, options.seconds, kinds)
+    if options.is_rolling:
+        faults = rolling(options.seconds, options.nodes)
+    else:
+        kinds = possible(options.kinds, options.nodes, remembers=options.remembers)
+        faults = schedule(options.seed, options.seconds, kinds)
     report.show_schedule(console, faults)
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
     world = ChaosWorld(faults, options.nodes, remembers=options.remembers)
@@ -88,13 +94,13 @@ async def run(options: ChaosOptions, console: Console) -> ChaosRecord:
             today = datetime.now(UTC).date()
             steps = sum(fault.lane is FaultLane.DAYS for fault in faults)
             days = Days(world.operator, world.dsn, days_until(today), steps)
-            storm = Storm(world.postray, world.postgres, world.sink, world.hook, load.poison, days)
+            storm = Storm(world.postray, world.postgres, world.sink, world.hook, load.poison, days, world.later)
             all_arrived = asyncio.Event()
             async with _past(world, today, options, is_on=bool(steps)) as past, asyncio.TaskGroup() as group:
                 group.create_task(reporters.run(all_arrived))
                 with Poisoner(world.postray, world.dsn, storm.frozen) as poisoner:
                     with phases.phase("storm", options.seconds) as tell:
-                        await _through(storm, load, past, readers, faults, options.seconds, tell)
+                        await _through(storm, load, past, readers, faults, options, tell, console.print)
                     with phases.phase("rest") as tell:
                         await _at_rest(world, options, tell)
                 all_arrived.set()
@@ -102,7 +108,7 @@ async def run(options: ChaosOptions, console: Console) -> ChaosRecord:
                 left = await _at_rest(world, options, tell)
             with phases.phase("days"):
                 load.problems += await days.finish(options.max_wait_s) if steps else []
-            found, back = await _afterwards(world, storm, load, past, readers, reporters, left, options, phases)
+            found, back, rolled = await _afterwards(world, storm, load, past, readers, reporters, left, options, phases)
             verdict = judge(found)
         finally:
             with phases.phase("ending"):
@@ -112,6 +118,7 @@ async def run(options: ChaosOptions, console: Console) -> ChaosRecord:
                 finally:
                     await to_its_end(world.close, keep=options.keep)
     return ChaosRecord(
+        scenario="rolling" if options.is_rolling else "chaos",
         seed=options.seed,
         seconds=options.seconds,
         rate=options.rate,
@@ -125,6 +132,7 @@ async def run(options: ChaosOptions, console: Console) -> ChaosRecord:
         nodes=options.nodes,
         remembers=options.remembers,
         recoveries=back,
+        rolled=rolled,
         verdict=verdict,
         broken=verdict.broken,
     )
@@ -192,14 +200,22 @@ async def _through(
     past: PastMail | None,
     readers: Readers,
     faults: Sequence[ChaosFault],
-    seconds: float,
+    options: ChaosOptions,
     tell: Tell,
+    say: Callable[[str], None],
 ) -> None:
-    """Run load, readers and storm in parallel, until all have ended and all faults are undone."""
-    began = time.monotonic()
+    """Run load, readers and storm in parallel, until all have ended and all faults are undone. Under a rolling change
+    mail flows until a moment after the last node is back. ``say`` is told of each change."""
+    seconds, began, is_over = options.seconds, time.monotonic(), asyncio.Event()
+    if not options.is_rolling:
+        is_over.set()
 
     async def tell_for_ever() -> None:
+        changed = 0
         while True:
+            if options.is_rolling and len(storm.done) > changed:
+                changed = len(storm.done)
+                say(f"{time.monotonic() - began:4.0f} s  {changed} of {len(faults)} changes, {load.promised} promised")
             told = f"{load.promised} promised, {storm.kills} kills, {len(storm.done)} of {len(faults)} faults"
             tell(told, time.monotonic() - began)
             await asyncio.sleep(TELL_S)
@@ -207,18 +223,21 @@ async def _through(
     telling = asyncio.create_task(tell_for_ever())
     try:
         async with asyncio.timeout(seconds + LATE_S), asyncio.TaskGroup() as group:
-            group.create_task(load.run(seconds))
+            group.create_task(load.run(seconds, lambda: not is_over.is_set()))
             if past is not None:
                 group.create_task(past.run())
             group.create_task(readers.run(seconds))
-            group.create_task(_storm(storm, faults, seconds))
+            group.create_task(_storm(storm, faults, options, is_over))
     finally:
         telling.cancel()
 
 
-async def _storm(storm: Storm, faults: Sequence[ChaosFault], seconds: float) -> None:
-    await storm.run(faults, seconds)
+async def _storm(storm: Storm, faults: Sequence[ChaosFault], options: ChaosOptions, is_over: asyncio.Event) -> None:
+    await storm.run(faults, options.seconds)
     await storm.heal()
+    if options.is_rolling:
+        await asyncio.sleep(SIDE_BY_SIDE_S)
+    is_over.set()
 
 
 async def _at_rest(world: ChaosWorld, options: ChaosOptions, tell: Tell) -> Left:
@@ -239,8 +258,9 @@ async def _afterwards(
     left: Left,
     options: ChaosOptions,
     phases: Phases,
-) -> tuple[VerdictFacts, list[Recovery]]:
-    """Ask the API, stop postray, and collect all facts; and how soon delivery was back to its rate."""
+) -> tuple[VerdictFacts, list[Recovery], Rolled | None]:
+    """Ask the API, stop postray, and collect all facts; how soon delivery was back to its rate, and what a rolling
+    change has to show."""
     client = Client(world.postray.url, world.postray.key)
     with phases.phase("asking"):
         away = await facts.wait_for_actors(world.postray.idle, options.max_wait_s)
@@ -252,6 +272,7 @@ async def _afterwards(
         batches, of_batches = await facts.ask_batches(client, list(tallies))
         keys = await facts.ask_keys(client)
         ended_left = await to_its_end(left_of_past, world.dsn)
+        by_later = await to_its_end(facts.read_written_by_later, world.dsn)
     with phases.phase("judging"):
         left_running = await to_its_end(_stop, world.postray)
         events = await to_its_end(facts.read_events, world.postray.data_dir)
@@ -275,6 +296,13 @@ async def _afterwards(
         problems += storm.nodes.problems
         arrivals = [line.at for line in sink if isinstance(line, Receipt) and line.accepted]
         back = recoveries(storm.nodes.changes, arrivals, storm.without_delivery(), storm.lasted)
+    rolled = None
+    if options.is_rolling:
+        changes = sum(done.kind is FaultKind.CHANGE_RELEASE for done in storm.done)
+        requests = len({message.number for message in stored})
+        timing = lateness(stored, sink)
+        rolled = Rolled(changes=changes, requests=requests, written_by_later=by_later, lateness=timing)
+        problems += one_sided(rolled)
     found = VerdictFacts(
         sent=[*load.sent, *of_past],
         past=of_past,
@@ -301,6 +329,6 @@ async def _afterwards(
         windows=left.windows,
         api_killed=[*storm.spans(API_KILLS), *(storm.nodes.killed if storm.nodes is not None else ())],
         journal_away=storm.spans(OUTAGES),
-        late=late(back),
+        late=late(back) if rolled is None else too_late(rolled.lateness),
     )
-    return found, back
+    return found, back, rolled

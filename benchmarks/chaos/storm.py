@@ -83,7 +83,9 @@ class Storm:
         hook: HookProcess,
         poison: Callable[[], Awaitable[None]],
         days: Days,
+        later: str,
     ) -> None:
+        """``later``: as of NodeFaults."""
         self._postray = postray
         self._poison = poison
         self._postgres = postgres
@@ -91,7 +93,7 @@ class Storm:
         self._sink = sink
         self._hook = hook
         self._days = days
-        self.nodes = NodeFaults(postray, self._start_again) if isinstance(postray, ClusterPostray) else None
+        self.nodes = NodeFaults(postray, self._start_again, later) if isinstance(postray, ClusterPostray) else None
         self._whole = asyncio.Lock()
         """Held while nodes, or everything, go and come back."""
         self._frozen: set[psutil.Process] = set()
@@ -281,6 +283,8 @@ class Storm:
                 return await self.nodes.drain(fault.pick, fault.duration_s)
             case FaultKind.LEAVE_NODE:
                 return await self.nodes.leave(fault.pick, fault.duration_s)
+            case FaultKind.CHANGE_RELEASE:
+                return await self.nodes.change_release(fault.pick)
             case FaultKind.ADD_NODE:
                 return await self.nodes.add(fault.pick, fault.duration_s)
             case FaultKind.HEAD_AWAY:

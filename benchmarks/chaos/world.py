@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.chaos.faults import ChaosFault, longest_outage_s
+from benchmarks.chaos.faults import ChaosFault, FaultKind, longest_outage_s
 from benchmarks.chaos.load import LoadStream
 from benchmarks.chaos.readers import Readers
 from benchmarks.chaos.report_mail import FEEDBACK
@@ -20,6 +20,7 @@ from benchmarks.chaos.submitting import Submitting
 from benchmarks.client import Client
 from benchmarks.cluster_postray import ClusterPostray
 from benchmarks.hook_process import HookProcess
+from benchmarks.later_release import make_later_release
 from benchmarks.postray import PostrayProcess
 from benchmarks.sink import SinkOptions
 from benchmarks.sink_process import SinkProcess
@@ -76,6 +77,8 @@ class ChaosWorld:
         self._faults = faults
         self._nodes = nodes
         self._remembers = remembers
+        self.later = ""
+        """The folder of the later release, where nodes change theirs."""
         self._postray: PostrayProcess | None = None
 
     @property
@@ -85,6 +88,10 @@ class ChaosWorld:
 
     def open(self) -> None:
         """Start everything; returns when postray is ready. Raises benchmarks.postray.DidNotStart."""
+        if any(fault.kind is FaultKind.CHANGE_RELEASE for fault in self._faults):
+            later = self.directory / "later"
+            make_later_release(later)
+            self.later = str(later)
         relay = self.sink.start()
         self.dsn = self.postgres.start()
         settings = variables(relay, self.dsn, self._mail_in.bind, self._faults)

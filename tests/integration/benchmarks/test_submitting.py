@@ -102,7 +102,7 @@ async def test_a_message_is_submitted_until_it_is_answered_and_again(
     taken = [ServerReply(250, f"2.0.0 {name} accepted") for name in ("msg_1", second)]
     async with serving(tmp_path, [LATER, ServerAction.DROP, *taken]) as (client, received):
         stream = LoadStream(Client("http://127.0.0.1:9", ""), client, 20, Random(1), 1)
-        await stream.run(0.03)
+        await stream.run(0.03, lambda: False)
     [sent] = stream.sent
     assert (sent.outcome, sent.tries, len(sent.recipients[0]), stream.promised) == ("accepted", 4, 2, 1)
     assert len(received) == 4 and len({one.content for one in received}) == 1
@@ -116,7 +116,7 @@ async def test_what_may_have_been_taken_stays_unknown(tmp_path: Path, monkeypatc
     monkeypatch.setattr(mail, "draw", lambda _: draft)
     async with serving(tmp_path, [ServerAction.DROP, *[LATER] * 20]) as (client, _):
         stream = LoadStream(Client("http://127.0.0.1:9", ""), client, 20, Random(1), 1)
-        await stream.run(0.03)
+        await stream.run(0.03, lambda: False)
     [sent] = stream.sent
     assert sent.outcome == "unanswered" and sent.tries > 1
 
