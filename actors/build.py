@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from actors.webhooks.client import Client
     from cluster.journal.journal import Journal
     from cluster.lookup.resolver import Resolver
+    from cluster.monitoring.server import MetricsServer
     from cluster.policy.routes.networks import Networks
     from cluster.settings import Settings
 
@@ -269,6 +270,14 @@ def _http_client(settings: "Settings", reachable: "Networks", timeout_s: float) 
     # The client checks each address when it connects to it.
     resolver = Resolver(settings.dns, clock=time.monotonic, random=random.random, guard=UNGUARDED)
     return Client(resolver, reachable, trusted, timeout_s=timeout_s)
+
+
+async def metrics(context: Context, links: Links) -> "MetricsServer":
+    from cluster.monitoring.page import MetricsPage
+    from cluster.monitoring.scraping import scraping_of
+    from cluster.monitoring.server import MetricsServer
+
+    return MetricsServer(context.settings.metrics.bind, MetricsPage(scraping_of(context, links)))
 
 
 async def supervisor(context: Context, links: Links) -> "Supervisor":

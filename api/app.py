@@ -35,6 +35,7 @@ from api.messages.reading import MessageReading
 from api.messages.searching import MessageSearches
 from api.messages.showing import MessageShowing
 from api.messages.versions import Versions
+from api.metrics import MetricsServing
 from api.piisend.calls import EmailCalls
 from api.piisend.sending import EmailSending
 from api.recipients import RecipientCalls
@@ -63,6 +64,7 @@ from cluster.http.application import Application
 from cluster.intake.idempotency import Idempotency
 from cluster.intake.intake import Intake
 from cluster.journal.journal import Journal
+from cluster.monitoring.page import MetricsPage
 from cluster.routing.active_policy import ActivePolicy
 from cluster.settings import DEFAULT_LIMITS, HttpSettings, MessageSettings
 from cluster.tenancy.directory import TenantDirectory
@@ -116,6 +118,7 @@ def create_app(
     forwards_reports: bool = False,
     admin: Admin | None = None,
     tokens: Tokens | None = None,
+    metrics: MetricsPage | None = None,
 ) -> Litestar:
     """Create the application from its collaborators. Its lifespan starts and stops the intake; the caller opens and
     closes the journal. ``sending`` is the journal for send requests, by default the same. ``directory`` has the tenants
@@ -127,7 +130,8 @@ def create_app(
     ``make_submission`` makes the submission server, which its lifespan starts and stops too.
     ``lifetime_s`` is the lifetime of a retried message. ``limits`` apply to the composed messages. ``helo_name`` is the
     setting smtp.helo_name, ``forwards_reports`` whether reports are sent on to tenants. ``admin`` has the operators'
-    routes; None without a cluster. ``tokens`` verifies JWTs; without it none is accepted."""
+    routes; None without a cluster. ``tokens`` verifies JWTs; without it none is accepted. ``metrics`` are those of
+    this node; None where a server of their own shows them."""
     image_checks, image_views = ImageChecks(), ViewCounts(journal)
     ips = Ips(active_policy, helo_name)
     uses = KeyUses(journal)
@@ -191,6 +195,7 @@ def create_app(
         ImageServing(images, image_views.note, tracked.image).routes(),
         TrackingServing(tracked).routes(),
         UnsubscribePages(journal, token_keys, tracked.client, tracked.kept).routes(),
+        *(() if metrics is None else (MetricsServing(metrics).routes(),)),
     )
     return Application(
         [keyed, open_to_all, Docs().routes(), *(admin.routes(authenticator.guard) if admin else ())],

@@ -26,6 +26,8 @@ from cluster.keys import operator_token
 from cluster.lookup.tls_results import TlsResults
 from cluster.lookup.web_address import web_address
 from cluster.metrics import Reading
+from cluster.monitoring.page import MetricsPage
+from cluster.monitoring.scraping import scraping_of
 from cluster.peers import PeerGone, call_within
 from cluster.policies import put_in_force
 from cluster.policy.backpressure import LoadBounds
@@ -193,6 +195,7 @@ async def api(context: Context, links: Links) -> Api:
         token_keys=token_keys,
         tracking=settings.tracking,
         submission=submission(context),
+        metrics=None if settings.metrics.bind else MetricsPage(scraping_of(context, links)),
     )
     draining = Draining(
         lambda: journal.membership.is_draining(context.node_id),

@@ -29,6 +29,7 @@ from cluster.intake.backpressure import WhyFull, never_full
 from cluster.intake.idempotency import Idempotency
 from cluster.intake.intake import Intake, Offers
 from cluster.journal.journal import Journal
+from cluster.monitoring.page import MetricsPage
 from cluster.routing.active_policy import ActivePolicy
 from cluster.settings import (
     DEFAULT_LIMITS,
@@ -78,6 +79,7 @@ class ApiServer:
         tokens: Tokens | None = None,
         tracking: TrackingSettings = DEFAULT_TRACKING,
         submission: SubmissionParts | None = None,
+        metrics: MetricsPage | None = None,
     ) -> None:
         """``sending`` is the journal for send requests, with connections that only they use; by default the same.
         ``directory`` has the tenants and API keys, ``active_policy`` the routing, ``domains`` the sender domains.
@@ -87,7 +89,7 @@ class ApiServer:
         is full. ``helo_name`` is smtp.helo_name. ``forwards_reports`` is that of ``BounceSettings``. ``admin`` has
         the operators' routes. ``tokens`` verifies JWTs; without
         it none is accepted.
-        ``submission``: None without a submission server."""
+        ``submission``: None without a submission server. ``metrics``: None where they are not shown here."""
         self._bind = settings.bind
         self._token_keys = token_keys
         self._intake = intake = Intake(  # kept so that its metrics are read
@@ -132,6 +134,7 @@ class ApiServer:
             forwards_reports=forwards_reports,
             admin=admin,
             tokens=tokens,
+            metrics=metrics,
         )
         whole = UnreadBodies(OneSpelling(app, app.routes), settings.max_body_bytes)
         bounds = ConnectionBounds(

@@ -14,9 +14,12 @@ follows the actor's attributes recursively through the classes of this product. 
 share declarations but no counts, unless they share the object that counts.
 
 Objects in a list or a dict are not found, and an object with ``__slots__`` has no metrics: where there are many of a
-kind (sites, connections), their owner counts. The counts of several objects of one class in an actor are summed. The
-supervisor reads all actors (``call("metrics")``). Names follow Prometheus: ``postray_…``, with the unit at the end,
-then ``_total`` for counters; tests/unit/test_metrics.py checks them.
+kind (sites, connections), their owner counts. The counts of several objects of one class in an actor are summed. What
+is counted by site has a bounded number of names (``Names``).
+
+Two readers ask the actors (``call("metrics")``): ``GET /metrics`` those of its node (cluster/monitoring), the
+supervisor all of them. Names follow Prometheus: ``postray_…``, with the unit at the end, then ``_total`` for counters;
+tests/unit/test_metrics.py checks them. docs/metrics.md is made from the declarations.
 """
 
 from bisect import bisect_left
@@ -88,6 +91,15 @@ class Counter(Metric[int]):
         super().__init__(name, help, read)
 
 
+class Seconds(Metric[float]):
+    """Seconds that only become more: ``self.attribute += seconds``, or ``read`` where they are counted elsewhere."""
+
+    kind = "counter"
+
+    def __init__(self, name: str, help: str, read: Callable[[Any], float] = lambda part: 0.0) -> None:
+        super().__init__(name, help, read)
+
+
 class Gauge(Metric[float]):
     """A value that goes up and down. ``read`` computes it on collection, so it costs nothing before."""
 
@@ -111,6 +123,51 @@ class Counters(Metric[dict[str, int]]):
 
     def _fields(self, value: dict[str, int]) -> dict[str, Any]:
         return {"values": {str(one): count for one, count in value.items()}}
+
+
+OTHER = "other"
+MOST_NAMES = 200
+
+
+class Names:
+    """The names under which things are shown of which there may be any number, such as sites. ``always`` have their
+    own; so do the first others, until there are ``most``; what comes later is ``OTHER``. A name stays what it was: what
+    is counted under it only grows."""
+
+    def __init__(self, always: Iterable[str] = (), most: int = MOST_NAMES) -> None:
+        self._most = most
+        self._own = set(always)
+
+    def of(self, name: str) -> str:
+        if name not in self._own:
+            if len(self._own) >= self._most:
+                return OTHER
+            self._own.add(name)
+        return name
+
+
+class _ByName(Metric[Mapping[str, float]]):
+    """A family whose label values are known only when it is read. ``read`` returns the values by them, and bounds their
+    number, as with ``Names``."""
+
+    def __init__(self, name: str, help: str, label: str, read: Callable[[Any], Mapping[str, float]]) -> None:
+        super().__init__(name, help, read)
+        self.label = label
+
+    def _fields(self, value: Mapping[str, float]) -> dict[str, Any]:
+        return {"values": dict(value)}
+
+
+class CountersByName(_ByName):
+    """Values that only grow."""
+
+    kind = "counter"
+
+
+class GaugesByName(_ByName):
+    """Values that go up and down."""
+
+    kind = "gauge"
 
 
 class Observations:
@@ -153,13 +210,17 @@ def declared_by(kind: type) -> list[Metric[Any]]:
     return [value for base in kind.__mro__ for value in vars(base).values() if isinstance(value, Metric)]
 
 
+def own(part: object) -> list[Reading]:
+    """The metrics that an object declares itself, without those of its parts."""
+    return [metric.reading(part) for metric in declared_by(type(part))]
+
+
 def read(actor: object) -> list[Reading]:
     """The metrics of an actor's object and of the objects that it is made of."""
     found: dict[str, Reading] = {}
     for part in _parts(actor):
-        for metric in declared_by(type(part)):
-            reading = metric.reading(part)
-            found[metric.name] = _added(found[metric.name], reading) if metric.name in found else reading
+        for reading in own(part):
+            found[reading.name] = _added(found[reading.name], reading) if reading.name in found else reading
     return list(found.values())
 
 
@@ -184,5 +245,7 @@ def _attributes(part: object) -> Iterable[object]:
 
 
 def _added(one: Reading, other: Reading) -> Reading:
-    values = {value: count + other.values[value] for value, count in one.values.items()}
+    values = dict(one.values)
+    for value, count in other.values.items():
+        values[value] = values.get(value, 0) + count
     return replace(one, values=values, sum=one.sum + other.sum)

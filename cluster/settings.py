@@ -178,6 +178,12 @@ class CaptureSettings(Section, frozen=True, kw_only=True):
     """The limit that the sink announces with SIZE (RFC 1870)."""
 
 
+class MetricsSettings(Section, frozen=True, kw_only=True):
+    bind: str = ""
+    """host:port of a server on each node that answers GET /metrics and nothing else; "" leaves it to http.bind. Port 0
+    takes a free one."""
+
+
 class LogSettings(Section, frozen=True, kw_only=True):
     level: Literal["debug", "info", "warning", "error"] = "info"
     """Level of postray's own loggers; libraries log warnings."""
@@ -219,6 +225,7 @@ class Settings(Section, frozen=True, kw_only=True):
     webhooks: WebhookSettings = WebhookSettings()
     retention: RetentionSettings = RetentionSettings()
     capture: CaptureSettings = CaptureSettings()
+    metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
 
 

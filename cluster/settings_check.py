@@ -169,6 +169,7 @@ def _texts(settings: "Settings") -> Iterator[tuple[str, str]]:
         ("submission.bind", settings.submission.bind),
         ("submission.tls_bind", settings.submission.tls_bind),
         ("analytics.bind", settings.analytics.bind),
+        ("metrics.bind", settings.metrics.bind),
     ):
         if bind:
             checks.append((key, bind, host_port))

@@ -112,6 +112,15 @@ ACTORS = (
         listens=True,
     ),
     ActorSpec(
+        kind="metrics",
+        build="actors.build:metrics",
+        per="node",
+        cpus=0.1,
+        memory_mb=150,
+        runs=lambda settings: bool(settings.metrics.bind),
+        calls="all",
+    ),
+    ActorSpec(
         kind=SUPERVISOR,
         build="actors.build:supervisor",
         per="cluster",

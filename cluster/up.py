@@ -46,6 +46,7 @@ HELD = (
     ("submission", "bind"),
     ("submission", "tls_bind"),
     ("bounce", "bind"),
+    ("metrics", "bind"),
 )
 """The settings with addresses that processes listen on, by section and key."""
 HELD_OF_SINK = (("capture", "smtp_bind"), ("capture", "http_bind"))
@@ -382,6 +383,7 @@ class Postray:
             submission=self._settings.submission.bind or self._settings.submission.tls_bind,
             mail_in=self._settings.bounce.bind,
             sql=f"http://{sql}" if (sql := self._settings.analytics.bind) else "",
+            metrics=f"http://{self._settings.metrics.bind or self._settings.http.bind}/metrics",
             processes=[running.own_mark(), *running.descendants()],
         )
         running.write_run(self._data_dir, run)

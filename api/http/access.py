@@ -303,6 +303,7 @@ ROUTES: Mapping[str, Access] = {
     "POST /t/u/{token}": _OPEN,
     "GET /healthz": _OPEN,
     "GET /readyz": _OPEN,
+    "GET /metrics": _OPEN,
     "POST /api/admin/tenants/{tenant}/keys": _OPERATOR,
     "GET /api/admin/tenants/{tenant}/keys": _OPERATOR,
     "GET /api/admin/tenants/{tenant}/suppressions/{list}": _OPERATOR,

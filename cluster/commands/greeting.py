@@ -51,6 +51,8 @@ def _say_where(run: Run, sql_password: str, *further: str) -> None:
         lines.append(f"bounces, complaints     {run.mail_in}")
     if run.sql:
         lines.append(f"SQL (ClickHouse HTTP)   {run.sql}, user {SQL_USER}, password {sql_password}")
+    if run.metrics:
+        lines.append(f"metrics (Prometheus)    {run.metrics}")
     if run.tracking:
         lines.append(f"tracked links, images   {run.tracking}")
     lines.append(f"the API, to try         {run.url}/docs")

@@ -54,6 +54,8 @@ class Run(Struct, frozen=True, kw_only=True):
     """host:port that takes bounces, complaints and unsubscribes; empty when there is none."""
     sql: str = ""
     """The URL of the SQL door; empty when there is none."""
+    metrics: str = ""
+    """The URL that Prometheus reads."""
     processes: list[ProcessMark]
     waits_for: str = ""
     """While it stops: the hosts whose replies it waits for, as a sentence."""

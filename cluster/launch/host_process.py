@@ -18,7 +18,7 @@ from typing import Any
 
 from msgspec import structs
 
-from cluster import logs
+from cluster import logs, metrics
 from cluster.context import Actor, Build, Context, Facts, Links
 from cluster.installation.private_files import keep_to_ourselves
 from cluster.journal.fence import Fence
@@ -28,7 +28,8 @@ from cluster.launch.fencing import fence_of
 from cluster.launch.handles import Handles
 from cluster.launch.places import NAMESPACE
 from cluster.launch.questions import Questions
-from cluster.metrics import Reading
+from cluster.metrics import CountersByName, Reading
+from cluster.monitoring.process import ProcessMetrics
 from cluster.peers import PeerGone
 from cluster.policy.forms import FORMS
 from cluster.policy.placement import Place, kind_of
@@ -78,6 +79,10 @@ class HostProcess:
     """Hosts one actor's object in a Ray worker process. It starts the object by itself, in its first life and in each
     that Ray gives it: its callers may be dead as well. It ends with the Ray of its node."""
 
+    calls = CountersByName(
+        "postray_actor_calls_total", "Calls from other processes.", "method", lambda host: host._called
+    )
+
     def __init__(self, build: str, context: Context, make_tasks: Callable[[], Tasks] = Tasks) -> None:
         # In a cluster that another user started, the process inherits that user's umask.
         keep_to_ourselves()
@@ -87,6 +92,7 @@ class HostProcess:
         self._object: Actor | None = None
         self._fence: Fence | None = None
         self._called: Counter[str] = Counter()
+        self._process = ProcessMetrics(_now)
         self._building = asyncio.Lock()
         # Not a call of itself through Ray: while Ray still takes the actor for restarting, such a call can get lost.
         self._tasks = make_tasks()
@@ -97,6 +103,7 @@ class HostProcess:
         self._handles = Handles(self._control, calls)
         if calls and context.settings.ray.address:  # in place, all ends with Ray's control service
             self._tasks.spawn("handles", self._handles.keep_ahead())
+        self._tasks.spawn("lag", self._process.run())
 
     async def start(self) -> None:
         """Return when the object runs; retry while the journal is unavailable. Raises PeerGone when it cannot start."""
@@ -112,21 +119,15 @@ class HostProcess:
 
     async def call(self, method: str, arguments: Sequence[Any]) -> Any:
         """Call a method of the object; ``release`` asks for the release of postray that this process runs. ``metrics``
-        also tells how often others have called it."""
+        also tells of the process, and how often others have called it."""
         self._called[method] += 1
         if method == "release":
             return version("postray")
         answer = await getattr(await self._started(), method)(*arguments)
-        return [*answer, self._calls()] if method == "metrics" else answer
+        return [*answer, *self._told()] if method == "metrics" else answer
 
-    def _calls(self) -> Reading:
-        return Reading(
-            name="postray_actor_calls_total",
-            kind="counter",
-            help="Calls from other processes.",
-            label="method",
-            values=dict(self._called),
-        )
+    def _told(self) -> list[Reading]:
+        return [*metrics.own(self), *metrics.own(self._process)]
 
     async def identity(self) -> tuple[str, int]:
         """Which journal this cluster works with, and the number of this process's forms (cluster/policy/forms.py)."""

@@ -1,4 +1,5 @@
-"""The counts of all actors for a message's whole path, as the supervisor collects them: every part is the real one."""
+"""The counts of all actors for a message's whole path, as the supervisor and GET /metrics collect them: every part is
+the real one."""
 
 import asyncio
 import os
@@ -27,6 +28,7 @@ from cluster.settings import (
     ClusterSettings,
     DeliverySettings,
     HttpSettings,
+    MetricsSettings,
     RaySettings,
     Settings,
     SmtpSettings,
@@ -36,8 +38,8 @@ from cluster.settings import (
 )
 from cluster.topology import ACTORS
 from cluster.vault import Vault, secret_key
+from tests.metrics_page import declared
 from tests.unit.api.bodies import mail, to
-from tests.unit.test_metrics import declared
 
 MAX_WAIT_S = 20.0
 
@@ -45,8 +47,9 @@ MAX_WAIT_S = 20.0
 class Installation:
     """Every actor of the topology in this process, without Ray, and a client of its API."""
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
+    def __init__(self, client: httpx.AsyncClient, metrics_bind: str) -> None:
         self.client = client
+        self.metrics_url = f"http://{metrics_bind}/metrics"
         self.parts: dict[str, Any] = {}
 
     async def call(self, actor: str, method: str, *arguments: Any) -> Any:
@@ -80,7 +83,7 @@ async def installation(
     monkeypatch.setattr(tempfile, "tempdir", tempfile.gettempdir())
     secret = secret_key("", tmp_path)
     key = await ensure_demo(journal, Vault(secret), tmp_path)
-    http, smtp, page, inbound, submission = (HeldPort(ANY_PORT) for _ in range(5))
+    http, smtp, page, inbound, submission, shown = (HeldPort(ANY_PORT) for _ in range(6))
     for port in (smtp, page, inbound, submission):
         port.release()
     settings = Settings(
@@ -91,6 +94,7 @@ async def installation(
         webhooks=WebhookSettings(notices_from="postray@mail.example.com"),
         bounce=BounceSettings(bind=inbound.bind),
         submission=SubmissionSettings(bind=submission.bind),
+        metrics=MetricsSettings(bind=shown.bind),
         tls_reports=TlsReportSettings(sender="postray@mail.example.com"),
         # It grows by itself.
         ray=RaySettings(address="auto"),
@@ -124,7 +128,7 @@ async def installation(
     async with httpx.AsyncClient(
         base_url=f"http://{http.bind}", headers={"Authorization": f"Bearer {key}"}, timeout=MAX_WAIT_S
     ) as client:
-        installation = Installation(client)
+        installation = Installation(client, shown.bind)
         links = Links(
             call=installation.call, kill=kill, share=share, look=look, start=place, end=place, ask_for=ask_for
         )
@@ -137,12 +141,22 @@ async def installation(
             await part.stop()
 
 
-async def test_every_actor_counts_its_part_of_a_message_and_all_that_is_declared_is_read(
-    installation: Installation,
-) -> None:
+OF_PROCESSES = ("cluster/launch/host_process.py", "cluster/monitoring/process.py")
+"""What declares the metrics of a process of Ray, of which there is none here."""
+
+
+async def test_all_that_is_declared_is_shown(installation: Installation) -> None:
+    async with httpx.AsyncClient(trust_env=False) as prometheus:
+        answer = await prometheus.get(installation.metrics_url)
+    assert answer.status_code == 200
+    shown = [line.split()[2] for line in answer.text.splitlines() if line.startswith("# TYPE ")]
+    assert sorted(shown) == sorted({metric.name for file, metric in declared() if file not in OF_PROCESSES})
+    assert (await installation.client.get("/metrics")).status_code == 404, "it is not on http.bind as well"
+
+
+async def test_every_actor_counts_its_part_of_a_message(installation: Installation) -> None:
     before = await installation.metrics()
     assert set(before) == set(installation.parts)
-    assert {name for readings in before.values() for name in readings} == {metric.name for _, metric in declared()}
 
     body = mail(personalizations=[to("ada@example.org"), to("bob@example.org"), to("eve@example.net")])
     answer = await installation.client.post("/v3/mail/send", json=body)

@@ -22,6 +22,7 @@ from cluster.tenancy.directory import TenantDirectory
 from cluster.tenancy.limiter import TenantLimiter
 from tests.domains import a_manager
 from tests.limiting import DEFAULT_LIMITS
+from tests.monitoring import no_metrics
 from tests.policies import a_policy
 from tests.tracking import token_keys
 from tests.unit.api.as_made import AsMade
@@ -103,6 +104,7 @@ class World:
             webhooks=webhook_parts(journal),
             readiness=self._readiness,
             lifetime_s=86_400,
+            metrics=no_metrics(),
         )
 
     def _offer(self, requests: Sequence[NewRequest]) -> None:

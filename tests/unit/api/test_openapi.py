@@ -201,10 +201,12 @@ STATUSES = {
     ("delete", "/v3/api_keys/{id}"): {"204", "400", "401", "403", "404", "500", "503"},
     ("get", "/healthz"): {"200", "500"},
     ("get", "/readyz"): {"200", "500", "503"},
+    ("get", "/metrics"): {"200", "500"},
 }
 KINDS = {
     ("get", "/i/{id}"): "image/*",
     ("get", "/t/o/{token}"): "image/gif",
+    ("get", "/metrics"): "text/plain",
     ("get", "/t/u/{token}"): "text/html",
     ("post", "/t/u/{token}"): "text/html",
     **{("get", f"/v3/suppression/{name}/export"): "text/csv" for name in LISTS},

@@ -81,7 +81,7 @@ async def test_a_command_with_parameters_refuses_others(operating: Operating) ->
     assert [error["field"] for error in response.json()["errors"]] == ["sitee"]
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/schema/openapi.json"])
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/schema/openapi.json"])
 async def test_public_routes_take_no_notice(world: World, path: str) -> None:
     assert (await world.client.get(f"{path}?colour=1")).status_code == 200
 

@@ -1,0 +1,112 @@
+"""Collects the metrics of a node's actors, for GET /metrics.
+
+Each actor is asked on its own node alone, so the sums over the scrapes of all nodes have everything once. Actors are
+asked in parallel and within a time; the scrape is partial where one does not answer, and says so.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from cluster import metrics
+from cluster.context import Context, Facts, Links
+from cluster.intake.backpressure import MIB
+from cluster.metrics import Gauge, GaugesByName, Reading
+from cluster.monitoring.machine import MachineMetrics
+from cluster.peers import Call, PeerGone, call_within
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 5.0
+"""Which actors the node has is asked again after this."""
+ANSWER_S = 2.0
+"""Timeout for an actor, and for the question which actors there are. Prometheus waits 10 s for a scrape."""
+FRESH_S = 0.5
+"""What was collected is told again for so long: anyone may ask, and each collection asks all actors."""
+
+
+class Scraping:
+    """``look``: which nodes and actors there are. ``clock``: monotonic seconds."""
+
+    known = Gauge("postray_scrape_actors", "Actors that this node has.", lambda scraping: len(scraping._actors))
+    answers = GaugesByName(
+        "postray_actor_answers",
+        "1 when the actor told its metrics, 0 when it did not: it is gone, or did not answer in time.",
+        "actor",
+        lambda scraping: scraping._answered,
+    )
+    took = Gauge(
+        "postray_scrape_collection_seconds", "How long it took to collect this.", lambda scraping: scraping._took_s
+    )
+
+    def __init__(
+        self,
+        node_id: str,
+        look: Callable[[], Awaitable[Facts]],
+        call: Call,
+        machine: MachineMetrics,
+        *,
+        clock: Callable[[], float],
+    ) -> None:
+        self._node_id = node_id
+        self._look = look
+        self._call = call
+        self._machine = machine
+        self._clock = clock
+        self._actors: tuple[str, ...] = ()
+        self._looked_at = -LOOK_EVERY_S
+        self._answered: dict[str, int] = {}
+        self._took_s = 0.0
+        self._collecting = asyncio.Lock()
+        self._collected_at = -FRESH_S
+        self._collected: dict[str, list[Reading]] = {}
+
+    async def readings(self) -> dict[str, list[Reading]]:
+        """By actor; what is told of the node is under ""."""
+        async with self._collecting:
+            if self._clock() - self._collected_at >= FRESH_S:
+                await self._collect()
+            return self._collected
+
+    async def _collect(self) -> None:
+        began = self._clock()
+        if began - self._looked_at >= LOOK_EVERY_S:
+            await self._find_actors()
+        answers = await asyncio.gather(*map(self._readings_of, self._actors))
+        self._answered = {actor: int(answer is not None) for actor, answer in zip(self._actors, answers, strict=True)}
+        self._collected_at = self._clock()
+        self._took_s = self._collected_at - began
+        machine = await asyncio.to_thread(metrics.own, self._machine)  # a disk may let one wait
+        told = {actor: answer for actor, answer in zip(self._actors, answers, strict=True) if answer is not None}
+        self._collected = {"": [*metrics.own(self), *machine], **told}
+
+    async def _find_actors(self) -> None:
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                facts = await self._look()
+        except (PeerGone, TimeoutError) as error:
+            # Ray's control service is away. The actors that were there are asked: they are called without it.
+            log.warning("not known which actors there are reason=%r", str(error))
+            return
+        self._actors = tuple(sorted(one.name for one in facts.living if one.node_id == self._node_id))
+        self._looked_at = self._clock()
+
+    async def _readings_of(self, actor: str) -> list[Reading] | None:
+        """None when it does not answer."""
+        try:
+            readings: list[Reading] = await call_within(ANSWER_S, self._call, actor, "metrics")
+        except PeerGone as gone:
+            log.info("no metrics actor=%s reason=%r", actor, gone.reason)
+            return None
+        except Exception:
+            # A defect of one actor must not hide the metrics of the others.
+            log.exception("no metrics actor=%s", actor)
+            return None
+        return readings
+
+
+def scraping_of(context: Context, links: Links) -> Scraping:
+    """That of a process's node."""
+    machine = MachineMetrics(context.data_path, context.settings.http.min_free_disk_mb * MIB)
+    return Scraping(context.node_id, links.look, links.call, machine, clock=time.monotonic)
