@@ -49,6 +49,9 @@ LAST_WORDS_S = 6.0
 MAIL_IN_CONNECTIONS = 2
 """Connections to Postgres."""
 
+SUPERVISOR_CONNECTIONS = 2
+"""Connections to Postgres: one to take back what is lost, one to look how the queue stands."""
+
 TLS_REPORT_TIMEOUT_S = 30.0
 """For posting a TLS report, from the first packet to the head of the answer."""
 
@@ -282,12 +285,13 @@ async def metrics(context: Context, links: Links) -> "MetricsServer":
 
 async def supervisor(context: Context, links: Links) -> "Supervisor":
     from actors.growing import Growing
+    from actors.journal_watch import JournalWatch
     from actors.keeping import Keeping
     from actors.supervisor import Supervisor
     from cluster.topology import growth_terms, kinds
 
     settings = context.settings
-    journal = await context.open_journal(1)
+    journal = await context.open_journal(SUPERVISOR_CONNECTIONS)
     keeping = Keeping(
         kinds(settings),
         context.home,
@@ -300,7 +304,8 @@ async def supervisor(context: Context, links: Links) -> "Supervisor":
     )
     terms = growth_terms(settings)
     growing = Growing(journal, keeping, terms, links.ask_for, clock=time.monotonic) if terms is not None else None
-    return Supervisor(journal, links.call, keeping, links.kill, growing=growing)
+    watch = JournalWatch(journal, clock=time.monotonic)
+    return Supervisor(journal, links.call, keeping, links.kill, growing=growing, watch=watch)
 
 
 async def mail_in(context: Context, links: Links) -> "MailInServer":

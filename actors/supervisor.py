@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from actors.growing import Growing
+from actors.journal_watch import JournalWatch
 from actors.keeping import Keeping
 from actors.node_states import node_states
 from cluster import metrics
@@ -75,12 +76,15 @@ class Supervisor:
         kill: Callable[[str], Awaitable[None]],
         make_tasks: Callable[[], Tasks] = Tasks,
         growing: Growing | None = None,
+        watch: JournalWatch | None = None,
     ) -> None:
+        """``watch`` tells how the journal's queue stands; None tells nothing of it."""
         self._journal = journal
         self._call = call
         self._keeping = keeping
         self._kill = kill
         self._growing = growing
+        self._watch_of_journal = watch
         self._tasks = make_tasks()
         self._watches: dict[str, asyncio.Task[None]] = {}
         self._answered: set[str] = set()
@@ -97,6 +101,8 @@ class Supervisor:
         self._tasks.spawn("taking back", self._keep_taking_back())
         if self._growing is not None:
             self._tasks.spawn("growing", self._keep_growing(self._growing))
+        if self._watch_of_journal is not None:
+            self._tasks.spawn("watch of the journal", self._watch_of_journal.run())
 
     async def problem(self) -> str | None:
         return None

@@ -22,7 +22,7 @@ PARTS = {
     "actors/delivery": "Delivery: sites, claims, connections, outcomes",
     "cluster/lookup": "The DNS, and TLS reports' counts",
     "cluster/templates": "Templates",
-    "actors": "What there is one of: the scheduler, the supervisor, the recorder",
+    "actors": "What there is one of: the scheduler, the supervisor and what the journal tells it, the recorder",
     "actors/tls_reports": "TLS reports",
     "cluster/event_consumer.py": "Consumers of the event log: the recorder, webhooks",
     "analytics": "ClickHouse and the SQL door",
@@ -59,6 +59,9 @@ A counter begins at 0 when its process starts: Prometheus' `rate` and `increase`
 that cannot be told is NaN. What is counted by site has {MOST_NAMES} names in each actor: the large receivers always
 have their own, then the first others; all further sites are `{OTHER}`. Metrics cost a message an addition: gauges are
 computed when they are asked for.
+
+`examples/monitoring` has a scrape configuration, alert rules and a dashboard for Grafana
+([operating.md](operating.md#watching-it-with-prometheus)).
 
 """
 AFTER = """\

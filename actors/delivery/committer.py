@@ -11,11 +11,12 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from actors.delivery.ledger import Entry, Ledger, LedgerInUse, others_beside
-from cluster.events import Delivered
+from cluster.events import Bounced, Deferred, Delivered
 from cluster.journal.journal import Journal, Rejected, Unavailable
 from cluster.journal.records import ListedOutcome, OutcomeWithEvent
 from cluster.metrics import Counter, Counters, Gauge, Histogram
 from cluster.policy.lifecycle import Status
+from cluster.policy.replies.bounce_class import BounceClass
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,12 @@ class Committer:
         "Outcomes in the journal, by the status of the delivery: queued is deferred.",
         "status",
         (Status.DELIVERED, Status.SENT, Status.QUEUED, Status.BOUNCED, Status.FAILED),
+    )
+    deferrals = Counters(
+        "postray_deferrals_total", "Deferrals in the journal, by the class of their cause.", "bounce_class", BounceClass
+    )
+    bounces = Counters(
+        "postray_bounces_total", "Bounces in the journal, by the class of their cause.", "bounce_class", BounceClass
     )
     commits = Histogram("postray_outcomes_per_commit", "Outcomes in a commit.", (1, 2, 5, 10, 20, 50, 100, 200, 500))
     given_up = Counter("postray_outcomes_given_up_total", "Outcomes that the journal refused, which is a defect.")
@@ -158,8 +165,11 @@ class Committer:
                 return
         self.commits.observe(len(batch))
         committed = self.committed
-        for outcome, _ in batch:
+        for outcome, event in batch:
             committed[outcome.status] += 1
+            if isinstance(event, Deferred | Bounced):
+                of_kind = self.deferrals if isinstance(event, Deferred) else self.bounces
+                of_kind[event.bounce_class or BounceClass.OTHER] += 1
         self._ledger.settle(len(accepted_of(batch)))
         self._keys.difference_update(map(_key, batch))
 

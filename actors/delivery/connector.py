@@ -32,6 +32,8 @@ KNOWN_S = 86400.0
 """How long it is cached that a host accepts BDAT, or that it fails at an extension it announces."""
 KNOWN_HOSTS = 10_000
 SHOWN_S = 3600.0
+TLS_VERSIONS = ("none", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
+"""As ssl names them."""
 """How long a host's observed connection limits are cached. Observing one again costs a connection; keeping one that no
 longer applies costs more connections."""
 
@@ -54,6 +56,9 @@ class Connector:
     )
     opened = Counters(
         "postray_smtp_openings_total", "SMTP connections begun, by what came of it.", "result", ("opened", "failed")
+    )
+    encrypted = Counters(
+        "postray_smtp_tls_total", "SMTP connections opened, by their TLS; none is plain text.", "tls", TLS_VERSIONS
     )
     lost = Counter("postray_smtp_connections_lost_total", "SMTP connections that their hosts broke off.")
 
@@ -120,6 +125,7 @@ class Connector:
                 self.addresses.closed(place, address)
                 raise
             self.opened["opened"] += 1
+            self.encrypted[connection.tls_version or "none"] += 1
             connection.source = source.name
             connection.alternatives = max(len(hop.hosts), len(walk.found)) - 1
             return connection

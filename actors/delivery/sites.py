@@ -14,6 +14,7 @@ from actors.delivery.courier import Courier
 from actors.delivery.held import HeldDeliveries, key_of
 from actors.delivery.ownership import Ownership
 from actors.delivery.site import ReadyDelivery, Site, Withdrawn
+from actors.delivery.site_totals import SiteTotals
 from actors.delivery.site_turns import SiteTurns
 from cluster.lookup.ttl_cache import TtlCache
 from cluster.metrics import Gauge
@@ -61,6 +62,7 @@ class Sites:
         self._sites: dict[Destination, Site] = {}
         self._ended: deque[tuple[float, SiteEnded]] = deque(maxlen=ENDED_KEPT)
         """When it was dropped, the oldest first."""
+        self._totals = SiteTotals(self._sites.values, clock)
         self._dropped: TtlCache[str, None] = TtlCache(DROPPED_KEPT, clock)
         self.wants_allowance = asyncio.Event()
         """Set when a site of a source in warm-up was made: it may send nothing until an allowance is granted."""
@@ -172,6 +174,7 @@ class Sites:
         del self._sites[place]
         if site.stats.transactions or any(site.stats.counts.values()):
             self._ended.append((now, _counts_of(site)))
+        self._totals.ended(site)
         self._dropped.put(place.site, None, DROPPED_KEPT_S)
         self._turns.forget(site)
         self._ownership.forget(place)

@@ -20,6 +20,7 @@ from actors.smtp.tls import LOWEST_VERSION, ClientContexts, sent_chain, server_n
 from cluster.lookup.domain_tls import TlsPolicies
 from cluster.lookup.tls_results import TlsResults
 from cluster.lookup.ttl_cache import TtlCache
+from cluster.metrics import Counter
 from cluster.policy.replies.stage import Stage
 from cluster.policy.routes import mx
 from cluster.policy.routes.next_hop import Credentials
@@ -68,6 +69,14 @@ class _Session(Struct, frozen=True, kw_only=True):
 
 class TlsDialer:
     """``policies``: what domains publish. ``clock``: monotonic seconds. ``now``: the current time, in UTC."""
+
+    in_plain = Counter(
+        "postray_smtp_tls_fallbacks_total", "Connections in plain text to hosts that offer TLS, since it broke there."
+    )
+    refused = Counter(
+        "postray_smtp_tls_refused_total",
+        "Connections given up for want of the TLS that a policy or a password requires.",
+    )
 
     def __init__(
         self,
@@ -135,6 +144,7 @@ class TlsDialer:
         )
         asked = demand(session.host, domain_tls, await self._policies.tlsa_of(session.host, port, domain_tls))
         if isinstance(asked, TlsRefusal):
+            self.refused += 1
             self._count(session, asked.policy_type, asked.failure)
             raise ConnectError(Stage.TLS, asked.reason)
         if credentials is not None:
@@ -147,6 +157,7 @@ class TlsDialer:
         except ConnectError as error:
             if error.stage not in _TLS_STAGES:
                 raise
+            self.refused += 1
             if tenant_tls is not None:
                 raise ConnectError(error.stage, f"{error.reason}; {tenant_tls.reason}", error.reply) from None
             if credentials is None or session.may_be_plain or asked.records:
@@ -166,6 +177,7 @@ class TlsDialer:
         if broken is not None:
             session.tell(f"TLS: broke here before ({broken}), in plain text")
             connection = await dial(TlsLevel.NONE)
+            self.in_plain += 1
             self._count_demand(session, asked, broken)
             return connection
         try:
@@ -181,6 +193,7 @@ class TlsDialer:
                 raise
             session.tell(f"TLS: {error}, again in plain text")
             connection = await dial(TlsLevel.NONE)
+            self.in_plain += 1
             # Only now: if plain text fails too, the host is down, and TLS is not the cause.
             self._broken.put(key, failure, self._settings.broken_host_s)
             return connection

@@ -10,7 +10,6 @@ import asyncio
 import logging
 import shutil
 from collections.abc import Awaitable, Callable
-from math import nan
 from pathlib import Path
 
 from cluster.journal.journal import Unavailable
@@ -52,11 +51,6 @@ class Watch:
 
     refusing = Gauge(
         "postray_intake_is_full", "1 while nothing is taken.", lambda watch: int(watch._why_full is not None)
-    )
-    backlog = Gauge(
-        "postray_backlog_deliveries",
-        "Deliveries in the journal's queue, as of the last look; NaN when that is not known.",
-        lambda watch: nan if watch._load.backlog is None else watch._load.backlog,
     )
 
     def __init__(

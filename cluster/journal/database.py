@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from time import perf_counter
 from typing import Any
 
 import psycopg
@@ -17,7 +18,7 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRe
 from cluster.journal.arrays import ADAPTERS
 from cluster.journal.fence import Fence, Fenced
 from cluster.journal.statements import QUERIES
-from cluster.metrics import Gauge
+from cluster.metrics import Counter, Gauge, Histogram
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +81,12 @@ class Database:
         "Calls that wait for a connection to Postgres.",
         lambda database: database._pool.get_stats().get("requests_waiting", 0),
     )
+    seconds = Histogram(
+        "postray_journal_call_seconds",
+        "Time of a call of Postgres, a statement or a transaction, with the wait for a connection.",
+        (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30),
+    )
+    failures = Counter("postray_journal_failures_total", "Calls of Postgres that failed since it was away or too slow.")
 
     def __init__(
         self,
@@ -118,8 +125,15 @@ class Database:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection[Row]]:
-        async with failures_named(), self._pool.connection() as connection:
-            yield connection
+        began = perf_counter()
+        try:
+            async with failures_named(), self._pool.connection() as connection:
+                yield connection
+        except Unavailable:
+            self.failures += 1
+            raise
+        finally:
+            self.seconds.observe(perf_counter() - began)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection[Row]]:

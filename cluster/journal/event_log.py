@@ -40,6 +40,17 @@ class EventLog(JournalPart):
         row = await self._database.row("log_end")
         return (row[0], row[1]) if row else (0, 0)
 
+    async def lags(self) -> dict[str, float]:
+        """By consumer, for how many seconds the first row that it has not passed has been there; 0 when there is
+        none."""
+        return {consumer: max(0.0, lag_s) for consumer, lag_s in await self._database.rows("log_lags")}
+
+    async def size(self) -> int:
+        """The rows of the log; lags by some seconds at most."""
+        row = await self._database.row("log_size")
+        assert row is not None
+        return int(row[0])
+
     async def trim(self) -> int:
         """Delete the rows that all consumers have passed; returns how many."""
         return await self._database.execute("trim_log")

@@ -36,6 +36,17 @@ WHERE consumer = %(consumer)s AND (tx, id) < (%(first_tx)s::text::xid8, %(first_
 -- name: log_end
 SELECT tx::text::bigint, id FROM event_log ORDER BY event_log.tx DESC, id DESC LIMIT 1
 
+-- name: log_lags
+-- Of each consumer, for how long the first row that it has not passed has been there: one index lookup for each.
+SELECT c.consumer, coalesce(extract(epoch FROM clock_timestamp() - next.at), 0)::float8
+FROM log_cursors c LEFT JOIN LATERAL (
+    SELECT at FROM event_log WHERE (tx, id) > (c.tx, c.id) ORDER BY tx, id LIMIT 1
+) AS next ON true
+
+-- name: log_size
+-- The rows of the log from Postgres' own count: constant time, and some seconds old at most.
+SELECT pg_stat_get_live_tuples('event_log'::regclass)
+
 -- name: trim_log
 DELETE FROM event_log USING (SELECT tx, id FROM log_cursors ORDER BY tx, id LIMIT 1) AS slowest
 WHERE (event_log.tx, event_log.id) <= (slowest.tx, slowest.id)

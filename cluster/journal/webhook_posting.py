@@ -37,6 +37,17 @@ class LeasedBundle(Struct, frozen=True, kw_only=True):
     """Those of its endpoint, in a row."""
 
 
+class FailingEndpoints(Struct, frozen=True):
+    """Endpoints whose last posts failed."""
+
+    failing: int
+    """Those that are tried still."""
+    disabled: int
+    """Those that were disabled because they failed, and that their owners have not enabled again."""
+    longest_s: float
+    """For how long the first of those that are tried still has failed; 0 when there is none."""
+
+
 class Ask(Struct, frozen=True):
     """How much to lease for an endpoint: bundles until they have so many events or bytes, but at least one."""
 
@@ -107,6 +118,12 @@ class WebhookPosting(JournalPart):
         ((life,),) = await self._database.rows("begin_webhook_life")
         await self._database.execute("free_webhook_bundles", life=life)
         return int(life)
+
+    async def failing(self) -> FailingEndpoints:
+        """How many endpoints fail, of all tenants."""
+        row = await self._database.row("failing_webhooks")
+        assert row is not None
+        return FailingEndpoints(*row)
 
     async def owed(self) -> list[str]:
         """The endpoints that are owed something that is due, and may be posted to."""

@@ -14,6 +14,13 @@ FROM webhooks w JOIN webhook_states s ON s.webhook_id = w.id
 WHERE w.is_enabled AND NOT w.is_paused AND s.disabled_at IS NULL AND (s.next_at IS NULL OR s.next_at <= now())
     AND EXISTS (SELECT FROM webhook_bundles b WHERE b.webhook_id = w.id AND b.due_at <= now())
 
+-- name: failing_webhooks
+-- How many endpoints fail, how many were disabled because they did, and for how long the first of those that fail has.
+SELECT count(*) FILTER (WHERE s.failures > 0 AND s.disabled_at IS NULL), count(*) FILTER (WHERE s.disabled_at IS NOT NULL),
+    coalesce(extract(epoch FROM now() - min(s.failed_since) FILTER (WHERE s.disabled_at IS NULL)), 0)::float8
+FROM webhook_states s JOIN webhooks w ON w.id = s.webhook_id
+WHERE (s.failures > 0 OR s.disabled_at IS NOT NULL) AND w.is_enabled
+
 -- name: lease_webhook_bundles
 -- Of each endpoint the bundles that are due, the first of them first: at least one, and no more once they have so many
 -- events or bytes. octet_length does not fetch values that are stored out of line.

@@ -37,6 +37,7 @@ class Opened(SmtpConnection):
 
     def __init__(self, host: str, address: str) -> None:
         self.host, self.address = host, address
+        self.tls_version = "TLSv1.3"
         self.transactions = 0
         self.share = Share()
 
