@@ -18,12 +18,12 @@ import math
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from enum import Enum
-from typing import Protocol, cast
+from typing import Protocol
 from weakref import WeakKeyDictionary
 
 from msgspec import Struct
 
-from actors.compose.holed import Cut, Filling, Key, Pieces, Undecided
+from actors.compose.holed import Cut, Filling, Holed, Key, Pieces, Undecided
 from actors.compose.parts import TextForm
 from actors.compose.render import Renderer
 from cluster.joining import joined
@@ -232,7 +232,7 @@ class Transformer:
         self._renderer = renderer
         self._shared: list[Changed | None] = [None] * renderer.number_of_parts
         self._cuts: WeakKeyDictionary[Cut, _Known] = WeakKeyDictionary()
-        self._parts: WeakKeyDictionary[Cut, _Parts] = WeakKeyDictionary()
+        self._parts: WeakKeyDictionary[Holed, _Parts] = WeakKeyDictionary()
         """By the first cut text, with which the others always come."""
         self._uncut: _Parts | None = None
         """The parts of messages without cut texts."""
@@ -274,19 +274,21 @@ class Transformer:
         return added
 
     def _parts_of(self, rendered: tuple[BodyPart | Filling, ...]) -> _Parts:
-        first = next((part.cut for part in rendered if isinstance(part, Filling)), None)
-        found = self._uncut if first is None else self._parts.get(cast(Cut, first))
+        cuts = [part.cut for part in rendered if isinstance(part, Filling)]
+        found = self._parts.get(cuts[0]) if cuts else self._uncut
         if found is None:
-            changed = [
-                self._changed_cut(cast(Cut, part.cut)) if isinstance(part, Filling) else self._changed_part(index, part)
-                for index, part in enumerate(rendered)
-            ]
-            found = _Parts(changed, self._transform)
-            if first is None:
-                self._uncut = found
+            found = _Parts([self._known(index, part) for index, part in enumerate(rendered)], self._transform)
+            if cuts:
+                self._parts[cuts[0]] = found
             else:
-                self._parts[cast(Cut, first)] = found
+                self._uncut = found
         return found
+
+    def _known(self, index: int, part: BodyPart | Filling) -> Changed | None:
+        if not isinstance(part, Filling):
+            return self._changed_part(index, part)
+        assert isinstance(part.cut, Cut)
+        return self._changed_cut(part.cut)
 
     def _changed_whole(self, part: Filling) -> Changed:
         """A part that is filled first, and changed then."""
