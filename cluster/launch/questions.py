@@ -13,6 +13,8 @@ from cluster.peers import PeerGone
 
 WAITING_AT_MOST = 8
 ANSWER_S = 5.0
+AWAY = "Ray's control service does not answer"
+"""One reason, so that an outage is logged once."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -30,7 +32,7 @@ class Questions:
     async def ask(self, whom: str, question: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
         """The answer. Raises PeerGone when none comes in time, and what the question raises."""
         if self._late >= WAITING_AT_MOST:
-            raise PeerGone(whom, "Ray's control service does not answer")
+            raise PeerGone(whom, AWAY)
         asked = self._threads.submit(question, *arguments, **named)
         answer = asyncio.wrap_future(asked)
         try:
@@ -40,7 +42,7 @@ class Questions:
             if not asked.cancel():  # it waits for Ray, and not for a thread
                 self._late += 1
                 answer.add_done_callback(self._answered)
-            raise PeerGone(whom, f"no answer within {self._answer_s:.0f} s") from error
+            raise PeerGone(whom, AWAY) from error
 
     def _answered(self, answer: "asyncio.Future[T]") -> None:
         self._late -= 1
