@@ -21,7 +21,11 @@ log = logging.getLogger(__name__)
 LOOK_EVERY_S = 5.0
 """Which actors the node has is asked again after this."""
 ANSWER_S = 2.0
-"""Timeout for an actor, and for the question which actors there are. Prometheus waits 10 s for a scrape."""
+"""Timeout for an actor, and for the question which actors there are."""
+PART = 0.4
+"""The part of a scrape's time that each of these two may take, where it has less."""
+PATIENCE_S = 10.0
+"""How long a scrape waits that does not say so."""
 FRESH_S = 0.5
 """What was collected is told again for so long: anyone may ask, and each collection asks all actors."""
 
@@ -62,18 +66,18 @@ class Scraping:
         self._collected_at = -FRESH_S
         self._collected: dict[str, list[Reading]] = {}
 
-    async def readings(self) -> dict[str, list[Reading]]:
-        """By actor; what is told of the node is under ""."""
+    async def readings(self, patience_s: float = PATIENCE_S) -> dict[str, list[Reading]]:
+        """By actor; what is told of the node is under "". ``patience_s``: how long the scrape waits for its answer."""
         async with self._collecting:
             if self._clock() - self._collected_at >= FRESH_S:
-                await self._collect()
+                await self._collect(min(ANSWER_S, patience_s * PART))
             return self._collected
 
-    async def _collect(self) -> None:
+    async def _collect(self, answer_s: float) -> None:
         began = self._clock()
         if began - self._looked_at >= LOOK_EVERY_S:
-            await self._find_actors()
-        answers = await asyncio.gather(*map(self._readings_of, self._actors))
+            await self._find_actors(answer_s)
+        answers = await asyncio.gather(*(self._readings_of(actor, answer_s) for actor in self._actors))
         self._answered = {actor: int(answer is not None) for actor, answer in zip(self._actors, answers, strict=True)}
         self._collected_at = self._clock()
         self._took_s = self._collected_at - began
@@ -81,9 +85,9 @@ class Scraping:
         told = {actor: answer for actor, answer in zip(self._actors, answers, strict=True) if answer is not None}
         self._collected = {"": [*metrics.own(self), *machine], **told}
 
-    async def _find_actors(self) -> None:
+    async def _find_actors(self, answer_s: float) -> None:
         try:
-            async with asyncio.timeout(ANSWER_S):
+            async with asyncio.timeout(answer_s):
                 facts = await self._look()
         except (PeerGone, TimeoutError) as error:
             # Ray's control service is away. The actors that were there are asked: they are called without it.
@@ -92,10 +96,10 @@ class Scraping:
         self._actors = tuple(sorted(one.name for one in facts.living if one.node_id == self._node_id))
         self._looked_at = self._clock()
 
-    async def _readings_of(self, actor: str) -> list[Reading] | None:
+    async def _readings_of(self, actor: str, answer_s: float) -> list[Reading] | None:
         """None when it does not answer."""
         try:
-            readings: list[Reading] = await call_within(ANSWER_S, self._call, actor, "metrics")
+            readings: list[Reading] = await call_within(answer_s, self._call, actor, "metrics")
         except PeerGone as gone:
             log.info("no metrics actor=%s reason=%r", actor, gone.reason)
             return None

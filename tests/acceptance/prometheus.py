@@ -1,4 +1,4 @@
-"""Debian's Prometheus for tests: it scrapes a postray each second, with the rules of examples/monitoring."""
+"""Debian's Prometheus for tests: it scrapes a postray every two seconds, with the rules of examples/monitoring."""
 
 import shutil
 import subprocess
@@ -40,7 +40,7 @@ class Prometheus:
         self._process: subprocess.Popen[bytes] | None = None
         address = metrics_url.removeprefix("http://").removesuffix("/metrics")
         config = yaml.safe_load((FOLDER / "prometheus.yml").read_text(encoding="utf-8"))
-        config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+        config["global"] = {"scrape_interval": "2s", "evaluation_interval": "1s"}
         config["scrape_configs"][0]["static_configs"] = [{"targets": [address]}]
         (folder / "rules.yml").write_text(yaml.safe_dump(hurried_rules(thresholds)), encoding="utf-8")
         (folder / "prometheus.yml").write_text(yaml.safe_dump(config), encoding="utf-8")

@@ -3,14 +3,16 @@
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from cluster.context import Facts
 from cluster.metrics import Reading
 from cluster.monitoring.machine import MachineMetrics
-from cluster.monitoring.scraping import ANSWER_S, FRESH_S, LOOK_EVERY_S, Scraping
+from cluster.monitoring.page import PATIENCE, MetricsPage
+from cluster.monitoring.scraping import ANSWER_S, FRESH_S, LOOK_EVERY_S, PART, PATIENCE_S, Scraping
 from cluster.peers import PeerGone
 from cluster.policy.placement import Living
 
@@ -125,7 +127,39 @@ async def test_who_gives_up_leaves_the_next_one_its_answer(cluster: Cluster) -> 
 
 
 def test_a_scrape_ends_before_prometheus_gives_up() -> None:
-    assert 2 * (ANSWER_S + ANSWER_S) < 10
+    assert 2 * ANSWER_S < PATIENCE_S and 2 * PART < 1
+
+
+async def test_who_waits_for_less_has_its_answer_in_less(cluster: Cluster) -> None:
+    cluster.broken["delivery-0-0"] = None
+    async with asyncio.timeout(ANSWER_S):
+        assert set(await cluster.scraping.readings(0.1)) == {"", "api-0-0"}
+
+
+@pytest.mark.parametrize(
+    ("told", "waits_s"),
+    [
+        (b"1.5", 1.5),
+        (b"", PATIENCE_S),
+        (b"soon", PATIENCE_S),
+        (b"-1", PATIENCE_S),
+        (b"nan", PATIENCE_S),
+        (b"inf", PATIENCE_S),
+        (b"1e9", PATIENCE_S),
+    ],
+)
+async def test_prometheus_says_how_long_it_waits(told: bytes, waits_s: float) -> None:
+    asked = []
+
+    async def readings(patience_s: float) -> dict[str, list[Reading]]:
+        asked.append(patience_s)
+        return {}
+
+    async def send(message: Any) -> None: ...
+
+    page = MetricsPage(cast(Scraping, SimpleNamespace(readings=readings)))
+    await page({"headers": [(PATIENCE, told)] if told else []}, None, send)
+    assert asked == [waits_s]
 
 
 def test_a_disk_that_is_not_there_is_no_number(tmp_path: Path) -> None:
