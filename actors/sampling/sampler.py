@@ -47,6 +47,7 @@ class Sampler:
         "postray_samples_dropped_total",
         "Samples of the flight recorder that ClickHouse did not take.",
     )
+    failed = Counter("postray_samples_failed_total", "Times at which a defect kept the flight recorder from a sample.")
     took = Gauge("postray_sample_seconds", "How long the last sample took to gather.", lambda sampler: sampler._took_s)
 
     def __init__(
@@ -91,7 +92,12 @@ class Sampler:
         while True:
             # The samples of all runs have the same times, so that those of an hour can be laid side by side.
             await asyncio.sleep(self._every_s - self._now() % self._every_s)
-            await self.sample()
+            try:
+                await self.sample()
+            except Exception:
+                # A defect here would otherwise end the process, again and again, and with it the recording of events.
+                log.exception("no sample was taken")
+                self.failed += 1
 
     async def sample(self) -> None:
         """Take a sample and store it. Drops it when ClickHouse does not take it."""

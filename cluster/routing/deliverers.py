@@ -55,7 +55,10 @@ class Deliverers:
         each actor's sample before."""
 
         async def sampled(name: str) -> SitesSampled | None:
-            found: SitesSampled | None = await self._one(name, "sample", since.get(name, 0.0), most)
+            try:
+                found: SitesSampled | None = await self._one(name, "sample", since.get(name, 0.0), most)
+            except AttributeError:
+                return None  # an actor of an earlier release, which has no samples
             return found
 
         found = dict(zip(names, await asyncio.gather(*map(sampled, names)), strict=True))

@@ -1,6 +1,7 @@
 """The flight recorder: samples in ClickHouse, what is read of them, and what happens when it does not take them."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -120,6 +121,7 @@ class Cluster:
 
     def __init__(self) -> None:
         self.away: set[str] = set()
+        self.broken: dict[str, Exception] = {}
         self.since: list[float] = []
         self.accepted = 0
         self.queue = SimpleNamespace(ages=self.ages)
@@ -130,6 +132,8 @@ class Cluster:
     async def call(self, actor: str, method: str, *arguments: Any) -> Any:
         if actor in self.away:
             raise PeerGone(actor, "away")
+        if actor in self.broken:
+            raise self.broken[actor]
         if method == "collected_metrics":
             taken = Reading(
                 name="postray_intake_messages_total", kind="counter", help="", values={"": 2.0 * self.accepted}
@@ -196,6 +200,40 @@ async def test_where_clickhouse_does_not_take_them_samples_are_dropped_and_count
     await sampler.sample()
     assert (sampler.stored, sampler.dropped) == (0, 4)
     assert [one.site for one in sampler.last] == ["a.example"]
+
+
+async def test_an_actor_of_an_earlier_release_is_one_that_does_not_answer() -> None:
+    cluster, stored = Cluster(), list[Sample]()
+
+    async def store(sites: Sequence[SiteSample], whole: Sample) -> None:
+        stored.append(whole)
+
+    cluster.broken["delivery-0-0"] = AttributeError("it has no sample")
+    sampler = Sampler(cast(Journal, cluster), cluster.call, store, now=lambda: float(NOW), clock=lambda: 0.0)
+    await sampler.sample()
+    assert stored[0].silent == ("delivery-0-0", "webhooks")
+
+
+async def test_a_defect_of_sampling_ends_nothing_else() -> None:
+    """Otherwise the recorder would end with it, every ten seconds, and no event be recorded."""
+    cluster, stored = Cluster(), list[Sample]()
+    cluster.broken["supervisor"] = RuntimeError("a defect")
+    at = [9.99]
+
+    async def store(sites: Sequence[SiteSample], whole: Sample) -> None:
+        stored.append(whole)
+
+    sampler = Sampler(cast(Journal, cluster), cluster.call, store, now=lambda: at[0], clock=lambda: 0.0)
+    cluster.queue_control.lane_names = cluster.nothing
+    await sampler.start()
+    async with asyncio.timeout(30):
+        while not sampler.failed:
+            await asyncio.sleep(0.005)
+        cluster.broken.clear()
+        while not stored:
+            await asyncio.sleep(0.005)
+    await sampler.stop()
+    assert sampler.failed >= 1
 
 
 async def test_samples_wait_for_the_recorder_to_have_its_tables(tmp_path: Path) -> None:
