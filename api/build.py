@@ -191,6 +191,7 @@ async def api(context: Context, links: Links) -> Api:
         helo_name=settings.smtp.helo_name,
         forwards_reports=settings.bounce.forwards,
         admin=admin(context, links, journal, directory, routing, dispatcher, timeline, webhooks, domains, token_keys),
+        admin_bind=settings.admin.bind,
         tokens=tokens,
         token_keys=token_keys,
         tracking=settings.tracking,

@@ -1,7 +1,7 @@
 """Liveness and readiness of this process. Both need no key, for load balancers."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Literal
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Literal
 
 from litestar import Response, get
 from msgspec import Struct
@@ -10,7 +10,7 @@ from api.http.errors import answers
 from api.http.routes import RouteGroup, resource
 from cluster.context import keeps_from_work
 
-Readiness = Callable[[], Awaitable[Mapping[str, str | None]]]
+Readiness = Callable[[], Coroutine[Any, Any, Mapping[str, str | None]]]
 """Returns the state of each part by name: None when it works, otherwise its problem."""
 
 

@@ -8,6 +8,9 @@ import logging
 from analytics.timeline import Timeline
 from api.admin.routes import Admin
 from api.app import create_app
+from api.console.app import Console
+from api.console.front import Front
+from api.console.requests import FORM_BYTES
 from api.health import Readiness
 from api.http.auth import Authenticator, Tokens
 from api.http.unread import UnreadBodies
@@ -76,6 +79,7 @@ class ApiServer:
         helo_name: str = "",
         forwards_reports: bool = False,
         admin: Admin | None = None,
+        admin_bind: str = "",
         tokens: Tokens | None = None,
         tracking: TrackingSettings = DEFAULT_TRACKING,
         submission: SubmissionParts | None = None,
@@ -87,8 +91,8 @@ class ApiServer:
         ``lifetime_s`` is delivery.lifetime_s. ``offers`` is called with committed requests (see Intake). ``large``
         accepts large requests. ``ask_recorder`` asks for statistics. ``why_full`` returns the reason while the system
         is full. ``helo_name`` is smtp.helo_name. ``forwards_reports`` is that of ``BounceSettings``. ``admin`` has
-        the operators' routes. ``tokens`` verifies JWTs; without
-        it none is accepted.
+        the operators' routes, and ``admin_bind`` is where the console answers; "": nowhere. ``tokens`` verifies JWTs;
+        without it none is accepted.
         ``submission``: None without a submission server. ``metrics``: None where they are not shown here."""
         self._bind = settings.bind
         self._token_keys = token_keys
@@ -148,29 +152,46 @@ class ApiServer:
         self._tracking_bind = tracking.bind
         self.public_url = ""
         """Where what recipients ask for is answered apart; "" until it is, and where it is not."""
+        self._console: Console | None = None
+        self._console_server: HttpServer | None = None
+        if admin is not None and admin_bind:
+            self._console = Console(admin, journal, readiness, settings.trusted_proxies)
+            front = Front(UnreadBodies(self._console.app, FORM_BYTES), whole)
+            self._console_server = HttpServer(front, bounds)
+        self._admin_bind = admin_bind
+        self.console_url = ""
+        """Where the console answers; "" until it does, and where there is none."""
 
     async def start(self) -> str:
         """Listen; returns the base URL with the actual port. Raises OSError when an address is not available,
         CannotStart, Unavailable."""
         await self._token_keys.load()
-        url = await _listen(self._server, self._bind)
-        if self._public is not None:
-            try:
+        started: list[HttpServer] = []
+        try:
+            url = await _listen(self._server, self._bind)
+            started.append(self._server)
+            if self._public is not None:
                 self.public_url = await _listen(self._public, self._tracking_bind)
-            except BaseException:
-                await self._server.stop()
-                raise
+                started.append(self._public)
+            if self._console_server is not None:
+                self.console_url = await _listen(self._console_server, self._admin_bind)
+        except BaseException:
+            for server in started:
+                await server.stop()
+            raise
         return url
 
     async def health(self) -> bool:
         """Whether the server is running."""
-        return self._server.running() and (self._public is None or self._public.running())
+        return all(server.running() for server in (self._server, self._public, self._console_server) if server)
 
     async def stop(self) -> None:
         """Accept no more connections, let requests in progress finish, and end: within 5 s, for each server."""
-        if self._public is not None:
-            await self._public.stop()
-        await self._server.stop()
+        if self._console is not None:
+            self._console.end_live()
+        for server in (self._console_server, self._public, self._server):
+            if server is not None:
+                await server.stop()
 
 
 async def _listen(server: HttpServer, bind: str) -> str:

@@ -36,6 +36,7 @@ PORTS = (
     "POSTRAY_CAPTURE_HTTP_BIND",
     "POSTRAY_SUBMISSION_BIND",
     "POSTRAY_ANALYTICS_BIND",
+    "POSTRAY_ADMIN_BIND",
 )
 READY = "Ctrl-C stops it."
 """The last line that it prints when it is ready."""

@@ -147,6 +147,16 @@ class TrackingSettings(Section, frozen=True, kw_only=True):
 DEFAULT_TRACKING = TrackingSettings()
 
 
+DEFAULT_ADMIN_BIND = "127.0.0.1:8090"
+
+
+class AdminSettings(Section, frozen=True, kw_only=True):
+    bind: str = DEFAULT_ADMIN_BIND
+    """host:port of the console, pages for operators, and of /api/admin, on each node. It is not encrypted: leave it on
+    loopback, or put a TLS proxy before it. "" is none; port 0 takes a free one. The demo takes a free one when the port
+    is in use. Its limits of connections are those of http."""
+
+
 class WebhookSettings(Section, frozen=True, kw_only=True):
     keep_h: float = 72.0
     """What waits for an endpoint is dropped, and counted, after so many hours."""
@@ -222,6 +232,7 @@ class Settings(Section, frozen=True, kw_only=True):
     submission: SubmissionSettings = SubmissionSettings()
     domains: DomainSettings = DomainSettings()
     tracking: TrackingSettings = DEFAULT_TRACKING
+    admin: AdminSettings = AdminSettings()
     webhooks: WebhookSettings = WebhookSettings()
     retention: RetentionSettings = RetentionSettings()
     capture: CaptureSettings = CaptureSettings()

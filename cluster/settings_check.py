@@ -170,6 +170,7 @@ def _texts(settings: "Settings") -> Iterator[tuple[str, str]]:
         ("submission.tls_bind", settings.submission.tls_bind),
         ("analytics.bind", settings.analytics.bind),
         ("metrics.bind", settings.metrics.bind),
+        ("admin.bind", settings.admin.bind),
     ):
         if bind:
             checks.append((key, bind, host_port))

@@ -28,7 +28,7 @@ from cluster.peers import PeerGone
 from cluster.policies import BadPolicies, PolicyFiles, put_in_force, read_files
 from cluster.policy.placement import Node, Place, plan
 from cluster.resealing import check_opens, seal_anew
-from cluster.settings import Settings
+from cluster.settings import DEFAULT_ADMIN_BIND, Settings
 from cluster.settings_stores import DEFAULT_BIND
 from cluster.starting import REACHABLE_S, DidNotStart, check_alone, check_living, check_same, opened
 from cluster.topology import RECORDER, SUPERVISOR, cpus_of_a_node, has_sink, kinds
@@ -261,9 +261,10 @@ class Postray:
             bind = getattr(getattr(self._settings, section), key)
             if bind:
                 self._hold(section, key, bind)
-        if bind := self._settings.analytics.bind:
-            hold = self._hold_for_demo if bind == DEFAULT_BIND else self._hold
-            hold("analytics", "bind", bind)
+        for section, usual in (("analytics", DEFAULT_BIND), ("admin", DEFAULT_ADMIN_BIND)):
+            if bind := getattr(self._settings, section).bind:
+                hold = self._hold_for_demo if bind == usual else self._hold
+                hold(section, "bind", bind)
         if self._settings.demo and not self._settings.submission.bind:
             self._hold_for_demo("submission", "bind", DEMO_SUBMISSION)
 
@@ -384,6 +385,7 @@ class Postray:
             mail_in=self._settings.bounce.bind,
             sql=f"http://{sql}" if (sql := self._settings.analytics.bind) else "",
             metrics=f"http://{self._settings.metrics.bind or self._settings.http.bind}/metrics",
+            console=f"http://{console}" if (console := self._settings.admin.bind) else "",
             processes=[running.own_mark(), *running.descendants()],
         )
         running.write_run(self._data_dir, run)

@@ -5,6 +5,7 @@ message ended by a NUL.
 """
 
 import asyncio
+import base64
 import contextlib
 import json
 import os
@@ -63,6 +64,8 @@ class Page:
         self._numbers = 0
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._loaded = asyncio.Event()
+        self.complaints: list[str] = []
+        """What the browser has logged: what a policy forbids, or what could not be loaded."""
 
     async def open(self) -> None:
         """Make the page."""
@@ -71,6 +74,7 @@ class Page:
         self._session = attached["sessionId"]
         is_phone = self._width < NARROW
         await self._call("Page.enable")
+        await self._call("Log.enable")
         await self._call(
             "Emulation.setDeviceMetricsOverride", width=self._width, height=740, deviceScaleFactor=1, mobile=is_phone
         )
@@ -81,6 +85,26 @@ class Page:
         self._loaded.clear()
         await self._call("Page.navigate", url=url)
         await asyncio.wait_for(self._loaded.wait(), ANSWER_S)
+
+    async def picture(self, file: Path) -> None:
+        """Keep the whole page as a PNG."""
+        answer = await self._call("Page.captureScreenshot", captureBeyondViewport=True)
+        await asyncio.to_thread(file.write_bytes, base64.b64decode(answer["data"]))
+
+    async def dark(self) -> None:
+        """Show pages as one who prefers dark ones sees them."""
+        await self._call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
+
+    async def write(self, field: str, text: str) -> None:
+        """Write into a field, by its name, as with a keyboard."""
+        await self._value(f"document.getElementsByName({json.dumps(field)})[0].focus()")
+        await self._call("Input.insertText", text=text)
+
+    async def wait_for(self, condition: str) -> None:
+        """Wait until an expression is true."""
+        async with asyncio.timeout(ANSWER_S):
+            while not await self._value(f"Boolean({condition})"):
+                await asyncio.sleep(0.05)
 
     async def text(self) -> str:
         """What the page says."""
@@ -111,7 +135,7 @@ class Page:
     async def _value(self, expression: str) -> Any:
         answer = await self._call("Runtime.evaluate", expression=expression)
         assert "exceptionDetails" not in answer, answer
-        return answer["result"]["value"]
+        return answer["result"].get("value")  # what has none is undefined
 
     async def _call(self, method: str, **parameters: Any) -> dict[str, Any]:
         self._numbers += 1
@@ -131,6 +155,8 @@ class Page:
                 return
             if told.get("method") == "Page.loadEventFired":
                 self._loaded.set()
+            if told.get("method") == "Log.entryAdded":
+                self.complaints.append(told["params"]["entry"]["text"])
             if (waiting := self._answers.pop(told.get("id"), None)) is None:
                 continue
             if "error" in told:

@@ -26,6 +26,8 @@ Connection = ASGIConnection[HTTPRouteHandler, None, None, State]
 FormerToken = tuple[str, datetime | None]
 """The token that is derived from a former secret, and until when it is accepted; None: as long as it is configured."""
 INVALID = "Invalid operator token"
+INSTALLATION = "installation"
+"""The name of the derived token, for what people read."""
 OWN = "me"
 """In a path, a key names its own tenant so: it need not know the id."""
 
@@ -42,7 +44,7 @@ class Operators:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """``token`` is the derived one (cluster.keys)."""
-        self._derived: list[FormerToken] = [(token, None), *former]
+        self._derived = [(key_hash(one), until) for one, until in ((token, None), *former)]
         self._journal = journal
         self._clock = clock
 
@@ -56,26 +58,36 @@ class Operators:
     async def check(self, authorization: str) -> None:
         """Raises Unauthenticated when this is not the Authorization header of an operator, and Unavailable."""
         scheme, _, shown = authorization.partition(" ")
-        shown = shown.strip()
         if scheme.lower() != "bearer":
             raise Unauthenticated(INVALID, help=help_texts.OPERATOR_TOKEN)
-        if is_operator_token(shown):
-            await self._look_up(shown)
-        elif not self._is_derived(shown.encode()):
+        await self.name_of(shown.strip())
+
+    async def name_of(self, shown: str) -> str:
+        """The name of an operator's token. Raises Unauthenticated when it is none, and Unavailable."""
+        if not is_operator_token(shown) and not self._is_derived(key_hash(shown)):
             raise Unauthenticated(INVALID, help=help_texts.OPERATOR_TOKEN)
+        name = await self.name_by_hash(key_hash(shown))
+        if name is None:
+            raise Unauthenticated(INVALID, help=help_texts.OPERATOR_TOKEN)
+        return name
 
-    def _is_derived(self, shown: bytes) -> bool:
-        now = self._clock()
-        accepted = [token for token, until in self._derived if until is None or now < until]
-        return any(hmac.compare_digest(shown, token.encode()) for token in accepted)
-
-    async def _look_up(self, shown: str) -> None:
-        token = await self._journal.operator_tokens.by_hash(key_hash(shown))
+    async def name_by_hash(self, hash: bytes) -> str | None:
+        """The name of the token with this SHA-256 hash; None when no such token is accepted any more. Raises
+        Unavailable."""
+        if self._is_derived(hash):
+            return INSTALLATION
+        token = await self._journal.operator_tokens.by_hash(hash)
         if token is None:
-            raise Unauthenticated(INVALID, help=help_texts.OPERATOR_TOKEN)
+            return None
         minute = self._clock().replace(second=0, microsecond=0)
         if token.last_used_at is None or token.last_used_at < minute:
             await self._journal.operator_tokens.note_use(token.id, minute)
+        return token.name
+
+    def _is_derived(self, hash: bytes) -> bool:
+        now = self._clock()
+        accepted = [token for token, until in self._derived if until is None or now < until]
+        return any(hmac.compare_digest(hash, token) for token in accepted)
 
 
 class OperatorsOrKeys:

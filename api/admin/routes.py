@@ -46,7 +46,8 @@ from cluster.tracking.keys import TokenKeys
 
 
 class Admin:
-    """The routes for operators; each part has its own module."""
+    """The routes for operators; each part has its own module. The console shows what the parts that have a name here
+    answer."""
 
     def __init__(
         self,
@@ -74,20 +75,35 @@ class Admin:
         ``call`` calls other actors. ``directory`` has the tenants and API keys of this process,
         ``token_keys`` the keys of tracked mail.
         ``default_limits`` are those of the settings for a tenant."""
-        self._operators = Operators(token, journal, former_tokens)
+        self.operators = Operators(token, journal, former_tokens)
         deliverers = Deliverers(journal, call)
-        names = NameFinder(journal, deliverers, find_site, named_sites, sources)
-        histories = Histories(call, site_of)
+        self.names = names = NameFinder(journal, deliverers, find_site, named_sites, sources)
+        self.histories = histories = Histories(call, site_of)
         search = QueueSearch(journal, site_of, names)
         version: Callable[[], Awaitable[int]] = journal.policies.version
+        self.sites = SiteCalls(journal, deliverers, sources, names)
+        self.nodes = NodeCalls(journal, call)
+        self.suspensions = SuspensionCalls(journal, deliverers, names)
+        self.placing = Placing(
+            deliverers, describe=describe, sources=sources, put_in_force=put_in_force, version=version
+        )
+        self.explaining = Explaining(
+            journal,
+            deliverers,
+            timeline=timeline,
+            site_of=site_of,
+            sources=sources,
+            tried_until=tried_until,
+            histories=histories,
+        )
         self._parts = (
             histories,
             QueueAgesCalls(journal, names),
-            SiteCalls(journal, deliverers, sources, names),
+            self.sites,
             BackupCalls(call),
-            NodeCalls(journal, call),
+            self.nodes,
             StorageCalls(journal, call, retention),
-            SuspensionCalls(journal, deliverers, names),
+            self.suspensions,
             TenantsKeyCalls(journal, directory, names),
             Bouncing(journal, search),
             Rerouting(journal, deliverers, search, names),
@@ -98,18 +114,10 @@ class Admin:
             Unlisting(journal),
             InboundListing(journal),
             Tracing(deliverers, names),
-            Explaining(
-                journal,
-                deliverers,
-                timeline=timeline,
-                site_of=site_of,
-                sources=sources,
-                tried_until=tried_until,
-                histories=histories,
-            ),
+            self.explaining,
             OperatorTokenCalls(journal),
             DomainAdministration(journal, domains),
-            Placing(deliverers, describe=describe, sources=sources, put_in_force=put_in_force, version=version),
+            self.placing,
             TenantCalls(journal, directory, deliverers),
             TokenKeyCalls(token_keys),
             TlsReportCalls(call),
@@ -122,8 +130,8 @@ class Admin:
         handlers = [handler for part in self._parts for handler in part.handlers()]
         operating = resource("/api/admin", *handlers, tag="operating")
         shared = resource("/api/admin", *self._of_tenants.handlers(), tag="tenants")
-        either = OperatorsOrKeys(self._operators, of_keys)
+        either = OperatorsOrKeys(self.operators, of_keys)
         return [
-            for_caller(Caller.OPERATOR, operating, guard=self._operators.guard),
+            for_caller(Caller.OPERATOR, operating, guard=self.operators.guard),
             for_caller(Caller.OPERATOR_OR_KEY, shared, guard=either.guard),
         ]

@@ -53,6 +53,10 @@ def _say_where(run: Run, sql_password: str, *further: str) -> None:
         lines.append(f"SQL (ClickHouse HTTP)   {run.sql}, user {SQL_USER}, password {sql_password}")
     if run.metrics:
         lines.append(f"metrics (Prometheus)    {run.metrics}")
+    if run.console:
+        lines.append(
+            f"the console             {run.console}, with an operator's token: postray operator-token add NAME"
+        )
     if run.tracking:
         lines.append(f"tracked links, images   {run.tracking}")
     lines.append(f"the API, to try         {run.url}/docs")

@@ -56,6 +56,8 @@ class Run(Struct, frozen=True, kw_only=True):
     """The URL of the SQL door; empty when there is none."""
     metrics: str = ""
     """The URL that Prometheus reads."""
+    console: str = ""
+    """The URL of the console; empty when there is none."""
     processes: list[ProcessMark]
     waits_for: str = ""
     """While it stops: the hosts whose replies it waits for, as a sentence."""

@@ -13,7 +13,7 @@ from cluster.journal.idempotency import KEPT as IDEMPOTENCY_KEPT
 
 AUDIT_DAYS = 400
 """How long it can be told what there was once: keys that were revoked, images that were deleted, and messages that were
-erased, whose links are followed for so long."""
+erased, whose links are followed for so long; and what operators did."""
 
 
 class End(Struct, frozen=True, kw_only=True):
@@ -28,11 +28,13 @@ class End(Struct, frozen=True, kw_only=True):
 
 ENDS = (
     End(table="api_keys", column="revoked_at", after=timedelta(days=AUDIT_DAYS)),
+    End(table="console_sessions", column="expires_at", after=timedelta()),
     End(table="dkim_keys", column="retired_at", after=timedelta(days=90)),
     End(table="erase_jobs", column="finished_at", after=timedelta(days=30)),
     End(table="erased_messages", column="erased_at", after=timedelta(days=AUDIT_DAYS)),
     End(table="idempotency_keys", column="created_at", after=IDEMPOTENCY_KEPT),
     End(table="images", column="deleted_at", after=timedelta(days=AUDIT_DAYS)),
+    End(table="operator_audit", column="at", after=timedelta(days=AUDIT_DAYS)),
     End(table="operator_tokens", column="revoked_at", after=timedelta(days=AUDIT_DAYS)),
     End(
         table="policies",

@@ -10,6 +10,7 @@ from cluster.journal.batches import Batches
 from cluster.journal.branded_links import BrandedLinks
 from cluster.journal.commands import Commands
 from cluster.journal.compaction import Compaction
+from cluster.journal.console_sessions import ConsoleSessions
 from cluster.journal.database import Database, Rejected, TookTooLong, Unavailable, wait_until_reachable
 from cluster.journal.ends import Ends
 from cluster.journal.engagement import Engagement
@@ -28,6 +29,7 @@ from cluster.journal.membership import Membership
 from cluster.journal.mention_erasure import MentionErasure
 from cluster.journal.messages import Messages
 from cluster.journal.migrating import migrate
+from cluster.journal.operator_audit import OperatorAudit
 from cluster.journal.operator_tokens import OperatorTokens
 from cluster.journal.partitions import Partitions
 from cluster.journal.policies import PolicyVersions
@@ -137,6 +139,8 @@ class Journal:
         self.token_keys = TokenKeyRows(database)
         self.engagement = Engagement(database)
         self.operator_tokens = OperatorTokens(database)
+        self.operator_audit = OperatorAudit(database)
+        self.console_sessions = ConsoleSessions(database)
         self.policies = PolicyVersions(database)
         self.suspensions = Suspensions(database)
         self.site_actions = SiteActions(database)

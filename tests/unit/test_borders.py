@@ -48,6 +48,8 @@ PURE = (
     "api/admin/explanation.py",
     "api/admin/past.py",
     "api/admin/site_views.py",
+    "api/console/now.py",
+    "api/console/words.py",
     "cluster/doctor/judging",
     "cluster/mail_in",
     "cluster/message/composable.py",

@@ -25,6 +25,7 @@ BOUNDS: dict[str, tuple[float, str]] = {
     "actors/delivery/signing.py:_kept": (40, "4,000 of 10 KB"),
     "actors/mail_in/forwarding.py:_sent": (3, "10,000 tenants and two numbers each"),
     "cluster/access/login_failures.py:_failed": (3, "10,000 addresses or users of 64 characters, and two numbers each"),
+    "api/console/throttling.py:_closed_until": (2, "10,000 addresses and a number each"),
     "actors/delivery/connector.py:carried": (10, "10,000 pairs of names and four numbers each"),
     "actors/delivery/connector.py:_in_vain": (10, "10,000 names and a few words each"),
     "actors/delivery/connector.py:_takes_bdat": (20, "20,000 hosts and a fingerprint each"),

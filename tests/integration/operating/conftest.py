@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +29,7 @@ from cluster.journal.journal import Journal
 from cluster.journal.records import DueDelivery, NewRequest
 from cluster.keys import operator_token
 from cluster.nodes import NodeState, WantedNodes
+from cluster.peers import PeerGone
 from cluster.policies import check_policies, put_in_force
 from cluster.policy.limits.retry import tried_until
 from cluster.policy.retention import Retention
@@ -73,6 +75,8 @@ class Postray:
         self.reports: dict[str, Any] | None = {"show_tls_reports": TLS_REPORTS, "send_tls_reports": 3}
         """What the scheduler answers about TLS reports; None where they are off."""
         self.reports_asked: list[tuple[Any, ...]] = []
+        self.asked: Counter[str] = Counter()
+        """How often actors were called, by method."""
         self.nodes: list[NodeState] = []
         self.wanted: WantedNodes | Exception | None = None
         self.problem: str | None = None
@@ -135,6 +139,7 @@ class Postray:
             webhooks=webhook_parts(journal, self.webhooks),
             readiness=self._readiness,
             admin=admin,
+            admin_bind="127.0.0.1:0",
         )
 
     async def _stored(self, name: str, method: str, *arguments: Any) -> Any:
@@ -175,6 +180,7 @@ class Postray:
         return result.output
 
     async def _call(self, name: str, method: str, *arguments: Any) -> Any:
+        self.asked[method] += 1
         if method in ("storage", "stored", "prune"):
             return await self._stored(name, method, *arguments)
         if name == "supervisor":
@@ -196,7 +202,8 @@ class Postray:
             return answer_of(self.samples, arguments[0])
         if name == "recorder":
             return BackupState(state="running")
-        assert name == ACTOR
+        if name != ACTOR:
+            raise PeerGone(name, "not there")
         match method:
             case "sites":
                 return [a_site()]

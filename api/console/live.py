@@ -1,0 +1,78 @@
+"""Live pages: the part of a page that changes, sent again as HTML by server-sent events while it is looked at."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from litestar.response import ServerSentEventMessage, Stream
+
+from cluster.intake.backpressure import Overloaded
+from cluster.journal.journal import Unavailable
+
+log = logging.getLogger(__name__)
+
+EVERY_S = 2.0
+CHECKED_EVERY = 5
+"""After so many parts it is looked whether the operator is still logged in."""
+LONGEST_PARTS = 1800
+"""An hour; then the browser asks anew."""
+MOST_STREAMS = 100
+"""Of one process."""
+
+
+class Live:
+    """The streams that are open."""
+
+    def __init__(self, every_s: float = EVERY_S, most: int = MOST_STREAMS) -> None:
+        self._every_s = every_s
+        self._most = most
+        self._open = 0
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """End all streams."""
+        self._stopping.set()
+
+    def stream(self, part: Callable[[], Awaitable[str]], is_admitted: Callable[[], Awaitable[bool]]) -> Stream:
+        """An answer that has the part again whenever it has changed. ``is_admitted`` tells whether the operator is
+        still logged in. Raises Overloaded."""
+        if self._open >= self._most:
+            raise Overloaded("Too many live pages are open in this process; the page works without")
+        return Stream(
+            self._parts(part, is_admitted), media_type="text/event-stream", headers={"x-accel-buffering": "no"}
+        )
+
+    async def _parts(
+        self, part: Callable[[], Awaitable[str]], is_admitted: Callable[[], Awaitable[bool]]
+    ) -> AsyncIterator[bytes]:
+        self._open += 1
+        try:
+            before = ""
+            yield b": live\n\n"  # the head of the answer leaves now
+            for number in range(1, LONGEST_PARTS):
+                if await self._is_stopping():
+                    return
+                if number % CHECKED_EVERY == 0 and not await is_admitted():
+                    yield _event("ended", "")
+                    return
+                html = await part()
+                if html != before:
+                    before = html
+                    yield _event("part", html)
+        except Unavailable as error:  # the browser asks again, and is told
+            log.warning("a live page ends reason=%r", error.reason)
+        finally:
+            self._open -= 1
+
+    async def _is_stopping(self) -> bool:
+        """Wait until the next part is due; returns whether there is none."""
+        try:
+            async with asyncio.timeout(self._every_s):
+                await self._stopping.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+def _event(name: str, data: str) -> bytes:
+    return ServerSentEventMessage(event=name, data=data).encode()

@@ -1,0 +1,106 @@
+"""Gathers the facts of the page ``now``, once for all who look: however many consoles are open, the actors are asked
+once in ``FRESH_S``."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from api.admin.routes import Admin
+from api.console.now import NowFacts, Sample
+from api.health import Readiness
+from cluster.intake.backpressure import Overloaded
+from cluster.journal.journal import Journal, Unavailable
+
+log = logging.getLogger(__name__)
+
+FRESH_S = 2.0
+ANSWER_S = 8.0
+"""A service that takes longer is shown as one that does not answer."""
+SITES_ASKED = 200
+MOST_SAMPLES = 300
+GAP = timedelta(seconds=15)
+"""Without a sample for so long, the curve begins anew."""
+
+T = TypeVar("T")
+
+
+class Watcher:
+    """Knows what the page ``now`` shows."""
+
+    def __init__(
+        self,
+        admin: Admin,
+        journal: Journal,
+        readiness: Readiness,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._admin = admin
+        self._journal = journal
+        self._readiness = readiness
+        self._clock = clock
+        self._last: NowFacts | None = None
+        self._looking: asyncio.Task[NowFacts] | None = None
+        self._samples: deque[Sample] = deque(maxlen=MOST_SAMPLES)
+
+    async def facts(self) -> NowFacts:
+        """The facts, at most ``FRESH_S`` old."""
+        if self._last is not None and self._clock() - self._last.at < timedelta(seconds=FRESH_S):
+            return self._last
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look())
+        # One who leaves does not end the look for the others.
+        return await asyncio.shield(self._looking)
+
+    async def stop(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+
+    async def _look(self) -> NowFacts:
+        faults: list[str] = []
+        async with asyncio.TaskGroup() as asking:
+            ask = asking.create_task
+            parts = ask(_asked("readiness", self._readiness(), faults))
+            ages = ask(_asked("the queue", self._journal.queue.ages(), faults))
+            listing = ask(_asked("the sites", self._admin.sites.listing(limit=SITES_ASKED), faults))
+            nodes = ask(_asked("the nodes", self._admin.nodes.listing(), faults))
+            suspensions = ask(_asked("suspensions", self._admin.suspensions.listing(), faults))
+            sources = ask(_asked("the sources", self._admin.placing.sources(), faults))
+        sites, running = listing.result(), nodes.result()
+        suspended, sending = suspensions.result(), sources.result()
+        now = self._clock()
+        if sites is not None:
+            if self._samples and now - self._samples[-1].at > GAP:
+                self._samples.clear()
+            rate = round(sum(site.accepted_per_s for site in sites.sites), 3)
+            self._samples.append(
+                Sample(at=now, accepted_per_s=rate, depth=sum(site.depth for site in sites.sites)),
+            )
+        self._last = NowFacts(
+            at=now,
+            parts=parts.result(),
+            queue=ages.result(),
+            sites=sites.sites if sites is not None else None,
+            silent=sites.silent if sites is not None else (),
+            nodes=running.nodes if running is not None else None,
+            suspensions=suspended.suspensions if suspended is not None else None,
+            sources=sending.sources if sending is not None else None,
+            faults=faults,
+            samples=tuple(self._samples),
+        )
+        return self._last
+
+
+async def _asked(what: str, answer: Coroutine[Any, Any, T], faults: list[str]) -> T | None:
+    """The answer; None when there is none, then a fault says why."""
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            return await answer
+    except (Unavailable, Overloaded, TimeoutError) as error:
+        reason = str(error) or f"no answer within {ANSWER_S:g} s"
+        log.warning("console cannot show what=%r reason=%r", what, reason)
+        faults.append(f"{what}: {reason}")
+        return None

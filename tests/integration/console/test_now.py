@@ -1,0 +1,95 @@
+"""The first page, and how it looks in a browser."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+from msgspec import structs
+
+from cluster.routing.site_state import LastReply, SiteState
+from tests.browser import a_page, needs_chromium
+from tests.integration.console.conftest import Console
+from tests.integration.operating import conftest as operating
+
+PICTURES = os.environ.get("POSTRAY_TEST_PICTURES")
+"""A folder in which pictures of the pages are left, for one who wants to look at them."""
+
+
+async def test_it_says_what_is_wrong_first(console: Console) -> None:
+    console.postray.parts = {"journal": None, "recorder": "degraded: events wait", "scheduler": "<b>gone</b>"}
+    text = (await console.http.get("/")).text
+    assert "events wait" in text and "&lt;b&gt;gone&lt;/b&gt;" in text and "<b>gone" not in text
+    assert text.index("gone") < text.index("events wait") < text.index("Sites with mail")
+    assert "12 waiting: the message rate" in text
+
+
+async def test_what_hosts_and_tenants_write_is_text(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    evil = "</td><script>alert(1)</script>\x1b[31m\u202e"
+    state = structs.replace(
+        operating.a_site(),
+        site="evil<img src=x>.example",
+        waits_for=evil,
+        adjustments=(evil,),
+        last_replies=(LastReply(at=1.0, host=evil, text=evil, kind="deferred"),),
+    )
+
+    def a_site() -> SiteState:
+        return state
+
+    monkeypatch.setattr(operating, "a_site", a_site)
+    text = (await console.http.get("/")).text
+    assert "<script>alert" not in text and "<img" not in text and "\x1b" not in text and "\u202e" not in text
+    assert "&lt;script&gt;" in text
+
+
+async def test_what_does_not_answer_is_said_and_the_rest_is_shown(console: Console) -> None:
+    await console.postray.journal.membership.register("delivery-0-9", "node")
+    text = (await console.http.get("/")).text
+    assert "site.example" in text and "delivery-0-9" in text
+
+
+async def look(console: Console, tmp_path: Path, width: int, path: str, name: str, *, dark: bool = False) -> str:
+    """The text of a page in a browser of this width; nothing of it is cut off."""
+    async with a_page(tmp_path / f"{name}-{width}-{dark}", width) as page:
+        if dark:
+            await page.dark()
+        await page.go(f"{console.postray.server.console_url}/login?next={path}")
+        await page.write("token", console.token)
+        await page.press("Log in")
+        window, content = await page.width()
+        assert content <= window, f"{path} is {content} px wide at {window}"
+        if PICTURES:
+            await page.picture(Path(PICTURES) / f"{name}-{width}{'-dark' if dark else ''}.png")
+        return await page.text()
+
+
+@needs_chromium
+@pytest.mark.parametrize("width", [360, 1200, 2000])
+async def test_it_is_read_at_every_width(console: Console, tmp_path: Path, width: int) -> None:
+    console.postray.parts = {"journal": None, "recorder": "degraded: events wait"}
+    text = await look(console, tmp_path, width, "/", "now")
+    assert "What to look at" in text and "site.example" in text
+    assert "site.example" in await look(console, tmp_path, width, "/", "now", dark=True)
+
+
+@needs_chromium
+async def test_it_lives(console: Console, tmp_path: Path) -> None:
+    async with a_page(tmp_path / "profile", 1200) as page:
+        await page.go(f"{console.postray.server.console_url}/login")
+        await page.write("token", console.token)
+        await page.press("Log in")
+        assert "events wait" not in await page.text()
+        console.postray.parts = {"recorder": "degraded: events wait"}
+        await page.wait_for("document.body.innerText.includes('events wait')")
+        assert page.complaints == []
+        await page.press("Log out")
+        assert "Operator token" in await page.text()
+        await page.wait_for("document.readyState === 'complete'")
+
+
+async def test_ten_consoles_ask_the_actors_as_often_as_one(console: Console) -> None:
+    await console.http.get("/")
+    before = console.postray.asked["sites"]
+    await asyncio.gather(*(console.http.get("/") for _ in range(10)))
+    assert console.postray.asked["sites"] <= before + 1
