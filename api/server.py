@@ -155,7 +155,16 @@ class ApiServer:
         self._console: Console | None = None
         self._console_server: HttpServer | None = None
         if admin is not None and admin_bind:
-            self._console = Console(admin, journal, readiness, settings.trusted_proxies)
+            self._console = Console(
+                admin,
+                journal,
+                readiness,
+                timeline=timeline,
+                lifetime_s=lifetime_s,
+                limits=limits,
+                limits_of=lambda site: active_policy.shaping.explain(site, hosts=active_policy.hosts_of(site)),
+                trusted_proxies=settings.trusted_proxies,
+            )
             front = Front(UnreadBodies(self._console.app, FORM_BYTES), whole)
             self._console_server = HttpServer(front, bounds)
         self._admin_bind = admin_bind

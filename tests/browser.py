@@ -100,6 +100,10 @@ class Page:
         await self._value(f"document.getElementsByName({json.dumps(field)})[0].focus()")
         await self._call("Input.insertText", text=text)
 
+    async def run(self, statement: str) -> None:
+        """Run a statement in the page."""
+        await self._value(f"void ({statement})")
+
     async def wait_for(self, condition: str) -> None:
         """Wait until an expression is true."""
         async with asyncio.timeout(ANSWER_S):

@@ -87,6 +87,13 @@ class Admin:
         self.placing = Placing(
             deliverers, describe=describe, sources=sources, put_in_force=put_in_force, version=version
         )
+        self.storage = StorageCalls(journal, call, retention)
+        self.keys = TenantsKeyCalls(journal, directory, names)
+        self.suppressing = Suppressing(journal, names)
+        self.domains = DomainAdministration(journal, domains)
+        self.tenants = TenantCalls(journal, directory, deliverers)
+        self.webhooks = WebhookOverview(webhooks, names)
+        self.tracing = Tracing(deliverers, names)
         self.explaining = Explaining(
             journal,
             deliverers,
@@ -102,26 +109,26 @@ class Admin:
             self.sites,
             BackupCalls(call),
             self.nodes,
-            StorageCalls(journal, call, retention),
+            self.storage,
             self.suspensions,
-            TenantsKeyCalls(journal, directory, names),
+            self.keys,
             Bouncing(journal, search),
             Rerouting(journal, deliverers, search, names),
             SendingNow(journal, deliverers, search),
-            Suppressing(journal, names),
+            self.suppressing,
             Erasing(journal, names),
             Exporting(journal, names, webhooks),
             Unlisting(journal),
             InboundListing(journal),
-            Tracing(deliverers, names),
+            self.tracing,
             self.explaining,
             OperatorTokenCalls(journal),
-            DomainAdministration(journal, domains),
+            self.domains,
             self.placing,
-            TenantCalls(journal, directory, deliverers),
+            self.tenants,
             TokenKeyCalls(token_keys),
             TlsReportCalls(call),
-            WebhookOverview(webhooks, names),
+            self.webhooks,
         )
         self._of_tenants = TenantSettingsCalls(journal, directory, default_limits, retention.bodies_days)
 

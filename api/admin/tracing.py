@@ -91,13 +91,16 @@ class Tracing:
             faults.append(Fault("Name a site or a domain", "site"))
         if faults:
             raise Invalid(faults)
-        # Both before the response begins, so that an unavailable journal gives a 503.
-        names = await self._deliverers.names()
         place = await self._names.place(site, domain)
         assert place is not None, "one of the two was given"
-        return Stream(self._lines(place, seconds, names), media_type="application/x-ndjson")
+        return Stream(_encoded(await self.listen(place, seconds)), media_type="application/x-ndjson")
 
-    async def _lines(self, site: str, seconds: float, names: list[str]) -> AsyncIterator[bytes]:
+    async def listen(self, site: str, seconds: float) -> AsyncIterator[list[TracedLine]]:
+        """The lines of the dialogues with a site as they come. Raises Unavailable before the first of them, so that an
+        unavailable journal gives a 503."""
+        return self._lines(site, seconds, await self._deliverers.names())
+
+    async def _lines(self, site: str, seconds: float, names: list[str]) -> AsyncIterator[list[TracedLine]]:
         clock = asyncio.get_running_loop().time
         ends, named = clock() + seconds, clock()
         after: dict[str, int] = {}
@@ -110,7 +113,7 @@ class Tracing:
             ordered = sorted(((line.at, actor, line) for actor, lines in found.items() for line in lines), key=_order)
             if ordered:
                 heard = clock()
-                yield b"".join(msgspec.json.encode(_shown(actor, line)) + b"\n" for _, actor, line in ordered)
+                yield [_shown(actor, line) for _, actor, line in ordered]
             over = clock() >= ends
             if clock() - heard >= SILENT_S or (over and not after):
                 heard = clock()
@@ -124,10 +127,14 @@ class Tracing:
             await asyncio.sleep(self._look_s)
 
 
-def _told(text: str) -> bytes:
+async def _encoded(lines: AsyncIterator[list[TracedLine]]) -> AsyncIterator[bytes]:
+    async for some in lines:
+        yield b"".join(msgspec.json.encode(line) + b"\n" for line in some)
+
+
+def _told(text: str) -> list[TracedLine]:
     """A line of the trace itself."""
-    line = TracedLine(at=datetime.now(UTC), actor="", number=0, connection="", direction="*", text=text)
-    return msgspec.json.encode(line) + b"\n"
+    return [TracedLine(at=datetime.now(UTC), actor="", number=0, connection="", direction="*", text=text)]
 
 
 def _order(entry: tuple[float, str, TraceLine]) -> tuple[float, str, int]:

@@ -1,6 +1,7 @@
 """The application of the console: its routes and what they share. Creating it does no I/O."""
 
 from collections.abc import MutableMapping, Sequence
+from functools import partial
 from typing import Any
 
 from litestar import Request, Response, get
@@ -9,21 +10,29 @@ from litestar.params import FromPath
 from litestar.response import Stream
 from litestar.types import Message, Scope
 
+from analytics.timeline import Timeline
 from api.admin.routes import Admin
+from api.console.batches import BatchPages
 from api.console.commands import Commands
 from api.console.entering import Entering
 from api.console.failing import Failures
 from api.console.live import Live
+from api.console.messages import MessagePages
 from api.console.now import now_view
+from api.console.owning import OwningPages
 from api.console.pages import HEADERS, Pages
 from api.console.requests import FORM_BYTES, ConsoleRequest
+from api.console.running import RunningPages
 from api.console.sessions import Sessions
+from api.console.sites import LimitsOf, SitePages
+from api.console.tenants import Tenants
 from api.console.watching import Watcher
 from api.health import Readiness
 from api.http.routes import RouteGroup
 from cluster.access.terms import network
 from cluster.http.application import Application
 from cluster.journal.journal import Journal
+from cluster.settings import MessageSettings
 
 _HEADERS = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
 FILES_KEPT = "private, max-age=86400"
@@ -38,21 +47,46 @@ class Console:
         admin: Admin,
         journal: Journal,
         readiness: Readiness,
+        *,
+        timeline: Timeline,
+        lifetime_s: float,
+        limits: MessageSettings,
+        limits_of: LimitsOf,
         trusted_proxies: Sequence[str] = (),
     ) -> None:
-        """``admin`` has the services. ``trusted_proxies``: networks of proxies whose X-Forwarded-For is believed."""
+        """``admin`` has the services. ``lifetime_s`` is the new lifetime of a retried message, ``limits`` apply to
+        composed ones. ``limits_of`` tells the limits of a site. ``trusted_proxies``: networks of proxies whose X-Forwarded-For is believed."""
         trusted = tuple(map(network, trusted_proxies))
         self._pages = Pages()
         self._watcher = Watcher(admin, journal, readiness)
         self._live = Live()
         sessions = Sessions(journal.console_sessions, admin.operators)
-        self._entering = Entering(self._pages, sessions, Commands(journal.operator_audit, trusted), trusted)
+        commands = Commands(journal.operator_audit, trusted)
+        tenants = Tenants(journal.known_names, admin.names)
+        self._entering = Entering(self._pages, sessions, commands, trusted)
+        parts = (
+            MessagePages(
+                self._pages,
+                commands,
+                tenants,
+                admin,
+                journal,
+                timeline=timeline,
+                lifetime_s=lifetime_s,
+                limits=limits,
+            ),
+            SitePages(self._pages, commands, admin, limits_of, self._live, self._entering.is_admitted),
+            OwningPages(self._pages, commands, admin),
+            RunningPages(self._pages, commands, admin, journal.operator_audit),
+            BatchPages(self._pages, commands, tenants, journal),
+        )
         operators = RouteGroup(
             "/",
             route_handlers=[
                 get("/")(self.now),
                 get("/live/now")(self.live_now),
                 *self._entering.for_operators(),
+                *(handler for part in parts for handler in part.handlers()),
             ],
             guards=[self._entering.guard],
         )
@@ -83,10 +117,7 @@ class Console:
         async def part() -> str:
             return self._pages.html("now_part", view=now_view(await self._watcher.facts()))
 
-        async def is_admitted() -> bool:
-            return await self._entering.is_admitted(request)
-
-        return self._live.stream(part, is_admitted)
+        return self._live.stream(part, partial(self._entering.is_admitted, request))
 
     async def file(self, name: FromPath[str]) -> Response[bytes]:
         file = self._pages.files.get(name)

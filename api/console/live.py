@@ -53,16 +53,60 @@ class Live:
                 if await self._is_stopping():
                     return
                 if number % CHECKED_EVERY == 0 and not await is_admitted():
-                    yield _event("ended", "")
+                    yield event("ended", "")
                     return
                 html = await part()
                 if html != before:
                     before = html
-                    yield _event("part", html)
+                    yield event("part", html)
         except Unavailable as error:  # the browser asks again, and is told
             log.warning("a live page ends reason=%r", error.reason)
         finally:
             self._open -= 1
+
+    def follow(self, parts: AsyncIterator[bytes], is_admitted: Callable[[], Awaitable[bool]]) -> Stream:
+        """An answer that has the events of ``parts`` as they come. Raises Overloaded."""
+        if self._open >= self._most:
+            raise Overloaded("Too many live pages are open in this process; try again later")
+        return Stream(
+            self._followed(parts, is_admitted), media_type="text/event-stream", headers={"x-accel-buffering": "no"}
+        )
+
+    async def _followed(
+        self, parts: AsyncIterator[bytes], is_admitted: Callable[[], Awaitable[bool]]
+    ) -> AsyncIterator[bytes]:
+        self._open += 1
+        clock = asyncio.get_running_loop().time
+        stopping = asyncio.create_task(self._stopping.wait())
+        coming: asyncio.Task[bytes | None] | None = None
+        checked = clock()
+        try:
+            while True:
+                coming = coming or asyncio.create_task(_next(parts))
+                await asyncio.wait(
+                    (coming, stopping), timeout=self._every_s, return_when=asyncio.FIRST_COMPLETED
+                )
+                if stopping.done():
+                    return
+                if clock() - checked > CHECKED_EVERY * self._every_s:
+                    checked = clock()
+                    if not await is_admitted():
+                        yield event("ended", "")
+                        return
+                if coming.done():
+                    part, coming = coming.result(), None
+                    if part is None:
+                        yield event("ended", "")
+                        return
+                    yield part
+        except Unavailable as error:
+            log.warning("a live page ends reason=%r", error.reason)
+        finally:
+            self._open -= 1
+            for task in (coming, stopping):
+                if task is not None:
+                    task.cancel()
+            await asyncio.gather(*filter(None, (coming, stopping)), return_exceptions=True)
 
     async def _is_stopping(self) -> bool:
         """Wait until the next part is due; returns whether there is none."""
@@ -74,5 +118,10 @@ class Live:
         return True
 
 
-def _event(name: str, data: str) -> bytes:
+async def _next(parts: AsyncIterator[bytes]) -> bytes | None:
+    return await anext(parts, None)
+
+
+def event(name: str, data: str) -> bytes:
+    """A server-sent event."""
     return ServerSentEventMessage(event=name, data=data).encode()

@@ -17,6 +17,7 @@ from msgspec import Struct
 from analytics import charts
 from api.console.requests import SAID_COOKIE, cookie, new_cookie
 from api.console.sessions import LoggedIn
+from api.console.tables import Button, Facts, Field, Table
 from api.console.words import moment, number
 from cluster.printable import printable_lines
 
@@ -45,7 +46,15 @@ class Place(Struct, frozen=True):
     name: str
 
 
-PLACES: Sequence[Place] = (Place("/", "Now"),)
+PLACES: Sequence[Place] = (Place("/", "Now"), Place("/sites", "Sites"), Place("/messages", "Messages"), Place("/batches", "Batches"),
+    Place("/tenants", "Tenants"),
+    Place("/domains", "Domains"),
+    Place("/suppressions", "Suppressions"),
+    Place("/webhooks", "Webhooks"),
+    Place("/sources", "Sources"),
+    Place("/storage", "Storage"),
+    Place("/audit", "Audit"),
+)
 
 
 class File(Struct, frozen=True):
@@ -97,6 +106,29 @@ class Pages:
         taken = [new_cookie(request, SAID_COOKIE, "", max_age_s=0)] if said else []
         html = self.html(template, session=session, here=request.url.path, said=said[:LONGEST_SAID], **values)
         return Response(html, status_code=status, media_type="text/html", cookies=[*cookies, *taken])
+
+
+    def lists(
+        self,
+        request: Request[Any, LoggedIn, Any],
+        title: str,
+        *,
+        fields: Sequence[Field] = (),
+        facts: Sequence[Facts] = (),
+        buttons: Sequence[Button] = (),
+        tables: Sequence[Table] = (),
+    ) -> Response[str]:
+        """A page of facts and tables. ``fields`` narrow what it lists; ``buttons`` are for its first facts."""
+        return self.page(
+            request,
+            "lists",
+            session=request.auth,
+            title=title,
+            fields=fields,
+            facts=facts,
+            buttons=buttons,
+            tables=tables,
+        )
 
 
 def said_cookie(request: Request[Any, Any, Any], text: str) -> Cookie:

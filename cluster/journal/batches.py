@@ -28,6 +28,17 @@ class Batches(JournalPart):
         await self._database.execute("create_batch", id=batch_id, tenant_id=tenant_id)
         return batch_id
 
+    async def latest(self, tenant_id: str, before: str, limit: int) -> list[tuple[str, datetime]]:
+        """A tenant's batches with ids below ``before`` ("" is from the newest on), newest first, and when each was
+        made."""
+        found = await self._database.rows("latest_batches", tenant_id=tenant_id, before=before or "~", limit=limit)
+        return [(id, made_at) for id, made_at in found]
+
+    async def tenant_of(self, batch_id: str) -> str | None:
+        """The tenant of a batch; None when there is no such batch. For callers that may see every tenant's."""
+        row = await self._database.row("tenant_of_batch", batch_id=batch_id)
+        return row[0] if row else None
+
     async def exists(self, tenant_id: str, batch_id: str) -> bool:
         row = await self._database.row("batch_exists", tenant_id=tenant_id, batch_id=batch_id)
         assert row is not None

@@ -3,6 +3,13 @@
 -- name: create_batch
 INSERT INTO batches (id, tenant_id) VALUES (%(id)s, %(tenant_id)s)
 
+-- name: latest_batches
+SELECT id, created_at FROM batches
+WHERE tenant_id = %(tenant_id)s AND id < %(before)s ORDER BY id DESC LIMIT %(limit)s
+
+-- name: tenant_of_batch
+SELECT tenant_id FROM batches WHERE id = %(batch_id)s
+
 -- name: batch_exists
 SELECT EXISTS (SELECT FROM batches WHERE id = %(batch_id)s AND tenant_id = %(tenant_id)s)
 

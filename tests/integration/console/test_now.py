@@ -1,7 +1,6 @@
 """The first page, and how it looks in a browser."""
 
 import asyncio
-import os
 from pathlib import Path
 
 import pytest
@@ -10,11 +9,8 @@ from msgspec import structs
 from cluster.routing.site_state import LastReply, SiteState
 from tests.browser import a_page, needs_chromium
 from tests.integration.console.conftest import Console
+from tests.integration.console.looking import WIDTHS, look
 from tests.integration.operating import conftest as operating
-
-PICTURES = os.environ.get("POSTRAY_TEST_PICTURES")
-"""A folder in which pictures of the pages are left, for one who wants to look at them."""
-
 
 async def test_it_says_what_is_wrong_first(console: Console) -> None:
     console.postray.parts = {"journal": None, "recorder": "degraded: events wait", "scheduler": "<b>gone</b>"}
@@ -49,28 +45,14 @@ async def test_what_does_not_answer_is_said_and_the_rest_is_shown(console: Conso
     assert "site.example" in text and "delivery-0-9" in text
 
 
-async def look(console: Console, tmp_path: Path, width: int, path: str, name: str, *, dark: bool = False) -> str:
-    """The text of a page in a browser of this width; nothing of it is cut off."""
-    async with a_page(tmp_path / f"{name}-{width}-{dark}", width) as page:
-        if dark:
-            await page.dark()
-        await page.go(f"{console.postray.server.console_url}/login?next={path}")
-        await page.write("token", console.token)
-        await page.press("Log in")
-        window, content = await page.width()
-        assert content <= window, f"{path} is {content} px wide at {window}"
-        if PICTURES:
-            await page.picture(Path(PICTURES) / f"{name}-{width}{'-dark' if dark else ''}.png")
-        return await page.text()
-
-
 @needs_chromium
-@pytest.mark.parametrize("width", [360, 1200, 2000])
+@pytest.mark.parametrize("width", WIDTHS)
 async def test_it_is_read_at_every_width(console: Console, tmp_path: Path, width: int) -> None:
     console.postray.parts = {"journal": None, "recorder": "degraded: events wait"}
-    text = await look(console, tmp_path, width, "/", "now")
+    (text,) = await look(console, tmp_path, width, {"now": "/"})
     assert "What to look at" in text and "site.example" in text
-    assert "site.example" in await look(console, tmp_path, width, "/", "now", dark=True)
+    (text,) = await look(console, tmp_path, width, {"now": "/"}, dark=True)
+    assert "site.example" in text
 
 
 @needs_chromium

@@ -1,0 +1,31 @@
+"""Pages in a real browser, at a width, light or dark: nothing is cut off, and nothing is complained about."""
+
+import os
+from pathlib import Path
+
+from tests.browser import a_page
+from tests.integration.console.conftest import Console
+
+PICTURES = os.environ.get("POSTRAY_TEST_PICTURES")
+"""A folder in which pictures of the pages are left, for one who wants to look at them."""
+WIDTHS = (360, 1200, 2000)
+
+
+async def look(console: Console, tmp_path: Path, width: int, pages: dict[str, str], *, dark: bool = False) -> list[str]:
+    """The texts of pages, by the names of their pictures, each with its path."""
+    texts = []
+    async with a_page(tmp_path / f"profile-{width}-{dark}", width) as page:
+        if dark:
+            await page.dark()
+        await page.go(f"{console.postray.server.console_url}/login")
+        await page.write("token", console.token)
+        await page.press("Log in")
+        for name, path in pages.items():
+            await page.go(f"{console.postray.server.console_url}{path}")
+            if PICTURES:
+                await page.picture(Path(PICTURES) / f"{name}-{width}{'-dark' if dark else ''}.png")
+            window, content = await page.width()
+            assert content <= window, f"{path} is {content} px wide at {window}"
+            texts.append(await page.text())
+        assert page.complaints == []
+    return texts
