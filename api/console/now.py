@@ -2,17 +2,19 @@
 what a page shows out."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from markupsafe import Markup
 from msgspec import Struct
 
 from analytics.charts.horizontal import Part, Row, horizontal_bars
-from analytics.charts.lines import lines
-from analytics.charts.series import Moment, Series, Tone
+from analytics.charts.scale import lasting
+from analytics.charts.series import Series, Tone
 from analytics.charts.svg import legend
+from analytics.history import History
 from api.admin.nodes import NodeView
 from api.admin.site_views import SiteView
+from api.console.history import Curve, whole_curves
 from api.console.words import age, moment, number
 from cluster.context import keeps_from_work
 from cluster.journal.queue import QueueAges
@@ -21,14 +23,6 @@ from cluster.routing.views import SourceState
 
 SITES_SHOWN = 50
 BARS = 12
-
-
-class Sample(Struct, frozen=True, kw_only=True):
-    """What was seen at a moment, for the curve."""
-
-    at: datetime
-    accepted_per_s: float
-    depth: int
 
 
 class NowFacts(Struct, frozen=True, kw_only=True):
@@ -44,7 +38,7 @@ class NowFacts(Struct, frozen=True, kw_only=True):
     suspensions: Sequence[Suspension] | None = None
     sources: Sequence[SourceState] | None = None
     faults: Sequence[str] = ()
-    samples: Sequence[Sample] = ()
+    history: History | None = None
 
 
 class Trouble(Struct, frozen=True, kw_only=True):
@@ -73,7 +67,7 @@ class NowView(Struct, frozen=True, kw_only=True):
     sites: Sequence[SiteView]
     more: int
     """Sites that are not in the list."""
-    rates: Markup
+    curves: Sequence[Curve]
     depths: Markup
     legend: Markup
 
@@ -86,7 +80,7 @@ def now_view(facts: NowFacts) -> NowView:
         tiles=list(_tiles(facts, facts.sites)),
         sites=sites[:SITES_SHOWN],
         more=max(0, len(sites) - SITES_SHOWN),
-        rates=_rates(facts.samples),
+        curves=whole_curves(facts.history) if facts.history is not None else [],
         depths=_depths(sites[:BARS]),
         legend=legend(_DEPTHS),
     )
@@ -133,6 +127,7 @@ def name_of(site: SiteView) -> str:
 def _tiles(facts: NowFacts, sites: Sequence[SiteView] | None) -> Iterator[Tile]:
     if (queue := facts.queue) is not None:
         yield Tile("in the queue, about", number(queue.unfinished))
+        yield Tile("due first, for", lasting(queue.overdue_s) if queue.overdue_s else "nothing is due")
         yield Tile("oldest unfinished, accepted before", age(queue.oldest_at, facts.at) if queue.oldest_at else "none")
     if sites is not None:
         yield Tile("accepted by hosts a second", number(round(sum(site.accepted_per_s for site in sites), 1)))
@@ -161,14 +156,3 @@ def _depths(sites: Sequence[SiteView]) -> Markup:
         if site.depth + site.in_flight
     ]
     return horizontal_bars("Deliveries of the deepest sites", rows) if rows else Markup()
-
-
-def _rates(samples: Sequence[Sample]) -> Markup:
-    if len(samples) < 2:
-        return Markup()
-    times = [f"{sample.at.astimezone(UTC):%H:%M:%S}" for sample in samples]
-    return lines(
-        "Recipients accepted by hosts a second",
-        [Moment(time, f"{time} UTC") for time in times],
-        [Series(name="accepted a second", tone=Tone.GREEN, values=[sample.accepted_per_s for sample in samples])],
-    )

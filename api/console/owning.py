@@ -8,8 +8,8 @@ from api.admin.routes import Admin
 from api.console.commands import Commands
 from api.console.pages import Pages, query
 from api.console.requests import ConsoleRequest, form
-from api.console.tables import Button, Cell, Facts, Field, Table, Tone, share
-from api.console.words import moment
+from api.console.tables import Button, Cell, Facts, Field, Table, Tone
+from api.console.words import moment, share
 from api.domains.views import Domain
 from api.suppressions.lists import LISTS
 from cluster.journal.tenants import TenantRecord

@@ -1,6 +1,7 @@
 """/sites and /site: the sites with mail, and one: what it waits for, its limits with their rules, what hosts said, what was
 done to it, its dialogues live, and suspending it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 
@@ -8,19 +9,26 @@ from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Redirect, Stream
 
+from analytics.history import History
 from api.admin.routes import Admin
 from api.admin.suspensions import NewSuspension
 from api.admin.tracing import TracedLine
 from api.console.commands import Commands
+from api.console.history import site_curves, what_bound
 from api.console.live import Live, event
 from api.console.pages import Pages, query
 from api.console.requests import ConsoleRequest, form
 from api.http.refusals import Fault, Invalid
+from cluster.intake.backpressure import Overloaded
 from cluster.policy.limits.shaping import Setting
 
 SITES_SHOWN = 200
 ACTIONS_SHOWN = 30
 TRACED_S = 600.0
+SINCE = {"1 h": 3600, "6 h": 21_600, "24 h": 86_400, "7 d": 604_800}
+"""For so long a page looks back."""
+USUAL = "1 h"
+PAST_ANSWER_S = 2.0
 HOURS = (1, 4, 24, 168)
 """For so long a form suspends."""
 
@@ -68,6 +76,8 @@ class SitePages:
         name = await self._admin.names.site(_named(request.query_params.get("name", "")))
         found = await self._admin.sites.listing(pattern=name, limit=SITES_SHOWN)
         standing = await self._admin.suspensions.listing()
+        since = request.query_params.get("since", "")
+        past, missing = await self._past(name, SINCE.get(since, SINCE[USUAL]))
         return self._pages.page(
             request,
             "site",
@@ -79,7 +89,20 @@ class SitePages:
             actions=(await self._admin.sites.actions(site=name, limit=ACTIONS_SHOWN)).actions,
             suspensions=[one for one in standing.suspensions if one.site in ("", name)],
             hours=HOURS,
+            curves=site_curves(past) if past is not None else [],
+            bound=what_bound(past) if past is not None else [],
+            missing=missing,
+            spans=list(SINCE),
+            since=since if since in SINCE else USUAL,
         )
+
+    async def _past(self, name: str, since_s: int) -> tuple[History | None, str]:
+        """What the flight recorder sampled of a site, or why that cannot be told."""
+        try:
+            async with asyncio.timeout(PAST_ANSWER_S):
+                return await self._admin.histories.show(site=name, since_s=since_s), ""
+        except (Overloaded, TimeoutError) as error:
+            return None, str(error) or f"The samples were not read within {PAST_ANSWER_S:g} s"
 
     async def suspend(self, request: ConsoleRequest) -> Redirect:
         fields = await form(request)

@@ -60,8 +60,3 @@ def size(bytes: float | None) -> str:
             return f"{bytes:.0f} {unit}" if unit == "B" else f"{bytes:.1f} {unit}"
         bytes /= 1024
     return f"{bytes:.1f} TiB"
-
-
-def share(part: float | None) -> str:
-    """1.25 %; "too few" for None."""
-    return "too few to tell" if part is None else f"{100 * part:.2f} %"

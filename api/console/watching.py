@@ -3,13 +3,13 @@ once in ``FRESH_S``."""
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from api.admin.routes import Admin
-from api.console.now import NowFacts, Sample
+from analytics.history import History
+from api.console.now import NowFacts
 from api.health import Readiness
 from cluster.intake.backpressure import Overloaded
 from cluster.journal.journal import Journal, Unavailable
@@ -20,9 +20,11 @@ FRESH_S = 2.0
 ANSWER_S = 8.0
 """A service that takes longer is shown as one that does not answer."""
 SITES_ASKED = 200
-MOST_SAMPLES = 300
-GAP = timedelta(seconds=15)
-"""Without a sample for so long, the curve begins anew."""
+PAST_S = 3600
+"""The curves go back so far."""
+PAST_FRESH_S = 10.0
+PAST_ANSWER_S = 1.0
+"""The page does not wait longer for its curves."""
 
 T = TypeVar("T")
 
@@ -43,7 +45,8 @@ class Watcher:
         self._clock = clock
         self._last: NowFacts | None = None
         self._looking: asyncio.Task[NowFacts] | None = None
-        self._samples: deque[Sample] = deque(maxlen=MOST_SAMPLES)
+        self._past: History | None = None
+        self._past_at: datetime | None = None
 
     async def facts(self) -> NowFacts:
         """The facts, at most ``FRESH_S`` old."""
@@ -68,17 +71,11 @@ class Watcher:
             listing = ask(_asked("the sites", self._admin.sites.listing(limit=SITES_ASKED), faults))
             nodes = ask(_asked("the nodes", self._admin.nodes.listing(), faults))
             suspensions = ask(_asked("suspensions", self._admin.suspensions.listing(), faults))
+            past = ask(self._curves(faults))
             sources = ask(_asked("the sources", self._admin.placing.sources(), faults))
         sites, running = listing.result(), nodes.result()
         suspended, sending = suspensions.result(), sources.result()
         now = self._clock()
-        if sites is not None:
-            if self._samples and now - self._samples[-1].at > GAP:
-                self._samples.clear()
-            rate = round(sum(site.accepted_per_s for site in sites.sites), 3)
-            self._samples.append(
-                Sample(at=now, accepted_per_s=rate, depth=sum(site.depth for site in sites.sites)),
-            )
         self._last = NowFacts(
             at=now,
             parts=parts.result(),
@@ -89,18 +86,31 @@ class Watcher:
             suspensions=suspended.suspensions if suspended is not None else None,
             sources=sending.sources if sending is not None else None,
             faults=faults,
-            samples=tuple(self._samples),
+            history=past.result(),
         )
         return self._last
 
 
-async def _asked(what: str, answer: Coroutine[Any, Any, T], faults: list[str]) -> T | None:
+    async def _curves(self, faults: list[str]) -> History | None:
+        """What the flight recorder sampled, at most ``PAST_FRESH_S`` old."""
+        now = self._clock()
+        if self._past_at is None or now - self._past_at > timedelta(seconds=PAST_FRESH_S):
+            self._past_at = now
+            self._past = await _asked(
+                "the past hour", self._admin.histories.show(since_s=PAST_S), faults, PAST_ANSWER_S
+            )
+        return self._past
+
+
+async def _asked(
+    what: str, answer: Coroutine[Any, Any, T], faults: list[str], answer_s: float = ANSWER_S
+) -> T | None:
     """The answer; None when there is none, then a fault says why."""
     try:
-        async with asyncio.timeout(ANSWER_S):
+        async with asyncio.timeout(answer_s):
             return await answer
     except (Unavailable, Overloaded, TimeoutError) as error:
-        reason = str(error) or f"no answer within {ANSWER_S:g} s"
+        reason = str(error) or f"no answer within {answer_s:g} s"
         log.warning("console cannot show what=%r reason=%r", what, reason)
         faults.append(f"{what}: {reason}")
         return None

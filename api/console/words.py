@@ -20,3 +20,8 @@ def moment(at: datetime | None) -> str:
 def age(at: datetime, now: datetime) -> str:
     """How long ago: 12 s, 2.5 min, 3 h."""
     return lasting(max(0.0, (now - at).total_seconds()))
+
+
+def share(part: float | None) -> str:
+    """1.25 %; "too few" for None."""
+    return "too few to tell" if part is None else f"{100 * part:.2f} %"

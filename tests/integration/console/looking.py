@@ -1,7 +1,11 @@
 """Pages in a real browser, at a width, light or dark: nothing is cut off, and nothing is complained about."""
 
+import math
 import os
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from tests.browser import a_page
 from tests.integration.console.conftest import Console
@@ -9,6 +13,14 @@ from tests.integration.console.conftest import Console
 PICTURES = os.environ.get("POSTRAY_TEST_PICTURES")
 """A folder in which pictures of the pages are left, for one who wants to look at them."""
 WIDTHS = (360, 1200, 2000)
+
+
+def past_hour(make: Callable[..., Any]) -> list[Any]:
+    """Samples of the past hour with a gap, as the flight recorder has them by the minute."""
+    minute = datetime.now(UTC).replace(second=0, microsecond=0)
+    return [
+        make(minute - timedelta(minutes=i), accepted_per_s=40 + 30 * math.sin(i / 5)) for i in range(55) if not 20 < i < 26
+    ]
 
 
 async def look(console: Console, tmp_path: Path, width: int, pages: dict[str, str], *, dark: bool = False) -> list[str]:

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
+from analytics.client import ClickHouseUnavailable
 from cluster.routing.site_state import LastReply, SiteState
 from tests.browser import a_page, needs_chromium
 from tests.integration.console.conftest import Console
-from tests.integration.console.looking import WIDTHS, look
+from tests.integration.console.looking import WIDTHS, look, past_hour
+from tests.histories import a_whole
 from tests.integration.operating import conftest as operating
 
 async def test_it_says_what_is_wrong_first(console: Console) -> None:
@@ -49,8 +51,9 @@ async def test_what_does_not_answer_is_said_and_the_rest_is_shown(console: Conso
 @pytest.mark.parametrize("width", WIDTHS)
 async def test_it_is_read_at_every_width(console: Console, tmp_path: Path, width: int) -> None:
     console.postray.parts = {"journal": None, "recorder": "degraded: events wait"}
+    console.postray.samples = past_hour(a_whole)
     (text,) = await look(console, tmp_path, width, {"now": "/"})
-    assert "What to look at" in text and "site.example" in text
+    assert "What to look at" in text and "taken from clients" in text and "site.example" in text
     (text,) = await look(console, tmp_path, width, {"now": "/"}, dark=True)
     assert "site.example" in text
 
@@ -75,3 +78,11 @@ async def test_ten_consoles_ask_the_actors_as_often_as_one(console: Console) -> 
     before = console.postray.asked["sites"]
     await asyncio.gather(*(console.http.get("/") for _ in range(10)))
     assert console.postray.asked["sites"] <= before + 1
+
+
+async def test_the_past_is_left_out_when_it_is_not_known(console: Console) -> None:
+    console.postray.samples = ClickHouseUnavailable("away")
+    text = (await console.http.get("/")).text
+    assert "the past hour: The samples cannot be read now" in text and "site.example" in text
+    site = await console.http.get("/site?name=site.example")
+    assert site.status_code == 200 and "The samples cannot be read now" in site.text

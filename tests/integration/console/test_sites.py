@@ -6,8 +6,9 @@ import pytest
 
 from cluster.journal.operator_audit import NEWEST
 from tests.browser import a_page, needs_chromium
+from tests.histories import a_point
 from tests.integration.console.conftest import Console
-from tests.integration.console.looking import WIDTHS, look
+from tests.integration.console.looking import WIDTHS, look, past_hour
 
 SITE = "/site?name=site.example"
 
@@ -64,8 +65,9 @@ async def test_dialogues_are_told_live(console: Console) -> None:
 @pytest.mark.parametrize("width", WIDTHS)
 async def test_they_are_read_at_every_width(console: Console, tmp_path: Path, width: int) -> None:
     await console.send(SITE, "/site/suspend", name="site.example", hours="4", reason="They asked for a pause")
+    console.postray.samples = past_hour(a_point)
     texts = await look(console, tmp_path, width, {"sites": "/sites", "site": SITE})
-    assert "They asked for a pause" in texts[1]
+    assert "They asked for a pause" in texts[1] and "its connections are all in use" in texts[1]
 
 
 @needs_chromium

@@ -6,7 +6,7 @@ from typing import Any
 from msgspec import structs
 
 from api.admin.site_views import SiteView
-from api.console.now import BARS, SITES_SHOWN, NowFacts, Sample, Tile, now_view
+from api.console.now import BARS, SITES_SHOWN, NowFacts, Tile, now_view
 from api.console.words import age, number
 from cluster.context import DEGRADED
 from cluster.journal.queue import QueueAges
@@ -96,12 +96,6 @@ def test_a_page_has_a_bound() -> None:
     view = now_view(NowFacts(at=NOW, sites=sites))
     assert len(view.sites) == SITES_SHOWN and view.more == 200 - SITES_SHOWN
     assert view.depths.count("<g>") == BARS
-
-
-def test_the_curve_begins_with_the_second_sample() -> None:
-    samples = [Sample(at=NOW + timedelta(seconds=2 * i), accepted_per_s=i, depth=0) for i in range(3)]
-    assert not now_view(NowFacts(at=NOW, samples=samples[:1])).rates
-    assert "10:00:04 UTC; accepted a second: 2" in now_view(NowFacts(at=NOW, samples=samples)).rates
 
 
 def test_numbers_and_ages_in_words() -> None:
