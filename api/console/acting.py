@@ -6,6 +6,7 @@ from typing import TypeVar, cast
 from litestar import Response
 from msgspec import Struct
 
+from api.http import help_texts
 from api.http.body import ApiRequest
 from api.http.refusals import Conflict
 from api.messages.commands import ActionAnswer, CancelAnswer
@@ -35,5 +36,5 @@ def acting_for(tenant_id: str) -> ApiRequest:
 def done(answer: Response[Answered]) -> str:
     """What a command has done, in words. Raises Conflict where it has done nothing."""
     if answer.status_code == 409:
-        raise Conflict(answer.content.message)
+        raise Conflict(answer.content.message, help=help_texts.CONSOLE_MESSAGE)
     return answer.content.message

@@ -55,7 +55,8 @@ class Console:
         trusted_proxies: Sequence[str] = (),
     ) -> None:
         """``admin`` has the services. ``lifetime_s`` is the new lifetime of a retried message, ``limits`` apply to
-        composed ones. ``limits_of`` tells the limits of a site. ``trusted_proxies``: networks of proxies whose X-Forwarded-For is believed."""
+        composed ones. ``limits_of`` tells the limits of a site. ``trusted_proxies``:
+        networks of proxies whose X-Forwarded-For is believed."""
         trusted = tuple(map(network, trusted_proxies))
         self._pages = Pages()
         self._watcher = Watcher(admin, journal, readiness)

@@ -88,6 +88,4 @@ class BatchPages:
 def bar(batch: BatchStatus) -> Markup:
     """How the messages of a batch stand, in one bar."""
     parts = [Part(tone, getattr(batch.status_counts, name)) for name, tone in _TONES.items()]
-    return horizontal_bars(
-        "Messages by status", [Row(name="messages", parts=parts, said=number(batch.total_messages))]
-    )
+    return horizontal_bars("Messages by status", [Row(name="messages", parts=parts, said=number(batch.total_messages))])

@@ -83,9 +83,7 @@ class Live:
         try:
             while True:
                 coming = coming or asyncio.create_task(_next(parts))
-                await asyncio.wait(
-                    (coming, stopping), timeout=self._every_s, return_when=asyncio.FIRST_COMPLETED
-                )
+                await asyncio.wait((coming, stopping), timeout=self._every_s, return_when=asyncio.FIRST_COMPLETED)
                 if stopping.done():
                     return
                 if clock() - checked > CHECKED_EVERY * self._every_s:

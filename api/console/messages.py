@@ -1,6 +1,7 @@
 """/messages and /message: the messages of a tenant, and one message: where it is, why, what next, and its timeline."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
@@ -71,7 +72,7 @@ class MessagePages:
         chosen = await self._tenants.chosen(given["tenant"])
         found, following = None, ""
         if chosen.id:
-            asked = {name: given[name] or None for name in (*FILTERS, "after")}
+            asked: dict[str, Any] = {name: given[name] or None for name in (*FILTERS, "after")}
             listed = await self._reading.listing(acting_for(chosen.id), page_size=PAGE_SIZE, **asked)
             found = listed.messages
             if len(found) == PAGE_SIZE:

@@ -127,7 +127,7 @@ def name_of(site: SiteView) -> str:
 def _tiles(facts: NowFacts, sites: Sequence[SiteView] | None) -> Iterator[Tile]:
     if (queue := facts.queue) is not None:
         yield Tile("in the queue, about", number(queue.unfinished))
-        yield Tile("due first, for", lasting(queue.overdue_s) if queue.overdue_s else "nothing is due")
+        yield Tile("waited by what is due first", lasting(queue.overdue_s) if queue.overdue_s else "0 s")
         yield Tile("oldest unfinished, accepted before", age(queue.oldest_at, facts.at) if queue.oldest_at else "none")
     if sites is not None:
         yield Tile("accepted by hosts a second", number(round(sum(site.accepted_per_s for site in sites), 1)))

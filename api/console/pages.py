@@ -46,7 +46,11 @@ class Place(Struct, frozen=True):
     name: str
 
 
-PLACES: Sequence[Place] = (Place("/", "Now"), Place("/sites", "Sites"), Place("/messages", "Messages"), Place("/batches", "Batches"),
+PLACES: Sequence[Place] = (
+    Place("/", "Now"),
+    Place("/sites", "Sites"),
+    Place("/messages", "Messages"),
+    Place("/batches", "Batches"),
     Place("/tenants", "Tenants"),
     Place("/domains", "Domains"),
     Place("/suppressions", "Suppressions"),
@@ -73,6 +77,7 @@ class Pages:
         self.files: Mapping[str, File] = {
             "console.css": File(chart_style + (own / "console.css").read_bytes(), "text/css"),
             "console.js": File((own / "console.js").read_bytes(), "text/javascript"),
+            "icon.svg": File((own / "icon.svg").read_bytes(), "image/svg+xml"),
         }
         version = sha256(b"".join(file.body for file in self.files.values())).hexdigest()[:12]
         self._environment = Environment(
@@ -106,7 +111,6 @@ class Pages:
         taken = [new_cookie(request, SAID_COOKIE, "", max_age_s=0)] if said else []
         html = self.html(template, session=session, here=request.url.path, said=said[:LONGEST_SAID], **values)
         return Response(html, status_code=status, media_type="text/html", cookies=[*cookies, *taken])
-
 
     def lists(
         self,

@@ -10,6 +10,7 @@ from litestar import Request
 from litestar.datastructures import Cookie, State
 
 from api.console.sessions import LoggedIn, is_same
+from api.http import help_texts
 from api.http.refusals import Forbidden, Stalled, UnsupportedMedia
 from cluster.access.client_address import client_address
 from cluster.policy.routes.networks import Network
@@ -23,7 +24,7 @@ FORM_BYTES = 65_536
 _MOST_FIELDS = 50
 _PATIENCE_S = 30.0
 FORM_TYPE = "application/x-www-form-urlencoded"
-FOREIGN = "The form does not come from a page of this console, or from one of an earlier login: load the page again"
+FOREIGN = "The form does not come from a page of this console, or from one of an earlier login"
 _PAGE = re.compile(r"/(?:[a-z][a-z_/-]*)?(?:\?[A-Za-z0-9._~:@!*,=&%+-]*)?", re.ASCII)
 
 ConsoleRequest = Request[Any, LoggedIn, State]
@@ -52,7 +53,7 @@ async def form(request: ConsoleRequest) -> dict[str, str]:
 
 async def _form(request: ConsoleRequest, token: str) -> dict[str, str]:
     if not is_from_here(request.headers):
-        raise Forbidden(FOREIGN)
+        raise Forbidden(FOREIGN, help=help_texts.CONSOLE_FORM)
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM_TYPE:
         raise UnsupportedMedia(f"A form is {FORM_TYPE}")
     try:
@@ -63,9 +64,9 @@ async def _form(request: ConsoleRequest, token: str) -> dict[str, str]:
     try:
         fields = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=_MOST_FIELDS))
     except ValueError:
-        raise Forbidden("The form has too many fields") from None
+        raise Forbidden("The form has too many fields", help=help_texts.CONSOLE_FORM) from None
     if not token or not is_same(fields.pop(CSRF, ""), token):
-        raise Forbidden(FOREIGN)
+        raise Forbidden(FOREIGN, help=help_texts.CONSOLE_FORM)
     return fields
 
 

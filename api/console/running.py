@@ -1,4 +1,5 @@
-"""What runs beside mail: webhooks with their posts, sources and their warm-up, what is stored, and what operators did."""
+"""What runs beside mail: webhooks with their posts, sources and their warm-up, what is stored, and what operators
+did."""
 
 from collections.abc import Sequence
 
@@ -113,7 +114,11 @@ class RunningPages:
             none="No post is known." if one.attempts is not None else "The event store does not answer now.",
         )
         return self._pages.lists(
-            request, f"Webhook {one.name or one.url}", facts=[Facts("The endpoint", facts)], buttons=buttons, tables=[table]
+            request,
+            f"Webhook {one.name or one.url}",
+            facts=[Facts("The endpoint", facts)],
+            buttons=buttons,
+            tables=[table],
         )
 
     async def switch(self, request: ConsoleRequest) -> Redirect:

@@ -1,5 +1,5 @@
-"""/sites and /site: the sites with mail, and one: what it waits for, its limits with their rules, what hosts said, what was
-done to it, its dialogues live, and suspending it."""
+"""/sites and /site: the sites with mail, and one: what it waits for, how it went, its limits with their rules, what
+hosts said, what was done to it, its dialogues live, and suspending it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -69,7 +69,12 @@ class SitePages:
         pattern = request.query_params.get("pattern", "").strip()
         found = await self._admin.sites.listing(pattern=pattern or None, limit=SITES_SHOWN)
         return self._pages.page(
-            request, "sites", session=request.auth, pattern=pattern, found=found, is_full=len(found.sites) == SITES_SHOWN
+            request,
+            "sites",
+            session=request.auth,
+            pattern=pattern,
+            found=found,
+            is_full=len(found.sites) == SITES_SHOWN,
         )
 
     async def one(self, request: ConsoleRequest) -> Response[str]:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from api.admin.routes import Admin
 from analytics.history import History
+from api.admin.routes import Admin
 from api.console.now import NowFacts
 from api.health import Readiness
 from cluster.intake.backpressure import Overloaded
@@ -90,7 +90,6 @@ class Watcher:
         )
         return self._last
 
-
     async def _curves(self, faults: list[str]) -> History | None:
         """What the flight recorder sampled, at most ``PAST_FRESH_S`` old."""
         now = self._clock()
@@ -102,9 +101,7 @@ class Watcher:
         return self._past
 
 
-async def _asked(
-    what: str, answer: Coroutine[Any, Any, T], faults: list[str], answer_s: float = ANSWER_S
-) -> T | None:
+async def _asked(what: str, answer: Coroutine[Any, Any, T], faults: list[str], answer_s: float = ANSWER_S) -> T | None:
     """The answer; None when there is none, then a fault says why."""
     try:
         async with asyncio.timeout(answer_s):

@@ -24,6 +24,8 @@ OPERATOR_TOKENS = "`postray operator-token list` or GET /api/admin/operator-toke
 OPERATOR_TOKEN_NAME = (
     "`postray operator-token revoke` or DELETE /api/admin/operator-tokens/{id} revokes it; or choose another name"
 )
+CONSOLE_FORM = "Load the page again, and send its form"
+CONSOLE_MESSAGE = "The page of the message says where it is, why, and what comes next"
 SCOPE = (
     "POST /v3/api_keys, with a key that may make keys, or `postray keys add` makes a key with this scope; "
     "GET /v3/scopes lists the scopes of the key in use"

@@ -8,7 +8,7 @@ from cluster.journal.operator_audit import NEWEST
 from tests.browser import a_page, needs_chromium
 from tests.histories import a_point
 from tests.integration.console.conftest import Console
-from tests.integration.console.looking import WIDTHS, look, past_hour
+from tests.integration.console.looking import WIDTHS, forbidden, look, past_hour
 
 SITE = "/site?name=site.example"
 
@@ -17,7 +17,7 @@ async def test_a_site_with_its_limits_and_replies(console: Console) -> None:
     page = (await console.http.get(SITE)).text
     assert "the message rate" in page and "message rate halved" in page
     assert "too fast [red]" in page and "\x1b" not in page
-    assert "Limits in force" in page and "connections" in page and "settings" in page
+    assert "Limits in force" in page and "connections" in page and "default" in page
     assert "site.example" in (await console.http.get("/sites?pattern=site")).text
     nothing = (await console.http.get("/sites?pattern=sitee.example")).text
     assert "No such site" in nothing and "site.example" in nothing
@@ -39,7 +39,9 @@ async def test_a_site_is_suspended_and_resumed(console: Console) -> None:
     ]
 
 
-@pytest.mark.parametrize("fields", [{"hours": "5"}, {"hours": ""}, {"hours": "4", "name": ""}, {"hours": "4", "name": "\0"}])
+@pytest.mark.parametrize(
+    "fields", [{"hours": "5"}, {"hours": ""}, {"hours": "4", "name": ""}, {"hours": "4", "name": "\0"}]
+)
 async def test_what_the_form_does_not_offer_is_refused(console: Console, fields: dict[str, str]) -> None:
     answer = await console.send(SITE, "/site/suspend", **{"name": "site.example", **fields})
     assert answer.status_code == 400
@@ -80,4 +82,4 @@ async def test_dialogues_in_a_browser(console: Console, tmp_path: Path) -> None:
         await page.wait_for("[...document.querySelectorAll('button')].some((one) => one.textContent === 'Listen')")
         await page.run("[...document.querySelectorAll('button')].find((one) => one.textContent === 'Listen').click()")
         await page.wait_for("document.body.innerText.includes('250 hello [bold]')")
-        assert page.complaints == []
+        assert forbidden(page) == []

@@ -19,6 +19,8 @@ OTHERS = {
     "admin": {"http", "messages", "keys", "domains", "suppressions", "webhooks", "recipients"},
     "piisend": {"http", "messages", "send"},  # another dialect of these two
     "submission": {"http", "send"},  # another way to the latter
+    # Pages over what the others answer.
+    "console": {"http", "admin", "batches", "domains", "health", "messages", "suppressions"},
     "tracking": {"http", "unsubscribing"},  # a cut link is told by the same page
 }
 """Parts whose allowed imports are not just the plumbing."""

@@ -37,6 +37,6 @@ def test_what_bound_is_a_part_of_all_samples() -> None:
     )
     assert what_bound(a_history(*points)) == [
         ("its connections are all in use", "37.50 %"),
-        ("of a later release", "12.50 %"),
         ("the message rate", "12.50 %"),
+        ("of a later release", "12.50 %"),
     ]

@@ -10,6 +10,7 @@ from api.console.now import BARS, SITES_SHOWN, NowFacts, Tile, now_view
 from api.console.words import age, number
 from cluster.context import DEGRADED
 from cluster.journal.queue import QueueAges
+from cluster.policy.limits.binding import Bound
 from cluster.routing.views import SourceState
 from tests.unit.api.admin_facts import a_suspension
 
@@ -32,6 +33,7 @@ def a_site(site: str = "mx.example", **changed: Any) -> SiteView:
         bounced=0,
         accepted_per_s=0.4,
         waits_for="",
+        binds=Bound.NOTHING,
         until=None,
         suspended=(),
         adjustments=(),
@@ -46,7 +48,16 @@ def whats(facts: NowFacts) -> list[tuple[bool, str]]:
 
 
 def test_nothing_is_wrong_where_nothing_is() -> None:
-    view = now_view(NowFacts(at=NOW, parts={"journal": None}, queue=QueueAges(unfinished=0, oldest_at=None, overdue_s=0.0), sites=[a_site()], nodes=[], suspensions=[]))
+    view = now_view(
+        NowFacts(
+            at=NOW,
+            parts={"journal": None},
+            queue=QueueAges(unfinished=0, oldest_at=None, overdue_s=0.0),
+            sites=[a_site()],
+            nodes=[],
+            suspensions=[],
+        )
+    )
     assert view.troubles == []
     assert Tile("oldest unfinished, accepted before", "none") in view.tiles
 
