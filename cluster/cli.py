@@ -26,6 +26,7 @@ from cluster.commands.down import down
 from cluster.commands.drain import drain, undrain
 from cluster.commands.export import export
 from cluster.commands.greeting import greet, greet_without_demo
+from cluster.commands.hanging_up import HangUp
 from cluster.commands.history import history
 from cluster.commands.inbound import inbound
 from cluster.commands.inspection import explain, route, sources, trace
@@ -39,7 +40,7 @@ from cluster.commands.queue_ages import queue
 from cluster.commands.recipients import recipients
 from cluster.commands.report import report
 from cluster.commands.secret import secret
-from cluster.commands.shaping import shaping
+from cluster.commands.shaping import in_words, put_files_in_force, shaping
 from cluster.commands.sites import actions, resume, sites, suspend
 from cluster.commands.sql import sql
 from cluster.commands.sql_door import sql_password_place
@@ -63,6 +64,7 @@ from cluster.installation.private_files import (
     make_folder,
     prepare_data_dir,
 )
+from cluster.installation.service import Service
 from cluster.journal.journal import Unavailable
 from cluster.policies import BadPolicies, read_files
 from cluster.printable import printable
@@ -178,19 +180,29 @@ def check_files(settings: Settings) -> None:
 
 
 def _run(settings: Settings, config: str | None, tightened: list[str], show_key: bool, ready_fd: int | None) -> None:
+    service = Service()
     stop_requested = threading.Event()
     began = time.monotonic()
+
+    def runs(part: str) -> None:
+        service.starting(part)
+        console.print(f"  [green]✓[/] {part:<16}{time.monotonic() - began:5.1f} s")
+
+    def stopping(line: str) -> None:
+        service.stopping(line)
+        console.print(line, soft_wrap=True, markup=False)
+
     postray = Postray(settings, tightened)
     for line in tightened:
         errors.print(line, soft_wrap=True, markup=False)
     try:
         with console.status("starting"):
-            run = postray.start(
-                lambda part: console.print(f"  [green]✓[/] {part:<16}{time.monotonic() - began:5.1f} s")
-            )
+            run = postray.start(runs)
         # Ray installs its own handlers, so ours are set after it.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop_requested.set())
+        hang_up = HangUp(lambda: in_words(put_files_in_force(config)), service.status, stop_requested.set)
+        signal.signal(signal.SIGHUP, hang_up)
         for part, problem in postray.problems.items():
             console.print(f"  [yellow]![/] {part:<15} {escape(problem)}; postray doctor says more", soft_wrap=True)
         for part in postray.cannot_move:
@@ -204,6 +216,7 @@ def _run(settings: Settings, config: str | None, tightened: list[str], show_key:
         if ready_fd is not None:
             with contextlib.suppress(BrokenPipeError), open(ready_fd, "wb") as pipe:  # the reader may have ended
                 pipe.write(b"\n")
+        service.ready(f"runs at {run.url}")
         while not stop_requested.wait(LOOK_AFTER_S):
             if not postray.look_after():
                 console.print("the postray of this cluster was ended")
@@ -217,7 +230,8 @@ def _run(settings: Settings, config: str | None, tightened: list[str], show_key:
         hurry = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: hurry.set())
-        postray.stop(lambda line: console.print(line, soft_wrap=True, markup=False), hurry.is_set)
+        service.stopping("stops")
+        postray.stop(stopping, hurry.is_set)
 
 
 def _detached(config: str | None, data_dir: Path, show_key: bool) -> None:

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from cluster.commands.inspection import print_settings
-from cluster.commands.instance import Instance, path_part, settings_of
+from cluster.commands.instance import Instance, Json, path_part, settings_of
 from cluster.commands.output import DOMAIN, NAME, console, json_option, plain, print_json
 from cluster.policies import BadPolicies, check_policies, read_files
 from cluster.policy.limits.shaping import Shaping
@@ -135,14 +135,21 @@ class _Places:
 @click.pass_obj
 def reload(config: str | None, as_json: bool) -> None:
     """Put shaping.toml and routing.toml in force on the running postray, without a restart."""
+    answer = put_files_in_force(config)
+    if as_json:
+        print_json(answer)
+    else:
+        console.print(in_words(answer))
+
+
+def put_files_in_force(config: str | None) -> Json:
+    """What the running postray answers. Raises click.ClickException, Unsafe."""
     try:
         files = read_files(settings_of(config).delivery)
     except BadPolicies as error:
         raise click.ClickException(str(error)) from error
-    answer = Instance.of(config).post("policies", shaping=files.shaping, routing=files.routing)
-    if as_json:
-        print_json(answer)
-    elif answer["changed"]:
-        console.print(f"version {answer['version']} is in force")
-    else:
-        console.print("nothing has changed")
+    return Instance.of(config).post("policies", shaping=files.shaping, routing=files.routing)
+
+
+def in_words(answer: Json) -> str:
+    return f"version {answer['version']} is in force" if answer["changed"] else "nothing has changed"

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from cluster.settings import Settings
+
 FOLDER = Path("examples/systemd")
 UNITS = sorted(FOLDER.glob("*.service"))
 
@@ -35,7 +37,31 @@ def test_ray_has_the_variables_of_the_cluster_launcher() -> None:
     assert expected and given == expected
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+def test_postray_tells_systemd_how_it_is_and_is_reloaded_by_a_signal() -> None:
+    unit = settings_in(FOLDER / "postray.service")
+    assert (unit["Type"], unit["ExecReload"]) == (["notify"], ["/bin/kill -HUP $MAINPID"])
+    assert int(unit["TimeoutStopSec"][0]) > Settings().delivery.stop_wait_s
+
+
+WITH_SYSTEMD = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+MOST_EXPOSED = 25
+"""Of 100, as systemd-analyze counts: a unit without any hardening has 96."""
+
+
+@WITH_SYSTEMD
+def test_postray_can_do_little_else_than_its_work() -> None:
+    unit, threshold = FOLDER / "postray.service", f"--threshold={MOST_EXPOSED}"
+    checked = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--no-pager", threshold, unit],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@WITH_SYSTEMD
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_systemd_takes_it(unit: Path, tmp_path: Path) -> None:
     here = tmp_path / unit.name
