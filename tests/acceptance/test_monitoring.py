@@ -164,17 +164,21 @@ async def test_an_endpoint_that_is_dead(watched: Watched) -> None:
 
 
 @NEEDS_PROMETHEUS
-async def test_a_disk_that_is_nearly_full(tmp_path_factory: pytest.TempPathFactory) -> None:
+async def test_a_disk_that_becomes_full(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("full")
-    free_mb = shutil.disk_usage(folder).free // 1024**2
-    postray = RunningPostray(folder, POSTRAY_HTTP_MIN_FREE_DISK_MB=str(free_mb + 1000))
+    kept_free = shutil.disk_usage(folder).free - 2 * 1024**3
+    postray = RunningPostray(folder, POSTRAY_HTTP_MIN_FREE_DISK_MB=str(kept_free // 1024**2))
     await asyncio.to_thread(postray.start)
     prometheus = Prometheus(tmp_path_factory.mktemp("prometheus"), postray.run.metrics, {})
     prometheus.start()
     client = Client(postray)
     watched = Watched(postray, prometheus, client)
+    with (folder / "large").open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(folder).free - kept_free + 1024**3)
     await watched.fires("PostrayDiskNearlyFull")
     await watched.fires("PostrayRefusesMail")
+    (folder / "large").unlink()
+    await watched.is_quiet("PostrayRefusesMail")
     await client.close()
     prometheus.stop()
     await asyncio.to_thread(postray.stop)
