@@ -31,7 +31,7 @@ from analytics import queries
 from analytics.attempts import ATTEMPTS, AttemptsWanted, attempt_columns, attempts
 from analytics.backup import BackupState, ClickHouseBackup, forget_backups
 from analytics.client import ClickHouse, ClickHouseRejected, ClickHouseUnavailable
-from analytics.damage import Damage, find_damage
+from analytics.damage import Damage, looked_again
 from analytics.door.server import SqlDoor
 from analytics.erasing import erase_recipients, erase_tenant
 from analytics.feed import FeedFilter, FeedPage, feed
@@ -53,6 +53,7 @@ from cluster.journal.recipient_erasure import EraseJob
 from cluster.journal.records import LogRow
 from cluster.metrics import Counter, Gauge, Histogram, Reading
 from cluster.near_calls import NearServer
+from cluster.policy.limits.estimate import SiteStanding
 from cluster.settings import ClickHouseSettings, RetentionSettings
 
 log = logging.getLogger(__name__)
@@ -225,6 +226,10 @@ class Recorder:
         self.ready()
         return await self._in_asking_thread(lambda: history(self._asking_connection(), wanted))
 
+    async def standings(self, wanted: Sequence[tuple[str, str]]) -> list[SiteStanding]:
+        """How these sources → sites stand by the samples of the last minute; those without any are left out."""
+        return self.sampler.standings(wanted) if self.sampler is not None else []
+
     async def erase_events(self, tenant_id: str) -> bool:
         """Begin to delete all events of a tenant; returns whether none is left. Call it until then."""
         try:
@@ -344,17 +349,7 @@ class Recorder:
     def _look_for_damage(self) -> None:
         assert self._client is not None
         self._looked_at = time.monotonic()
-        try:
-            damage = find_damage(self._client)
-        except ClickHouseUnavailable as error:
-            # The database user may lack the right to ask; events are recorded all the same.
-            log.warning("cannot look for damaged parts error=%s", error)
-            return
-        if damage.parts and damage != self._damage:
-            log.error("%s parts=%s", damage, " ".join(damage.parts))
-        elif self._damage.parts and not damage.parts:
-            log.info("no damaged parts any more")
-        self._damage = damage
+        self._damage = looked_again(self._client, self._damage)
 
     def _store(self, rows: list[LogRow]) -> None:
         """Insert the events of these rows. Rows that cannot be inserted are put aside."""

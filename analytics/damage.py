@@ -5,12 +5,15 @@ without it. The operator decides whether to attach it again or to delete it: see
 Parts that ClickHouse detaches in normal operation (being cloned, or a duplicate) are not damage.
 """
 
+import logging
 from pathlib import Path
 
 from msgspec import Struct
 
 from analytics.client import ClickHouse, ClickHouseUnavailable
 from cluster.settings import ClickHouseSettings
+
+log = logging.getLogger(__name__)
 
 EVENTS = "events"
 SHOWN = 3
@@ -47,6 +50,21 @@ class Damage(Struct, frozen=True):
 def find_damage(client: ClickHouse) -> Damage:
     """The parts that are detached now. Raises ClickHouseUnavailable when ClickHouse does not answer."""
     return Damage(tuple(f"{table}/{name}" for table, name in client.rows(DETACHED)))
+
+
+def looked_again(client: ClickHouse, before: Damage) -> Damage:
+    """The damage now, where ClickHouse tells, otherwise that of before. What is new is logged."""
+    try:
+        damage = find_damage(client)
+    except ClickHouseUnavailable as error:
+        # The database user may lack the right to ask; events are recorded all the same.
+        log.warning("cannot look for damaged parts error=%s", error)
+        return before
+    if damage.parts and damage != before:
+        log.error("%s parts=%s", damage, " ".join(damage.parts))
+    elif before.parts and not damage.parts:
+        log.info("no damaged parts any more")
+    return damage
 
 
 def set_aside(settings: ClickHouseSettings, data_dir: Path) -> list[str]:

@@ -10,7 +10,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 
 from analytics.timeline import Timeline
 from api.admin.routes import Admin
-from api.batches import BatchCalls
+from api.batches import BatchCalls, Estimate, cannot_tell
 from api.docs.serving import Docs
 from api.domains.calls import DomainCalls
 from api.health import HealthChecks, Readiness
@@ -112,6 +112,7 @@ def create_app(
     webhooks: WebhookParts,
     readiness: Readiness,
     lifetime_s: float,
+    estimate: Estimate = cannot_tell,
     limits: MessageSettings = DEFAULT_LIMITS,
     make_submission: MakeSubmission = no_submission,
     helo_name: str = "",
@@ -125,7 +126,7 @@ def create_app(
     and API keys, ``limiter`` their limits, ``domains`` the sender domains, ``active_policy`` the routing. ``aliases``
     looks up CNAME records. ``images`` has the images to serve. ``token_keys`` reads the tokens of tracked mail,
     ``engagements`` notes opens and clicks.
-    ``ask_recorder`` asks for statistics.
+    ``ask_recorder`` asks for statistics, ``estimate`` tells when a batch will be done.
     ``webhooks`` has what the routes of webhooks work with.
     ``make_submission`` makes the submission server, which its lifespan starts and stops too.
     ``lifetime_s`` is the lifetime of a retried message. ``limits`` apply to the composed messages. ``helo_name`` is the
@@ -157,7 +158,7 @@ def create_app(
     keyed = for_caller(
         Caller.KEY,
         MailSending(accepting, steps).routes(),
-        BatchCalls(journal).routes(),
+        BatchCalls(journal, estimate).routes(),
         ScheduledSendCalls(journal).routes(),
         RecipientCalls(journal).routes(),
         MessageReading(searches, showing, limits).routes(),

@@ -1,11 +1,12 @@
 """Batches: messages of several requests under one id, counted together."""
 
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
 
 from litestar import get, post
 from litestar.params import FromPath
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from api.http.body import ApiRequest
 from api.http.errors import answers
@@ -15,6 +16,8 @@ from api.http.routes import RouteGroup, resource
 from cluster.journal.journal import Journal
 from cluster.journal.records import BatchCounts
 from cluster.policy.lifecycle import Status
+from cluster.routing.estimating import CannotTell
+from cluster.routing.views import BatchEstimate
 
 
 class NewBatch(Struct, frozen=True):
@@ -47,6 +50,10 @@ class BatchStatus(Struct, frozen=True, kw_only=True):
     completed_at: datetime | None
     """When the last of its messages was finished; null while one is unfinished."""
     is_complete: bool
+    estimate: BatchEstimate | None = None
+    """When it will be done; null where nothing can be said."""
+    no_estimate: str | None = None
+    """Then the reason."""
 
 
 class BatchCancelled(Struct, frozen=True, kw_only=True):
@@ -58,11 +65,21 @@ class BatchCancelled(Struct, frozen=True, kw_only=True):
     status_counts: StatusCounts
 
 
+Estimate = Callable[[str, BatchCounts], Awaitable[BatchEstimate]]
+"""When a batch of this tenant will be done. Raises CannotTell, and Unavailable."""
+
+
+async def cannot_tell(_tenant_id: str, _counts: BatchCounts) -> BatchEstimate:
+    """The estimate where no delivery actors are known."""
+    raise CannotTell("nothing is known of deliveries here")
+
+
 class BatchCalls:
     """POST /v3/mail/batch, GET /v3/mail/batch/{id}, POST /v3/mail/batch/{id}/cancel."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, estimate: Estimate) -> None:
         self._journal = journal
+        self._estimate = estimate
 
     def routes(self) -> RouteGroup:
         create = post(status_code=201, responses=answers(401, 403, 503), summary="Create a batch")
@@ -83,16 +100,23 @@ class BatchCalls:
         return NewBatch(await self._journal.batches.create(request.auth.tenant_id))
 
     async def show(self, request: ApiRequest, id: FromPath[str]) -> BatchStatus:
-        counts = await existing(BATCH, id, partial(self._journal.batches.counts, request.auth.tenant_id))
-        return batch_status(counts)
+        counts = await self._counts(request, id)
+        shown = batch_status(counts)
+        try:
+            return structs.replace(shown, estimate=await self._estimate(request.auth.tenant_id, counts))
+        except CannotTell as error:
+            return structs.replace(shown, no_estimate=error.reason)
 
     async def cancel(self, request: ApiRequest, id: FromPath[str]) -> BatchCancelled:
         cancelled = 0  # for a sandbox key: its messages are finished on acceptance
         if not request.auth.sandbox:
             cancel = partial(self._journal.batches.cancel, request.auth.tenant_id)
             cancelled = await existing(BATCH, id, cancel)
-        counts = (await self.show(request, id)).status_counts
+        counts = batch_status(await self._counts(request, id)).status_counts
         return BatchCancelled(batch_id=id, cancelled=cancelled, status_counts=counts)
+
+    async def _counts(self, request: ApiRequest, id: str) -> BatchCounts:
+        return await existing(BATCH, id, partial(self._journal.batches.counts, request.auth.tenant_id))
 
 
 def batch_status(counts: BatchCounts) -> BatchStatus:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from analytics.timeline import Timeline, timelines_of
+from analytics.timeline import RECORDER, Timeline, timelines_of
 from api.admin.routes import Admin
 from api.scheduled_sends import settle_abandoned
 from api.send.large.frames import Setup
@@ -38,6 +38,7 @@ from cluster.routing.build import MailRouting, build_routing, helo_name
 from cluster.routing.describe import Describing
 from cluster.routing.direct_offers import DirectOffers
 from cluster.routing.dispatcher import Dispatcher
+from cluster.routing.estimating import Estimating
 from cluster.settings import Settings
 from cluster.smtpd.certificate import certificate_of
 from cluster.tasks import Tasks
@@ -154,6 +155,9 @@ async def api(context: Context, links: Links) -> Api:
         return {**parts, **routing.active_policy.readiness()}
 
     timeline = timelines_of(links.call, context.data_path)
+    estimating = Estimating(
+        journal, routing.router, routing.active_policy, partial(links.call, RECORDER), clock=time.monotonic
+    )
     token_keys = TokenKeys(journal, context.vault)
     domains = domain_manager(context, links, journal, routing.active_policy)
     webhooks = WebhookParts(journal=journal, vault=context.vault, settings=settings.webhooks, call=links.call)
@@ -183,9 +187,10 @@ async def api(context: Context, links: Links) -> Api:
             lambda: routing.active_policy.routing.pools,
         ),
         timeline=timeline,
-        ask_recorder=partial(links.call, "recorder"),
+        ask_recorder=partial(links.call, RECORDER),
         webhooks=webhooks,
         readiness=readiness,
+        estimate=estimating.estimate,
         limits=settings.message,
         why_full=watch.why_full,
         helo_name=settings.smtp.helo_name,

@@ -8,6 +8,7 @@ import logging
 from analytics.timeline import Timeline
 from api.admin.routes import Admin
 from api.app import create_app
+from api.batches import Estimate, cannot_tell
 from api.console.app import Console
 from api.console.front import Front
 from api.console.requests import FORM_BYTES
@@ -74,6 +75,7 @@ class ApiServer:
         ask_recorder: AskRecorder,
         webhooks: WebhookParts,
         readiness: Readiness,
+        estimate: Estimate = cannot_tell,
         limits: MessageSettings = DEFAULT_LIMITS,
         why_full: WhyFull = never_full,
         helo_name: str = "",
@@ -89,10 +91,10 @@ class ApiServer:
         ``directory`` has the tenants and API keys, ``active_policy`` the routing, ``domains`` the sender domains.
         ``aliases`` looks up CNAME records. ``token_keys`` reads the tokens of tracked mail.
         ``lifetime_s`` is delivery.lifetime_s. ``offers`` is called with committed requests (see Intake). ``large``
-        accepts large requests. ``ask_recorder`` asks for statistics. ``why_full`` returns the reason while the system
-        is full. ``helo_name`` is smtp.helo_name. ``forwards_reports`` is that of ``BounceSettings``. ``admin`` has
-        the operators' routes, and ``admin_bind`` is where the console answers; "": nowhere. ``tokens`` verifies JWTs;
-        without it none is accepted.
+        accepts large requests. ``ask_recorder`` asks for statistics, ``estimate`` tells when a batch will be done.
+        ``why_full`` returns the reason while the system is full. ``helo_name`` is smtp.helo_name. ``forwards_reports``
+        is that of ``BounceSettings``. ``admin`` has the operators' routes, and ``admin_bind`` is where the console
+        answers; "": nowhere. ``tokens`` verifies JWTs; without it none is accepted.
         ``submission``: None without a submission server. ``metrics``: None where they are not shown here."""
         self._bind = settings.bind
         self._token_keys = token_keys
@@ -132,6 +134,7 @@ class ApiServer:
             webhooks=webhooks,
             readiness=readiness,
             lifetime_s=lifetime_s,
+            estimate=estimate,
             limits=limits,
             make_submission=make_submission,
             helo_name=helo_name,

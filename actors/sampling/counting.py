@@ -9,6 +9,7 @@ from msgspec import Struct
 from analytics.samples import Sample, SiteSample, without_recipients
 from cluster.metrics import Reading
 from cluster.policy.limits.binding import Bound, binding_of_shares
+from cluster.policy.limits.estimate import SiteStanding
 from cluster.policy.routes.destinations import parse
 from cluster.routing.site_state import LastReply, SiteEnded, SitesSampled, SiteState
 
@@ -164,6 +165,46 @@ def _sample(
         reply="" if last is None else without_recipients(last.text, last.kind),
         policy_version=version,
     )
+
+
+def standings(history: Sequence[Mapping[Key, SiteSample]], wanted: Collection[Key]) -> list[SiteStanding]:
+    """How these sites stand by the samples of the last minute, in their order; those that are in none are left out."""
+    found: list[SiteStanding] = []
+    for key in wanted:
+        samples = [(number, some[key]) for number, some in enumerate(history) if key in some]
+        if not samples:
+            continue
+        at, newest = samples[-1]
+        last = newest if at == len(history) - 1 else None
+        # An interval counts where there was mail at both of its ends.
+        busy = {number for number, sample in samples if _waiting(sample)}
+        measured = [sample for number, sample in samples if {number - 1, number} <= busy]
+        found.append(
+            SiteStanding(
+                site=newest.site,
+                source=newest.source,
+                waiting=_waiting(last) if last is not None else 0,
+                connections=last.connections if last is not None else 0,
+                connection_limit=last.connection_limit if last is not None else 0,
+                message_rate=last.message_rate if last is not None else 0.0,
+                binds=last.binds if last is not None else Bound.NOTHING,
+                measured=sum(map(_attempted, measured)),
+                measured_s=sum(sample.interval_s for sample in measured),
+                attempted=sum(_attempted(sample) for _, sample in samples),
+                deferred=sum(sample.deferred for _, sample in samples),
+                transactions=sum(sample.transactions for _, sample in samples),
+                spent_s=sum(sample.spent_s for _, sample in samples),
+            )
+        )
+    return found
+
+
+def _waiting(sample: SiteSample) -> int:
+    return sample.queued + sample.parked + sample.in_flight
+
+
+def _attempted(sample: SiteSample) -> int:
+    return sample.accepted + sample.deferred + sample.bounced
 
 
 class Whole(Struct, frozen=True, kw_only=True):

@@ -29,6 +29,31 @@ SELECT least_advanced::text, count(*) FROM (
     GROUP BY message_id) AS held
 GROUP BY least_advanced
 
+-- name: batch_left
+-- What is unfinished of a batch of few messages, by where it goes and what it waits for.
+SELECT d.domain, d.pool, d.route, d.lane, CASE
+        WHEN d.paused_due_at IS NOT NULL THEN 'paused'
+        WHEN d.status <> 'queued' OR d.lane IS NOT NULL OR d.due_at <= now() THEN 'turn'
+        WHEN d.attempts > 0 THEN 'deferred'
+        ELSE 'scheduled' END AS waits_for,
+    count(*), max(d.due_at), (array_agg(d.message_id))[1:10]
+FROM (SELECT id FROM messages WHERE tenant_id = %(tenant_id)s AND batch_id = %(batch_id)s LIMIT %(most)s) AS m
+JOIN deliveries d ON d.message_id = ANY (ARRAY[m.id])
+GROUP BY 1, 2, 3, 4, 5
+
+-- name: batch_left_sampled
+-- The same of a part of the pages of the queue, for a large batch: there is no index of what is queued by batch, which
+-- every message would pay for.
+SELECT d.domain, d.pool, d.route, d.lane, CASE
+        WHEN d.paused_due_at IS NOT NULL THEN 'paused'
+        WHEN d.status <> 'queued' OR d.lane IS NOT NULL OR d.due_at <= now() THEN 'turn'
+        WHEN d.attempts > 0 THEN 'deferred'
+        ELSE 'scheduled' END AS waits_for,
+    count(*), max(d.due_at), (array_agg(d.message_id))[1:10]
+FROM deliveries d TABLESAMPLE SYSTEM (%(percent)s)
+WHERE d.batch_id = %(batch_id)s
+GROUP BY 1, 2, 3, 4, 5
+
 -- name: mark_cancelled
 -- Records that the messages that are in a batch now are cancelled. No row when the tenant has no such batch.
 UPDATE batches SET cancelled_at = clock_timestamp() WHERE id = %(batch_id)s AND tenant_id = %(tenant_id)s

@@ -3,8 +3,11 @@
 ``describe`` makes them, and the API returns them.
 """
 
+from datetime import datetime
+
 from msgspec import Struct
 
+from cluster.policy.limits.binding import Bound
 from cluster.policy.limits.shaping import Setting
 
 
@@ -68,6 +71,39 @@ class RouteDescription(Struct, frozen=True, kw_only=True):
     tls: TlsView | None = None
     problem: str = ""
     """Why mail for the domain cannot be sent; "" when it can."""
+
+
+class SiteOutlook(Struct, frozen=True, kw_only=True):
+    """When a batch's mail for one site will be done."""
+
+    site: str
+    source: str
+    """The source that it leaves from; "" is the system's choice of address."""
+    recipients: int
+    """Unfinished ones."""
+    binds: Bound
+    """The limit that decides."""
+    earliest_at: datetime | None
+    """Null, as ``latest_at``, where nothing can be said."""
+    latest_at: datetime | None
+    wait_for_tomorrow: int
+    """Recipients for whom the source's warm-up leaves no room today."""
+    said: str
+    """In words: "google.com: 20 connections: 12m to 14m; 312 wait for tomorrow's warm-up"."""
+
+
+class BatchEstimate(Struct, frozen=True, kw_only=True):
+    """When a batch will be done, if nothing changes: the earliest and the latest."""
+
+    earliest_at: datetime | None
+    latest_at: datetime | None
+    """Null where nothing can be said of some of its sites."""
+    sites: tuple[SiteOutlook, ...]
+    """The last to be done come first; at most 50."""
+    not_estimated: int
+    """Recipients of whose mail nothing can be said."""
+    from_sample: bool
+    """Whether what is left of the batch was estimated from a part of the queue."""
 
 
 class PoolShare(Struct, frozen=True, kw_only=True):

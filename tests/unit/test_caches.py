@@ -16,6 +16,7 @@ KINDS = {"OrderedDict", "TtlCache", "lru_cache", "cache", "cached"}
 MOST_MB = 150
 
 BOUNDS: dict[str, tuple[float, str]] = {
+    "cluster/routing/estimating.py:_told": (6, "200 estimates of 50 sites of 0.5 KB each"),
     "actors/compose/tracking/fields.py:feedback_id": (4, "4,096 of three cut names and what they were cut from"),
     "actors/compose/tracking/tags.py:_spellings": (4, "256 times ten spellings of LONGEST_TAG, 12 octets a character"),
     "actors/compose/dkim.py:_kept_name_list": (26, "256 lists of 50 names of 1,000 octets, twice"),

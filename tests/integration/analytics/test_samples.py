@@ -199,7 +199,8 @@ async def test_where_clickhouse_does_not_take_them_samples_are_dropped_and_count
     await sampler.sample()
     await sampler.sample()
     assert (sampler.stored, sampler.dropped) == (0, 4)
-    assert [one.site for one in sampler.last] == ["a.example"]
+    (standing,) = sampler.standings([("", "a.example"), ("", "b.example")])
+    assert (standing.site, standing.waiting, standing.binds) == ("a.example", 4, "connections")
 
 
 async def test_an_actor_of_an_earlier_release_is_one_that_does_not_answer() -> None:

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
+import pytest
 from msgspec.structs import replace
 
-from actors.sampling.counting import SiteCounting, WholeCounting, site_samples, whole_sample
+from actors.sampling.counting import SiteCounting, WholeCounting, site_samples, standings, whole_sample
+from analytics.samples import SiteSample
 from cluster.metrics import Reading
 from cluster.routing.site_state import LastReply, SiteEnded, SitesSampled, SiteState
 
@@ -159,3 +161,41 @@ def test_the_whole_is_of_all_sites() -> None:
         5.5,
     )
     assert (sample.connections, sample.late_s, sample.sites, sample.left_out) == (3, 2.5, 2, 4)
+
+
+def a_sample(at: int, *, waiting: int, accepted: int, **changed: object) -> SiteSample:
+    sample = SiteSample(
+        site="a.example",
+        source="",
+        at=at,
+        interval_s=10.0,
+        queued=waiting,
+        accepted=accepted,
+        deferred=1,
+        transactions=accepted,
+        spent_s=accepted / 10,
+        connections=2,
+        connection_limit=3,
+        binds="connections",
+    )
+    return replace(sample, **changed)
+
+
+def test_a_rate_is_measured_where_there_was_mail_all_the_time() -> None:
+    key = ("", "a.example")
+    history = [
+        {key: a_sample(0, waiting=50, accepted=5)},
+        {key: a_sample(10, waiting=40, accepted=9)},
+        {},
+        {key: a_sample(30, waiting=30, accepted=7)},
+        {key: a_sample(40, waiting=20, accepted=19)},
+        {key: a_sample(50, waiting=0, accepted=3)},
+    ]
+    (found,) = standings(history[:5], [key, ("", "b.example")])
+    assert (found.measured, found.measured_s) == (10 + 20, 20.0)
+    assert (found.attempted, found.deferred, found.transactions) == (44, 4, 40)
+    assert found.spent_s == pytest.approx(4.0)
+    assert (found.waiting, found.connections, found.connection_limit, found.binds) == (20, 2, 3, "connections")
+    (done,) = standings([*history, {}], [key])
+    assert (done.waiting, done.connection_limit, done.binds, done.measured) == (0, 0, "", 30)
+    assert standings([], [key]) == []

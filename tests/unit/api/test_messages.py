@@ -353,6 +353,8 @@ async def test_batches(world: World) -> None:
         "created_at": "2026-04-23T10:00:00Z",
         "completed_at": None,
         "is_complete": False,
+        "estimate": None,
+        "no_estimate": "nothing is known of deliveries here",
     }
     assert sum(answer["status_counts"].values()) == answer["total_messages"]
     other = world.journal.issue_key("mail.schedule", tenant_id="tnt_other")
