@@ -77,7 +77,7 @@ async def cannot_tell(_tenant_id: str, _counts: BatchCounts) -> BatchEstimate:
 class BatchCalls:
     """POST /v3/mail/batch, GET /v3/mail/batch/{id}, POST /v3/mail/batch/{id}/cancel."""
 
-    def __init__(self, journal: Journal, estimate: Estimate) -> None:
+    def __init__(self, journal: Journal, estimate: Estimate = cannot_tell) -> None:
         self._journal = journal
         self._estimate = estimate
 
