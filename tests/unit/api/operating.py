@@ -38,6 +38,7 @@ from cluster.settings import HttpSettings
 from cluster.tenancy.directory import TenantDirectory
 from tests.domains import a_manager
 from tests.limiting import a_limiter
+from tests.monitoring import no_metrics
 from tests.policies import a_policy, no_aliases
 from tests.tracking import token_keys
 from tests.unit.api.admin_facts import a_suspension
@@ -258,6 +259,7 @@ class Operating:
             readiness=self._readiness,
             lifetime_s=1,
             admin=admin,
+            metrics=no_metrics(),
         )
 
     async def start(self) -> None:
