@@ -10,6 +10,7 @@ from msgspec import Struct
 from cluster.commands.inspection import print_settings
 from cluster.commands.instance import Instance, Json, path_part, settings_of
 from cluster.commands.output import DOMAIN, NAME, console, json_option, plain, print_json
+from cluster.commands.shaping_diff import diff
 from cluster.policies import BadPolicies, check_policies, read_files
 from cluster.policy.limits.shaping import Shaping
 from cluster.policy.routes.domains import spelled_names
@@ -153,3 +154,6 @@ def put_files_in_force(config: str | None) -> Json:
 
 def in_words(answer: Json) -> str:
     return f"version {answer['version']} is in force" if answer["changed"] else "nothing has changed"
+
+
+shaping.add_command(diff)

@@ -10,7 +10,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, Protocol
 
 import click
 
@@ -26,6 +26,14 @@ READ_BYTES = 64 * 1024
 LONGEST_END = 16 * 1024
 _FAILED_LATE = re.compile(rb"\r\n__exception__\r\n\w+\r\n(.*)\n\d+ \w+\r\n__exception__\r\n\Z", re.DOTALL)
 """What ClickHouse puts at the end of an answer that had begun when its query failed."""
+
+
+class Sink(Protocol):
+    """Where an answer goes, such as a file."""
+
+    def write(self, data: bytes, /) -> object: ...
+
+    def flush(self) -> object: ...
 
 
 def sql_password_place(settings: Settings) -> str:
@@ -47,7 +55,7 @@ class SqlDoor:
         self._url = run.sql
         self._login = base64.b64encode(f"{SQL_USER}:{password}".encode()).decode()
 
-    def ask(self, query: str, format: str, out: BinaryIO, parameters: Mapping[str, str] = {}) -> None:
+    def ask(self, query: str, format: str, out: Sink, parameters: Mapping[str, str] = {}) -> None:
         """Write the answer as it comes. ``format``: ClickHouse's name, for a query that names none. ``parameters``: of
         ``{name:Type}`` in the query. Raises click.ClickException."""
         given = {"default_format": format, **{f"param_{name}": escaped(value) for name, value in parameters.items()}}

@@ -28,6 +28,7 @@ NOT_RUN = {
     ("curl", "http://127.0.0.1:8123/"): "asks at a fixed port, which the postray of these tests has not",
     ("postray", "tls-report"): "needs the setting tls_reports.sender",
     ("postray", "domains", "verify"): "asks the internet",
+    ("postray", "shaping", "diff"): "reads a file that the reader has changed",
     ("postray", "inbound", "explain"): "reads a report that the reader has",
     ("postray", "doctor", "--port25"): "asks the internet",
     ("dig",): "asks the internet",

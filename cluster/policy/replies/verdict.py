@@ -10,7 +10,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from cluster.policy.replies.bounce_class import BounceClass, BounceType
-from cluster.policy.replies.bounce_rules import EXAMINED_CHARS, RULES, BounceRule, ReplyScope
+from cluster.policy.replies.bounce_rules import EXAMINED_CHARS, RULES, BounceRule, BounceRules, ReplyScope
 from cluster.policy.replies.stage import Stage
 
 SERVICE_CLOSES = 421
@@ -68,27 +68,27 @@ _SILENCE = {
 """The class of a failure without a reply, by stage; in other stages it is a lost connection."""
 
 
-def judge(code: int, enhanced: str | None, text: str, stage: Stage) -> Verdict:
+def judge(code: int, enhanced: str | None, text: str, stage: Stage, rules: BounceRules = RULES) -> Verdict:
     """The verdict on the reply that decided a recipient, by its stage.
 
-    ``text`` has all its lines, as received.
+    ``text`` has all its lines, as received. ``rules``: others are for trying them out (cluster/policy/whatif).
     """
     # A reply to DATA comes before the message: a 2yz to it is invalid, and nothing has been accepted.
     if 200 <= code < 300 and stage is not Stage.DATA:
         return ACCEPTED
-    rule = RULES.first_match(code, enhanced, text, stage)
+    rule = rules.first_match(code, enhanced, text, stage)
     # 4yz, and any reply outside a transaction: a retry cannot lose the message.
     if not 500 <= code < 600 or stage not in _TRANSACTION or rule.judgement is not None:
         return Verdict(Judgement.DEFERRED, _scope(rule, code, stage), rule.bounce_class, None, rule.name)
     return _bounced(rule, enhanced, _scope(rule, code, stage))
 
 
-def judge_parting(code: int, enhanced: str | None, text: str, stage: Stage) -> Verdict:
+def judge_parting(code: int, enhanced: str | None, text: str, stage: Stage, rules: BounceRules = RULES) -> Verdict:
     """The verdict on a connection that ended with this reply, or was refused with it. It always defers: even a 5yz
-    greeting is no verdict on the message."""
+    greeting is no verdict on the message. ``rules``: as of ``judge``."""
     if not 400 <= code < 600:
         return judge_silence(stage)
-    rule = RULES.first_match(code, enhanced, text, stage)
+    rule = rules.first_match(code, enhanced, text, stage)
     scope = _wider(_scope(rule, code, stage), _scope_of_end(stage))
     return Verdict(Judgement.DEFERRED, scope, rule.bounce_class, None, rule.name)
 
