@@ -39,17 +39,19 @@ CANNOT_KNOW = (
 )
 
 QUERY = """
-SELECT toUnixTimestamp64Milli(at) AS ms, event, site, source_ip, tenant_id, recipient_domain, attempt, smtp_response,
-    reason, bounce_class, message_id, 1 AS number
-FROM events_once
-WHERE at >= {since:DateTime64(3, 'UTC')} AND at < {until:DateTime64(3, 'UTC')}
-    AND event IN ('deferred', 'bounce', 'blocked') AND attempt > 0
-UNION ALL
-SELECT toUnixTimestamp(at) * 1000 AS ms, 'delivered' AS event, site, source_ip, '' AS tenant_id, recipient_domain,
-    1 AS attempt, '' AS smtp_response, '' AS reason, '' AS bounce_class, '' AS message_id, count() AS number
-FROM events_once
-WHERE at >= {since:DateTime64(3, 'UTC')} AND at < {until:DateTime64(3, 'UTC')} AND event = 'delivered'
-GROUP BY ms, site, source_ip, recipient_domain
+SELECT * FROM (
+    SELECT toUnixTimestamp64Milli(at) AS ms, event, site, source_ip, tenant_id, recipient_domain, attempt,
+        smtp_response, reason, bounce_class, message_id, 1 AS number
+    FROM events_once
+    WHERE at >= {since:DateTime64(3, 'UTC')} AND at < {until:DateTime64(3, 'UTC')}
+        AND event IN ('deferred', 'bounce', 'blocked') AND attempt > 0
+    UNION ALL
+    SELECT toInt64(toUnixTimestamp(at)) * 1000 AS ms, event, site, source_ip, '', recipient_domain, 1,
+        '', '', '', '', count()
+    FROM events_once
+    WHERE at >= {since:DateTime64(3, 'UTC')} AND at < {until:DateTime64(3, 'UTC')} AND event = 'delivered'
+    GROUP BY ms, event, site, source_ip, recipient_domain
+)
 ORDER BY ms
 """
 
