@@ -34,8 +34,11 @@ class Draining:
         self.is_closed = False
 
     async def follow(self) -> None:
-        """Follow the journal until cancelled, or until the process begins anew."""
-        is_told = False
+        """Follow the journal until cancelled, or until the process begins anew.
+
+        While the node drains, the journal is told at each look: a node that was brought back and drained again between
+        two looks is a new one for it.
+        """
         while True:
             await asyncio.sleep(DRAINING_S)
             try:
@@ -44,9 +47,8 @@ class Draining:
                     self.is_closed = True
                     log.info("the node is leaving: nothing more is taken from outside")
                     await self._close()
-                if is_draining and not is_told:
+                if is_draining:
                     await self._tell_closed()
-                    is_told = True
             except Unavailable as error:
                 log.warning("draining not known reason=%r", error.reason)
                 continue

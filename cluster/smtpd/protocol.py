@@ -276,9 +276,14 @@ class ServerProtocol(asyncio.BufferedProtocol):
             self._timers["linger"] = self._loop.call_later(_LINGER_S, self.abort)
 
     def abort(self) -> None:
+        upgrade = self._upgrade_task if self.state is ServerState.UPGRADING else None
         self.state = ServerState.DEAF
         if self._transport is not None:
             self._transport.abort()
+        if upgrade is not None:
+            # The event loop would wait for the client's handshake until its time is over, and not say that it ends.
+            upgrade.cancel()
+            self.connection_lost(None)
 
     def shut_down(self) -> None:
         """Sends 421 and closes; a message whose answer is pending gets that answer first (see ``go_on``)."""

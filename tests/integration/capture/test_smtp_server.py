@@ -218,6 +218,14 @@ async def test_a_failed_handshake_ends_only_its_connection(tls: ssl.SSLContext) 
             assert (await client.ask("NOOP")).startswith("250")
 
 
+async def test_a_stop_does_not_wait_for_a_handshake(tls: ssl.SSLContext) -> None:
+    async with Peer(tls=tls) as peer, await RawClient.greeted(peer.port) as client:
+        assert (await client.ask("STARTTLS")).startswith("220")
+        async with asyncio.timeout(ServerOptions().tls_handshake_timeout_s / 2):
+            await peer.server.stop()
+        assert peer.server.totals.open == 0
+
+
 async def test_aiosmtplib_sends_over_tls(tls: ssl.SSLContext) -> None:
     async with Peer(tls=tls) as peer:
         client = aiosmtplib.SMTP(hostname="127.0.0.1", port=peer.port, start_tls=True, tls_context=no_verification())
