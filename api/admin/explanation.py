@@ -349,7 +349,7 @@ def _why(facts: MessageFacts, standing: RecipientState, site: str) -> Iterator[s
     view = facts.views.get(site)
     if view is None:
         if site:
-            yield f"Its site is {site}, which nobody has in memory now."
+            yield f"Its site is {site}, which no delivery actor has in memory now."
         return
     yield (
         f"Its site {site} has {view.depth} waiting, {view.in_flight} in flight, {view.connections} of "

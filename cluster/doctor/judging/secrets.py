@@ -13,7 +13,7 @@ def of_file(name: str, age: timedelta, remedy: str) -> Finding:
     """``age``: since the file was written."""
     if age <= OLD:
         return ok(f"{name} was written {max(0, age.days)} days ago")
-    return warning(f"{name} is {age.days} days old, and whoever has read it meanwhile knows it still: {remedy}")
+    return warning(f"{name} is {age.days} days old, and still good for each reader that it has had: {remedy}")
 
 
 def of_signing_keys(old: SigningKeys) -> Finding:

@@ -4,7 +4,7 @@ from now.
 The earliest end assumes that the batch's mail is first at its site, and goes as fast as the limits allow; the latest,
 that all that waits at the site goes before it, at a part of the rate that was measured. What hosts put off is tried
 again, by the schedule, as long as they go on putting off the share that they did lately. So the end is between the two
-as long as nothing changes; nobody can know what a host will do tomorrow.
+as long as nothing changes; what a host will do tomorrow cannot be known.
 """
 
 from collections.abc import Sequence

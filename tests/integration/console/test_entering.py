@@ -96,7 +96,7 @@ async def test_a_form_is_taken_from_a_page_of_the_console_alone(console: Console
 
 
 async def test_the_login_has_a_token_of_its_own(visitor: Console) -> None:
-    """Otherwise another page could log a browser in as somebody else."""
+    """Otherwise another page could log a browser in as another operator."""
     answer = await visitor.http.post("/login", data={"csrf": "", "token": visitor.token})
     assert answer.status_code == 403 and COOKIE not in visitor.http.cookies
 

@@ -302,7 +302,7 @@ def test_how_its_site_is() -> None:
 
 def test_a_site_that_nobody_has() -> None:
     found = about(a_standing(), sites={0: "example.com"})
-    assert found.sentences[1] == "Its site is example.com, which nobody has in memory now."
+    assert found.sentences[1] == "Its site is example.com, which no delivery actor has in memory now."
 
 
 def test_what_holds_the_whole_message() -> None:
