@@ -9,8 +9,9 @@ READY := .venv/.ready
 run: $(READY)
 	$(BIN)/postray up
 
+# Three processes for two cores: half of the time the tests wait for what they have started.
 test: $(READY)
-	$(BIN)/pytest --numprocesses 2
+	$(BIN)/pytest --numprocesses 3
 
 # What needs no server, in a minute: rules, formats, composing, and actors over journals in memory.
 unit: $(READY)

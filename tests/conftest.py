@@ -18,6 +18,9 @@ from cluster.journal.journal import Journal, migrate
 
 _numbers = itertools.count(1)
 
+LATER_HALF = "test_h"
+"""The acceptance tests from this name on take as long as those before it."""
+
 MEMORY = Path("/dev/shm")
 MEMORY_FREE = 4 * 2**30
 """Bytes: the data directories of the session's Postgres servers take a tenth of it."""
@@ -73,9 +76,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScope
 
 
 def _kept_together(nodeid: str) -> str:
-    """Acceptance tests run one after the other, since each uses the whole machine for some time."""
+    """Acceptance tests run two at a time at most: they wait more than they work, but each starts many processes. Each
+    half has its own running postray, which its files share."""
     file = nodeid.partition("::")[0]
-    return "acceptance" if file.startswith("tests/acceptance/") else file
+    if file.startswith("tests/acceptance/"):
+        return "acceptance, first half" if Path(file).name < LATER_HALF else "acceptance, second half"
+    return file
 
 
 @pytest.fixture(scope="session")
