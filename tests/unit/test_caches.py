@@ -16,6 +16,11 @@ KINDS = {"OrderedDict", "TtlCache", "lru_cache", "cache", "cached"}
 MOST_MB = 150
 
 BOUNDS: dict[str, tuple[float, str]] = {
+    "cluster/policy/whatif/judging.py:_judged": (50, "10,000 replies of 4 KB; in a command alone, as the next four"),
+    "cluster/policy/whatif/replay.py:limits": (20, "20,000 of 1 KB"),
+    "cluster/policy/whatif/replay.py:held": (4, "10,000 sites and three numbers each"),
+    "cluster/policy/whatif/replay.py:_sites": (60, "10,000 sites with the counts of their triggers"),
+    "cluster/policy/whatif/replay.py:_compared": (4, "10,000 names of sites"),
     "cluster/routing/estimating.py:_told": (6, "200 estimates of 50 sites of 0.5 KB each"),
     "actors/compose/tracking/fields.py:feedback_id": (4, "4,096 of three cut names and what they were cut from"),
     "actors/compose/tracking/tags.py:_spellings": (4, "256 times ten spellings of LONGEST_TAG, 12 octets a character"),

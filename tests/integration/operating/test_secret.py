@@ -43,6 +43,8 @@ NOT_SEALED = {
     "api_keys.hash",
     "attachments.content",
     "attachments.sha256",
+    "console_sessions.hash",
+    "console_sessions.token_hash",
     "event_log.events",
     "idempotency_keys.body_sha256",
     "image_files.content",
