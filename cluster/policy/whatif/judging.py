@@ -10,7 +10,7 @@ from functools import lru_cache
 from msgspec import Struct
 
 from cluster.policy.replies.bounce_class import BounceClass
-from cluster.policy.replies.bounce_rules import RULES, BounceRules
+from cluster.policy.replies.bounce_rules import EXAMINED_CHARS, RULES, BounceRules
 from cluster.policy.replies.enhanced import enhanced_code
 from cluster.policy.replies.stage import Stage
 from cluster.policy.replies.verdict import Judgement, judge, judge_parting
@@ -64,7 +64,8 @@ class Judge:
     def __call__(self, reply: Reply) -> Judged:
         """What these rules make of it. Without a reply there is nothing that rules could say."""
         was = recorded(reply)
-        return self._judged(was, reply.code, reply.text) if 400 <= reply.code < 600 else was
+        # What rules look at, and no more: a reply may have 256 KB, and the cache keeps what it is asked for.
+        return self._judged(was, reply.code, reply.text[:EXAMINED_CHARS]) if 400 <= reply.code < 600 else was
 
     def _judge(self, was: Judged, code: int, text: str) -> Judged:
         enhanced = enhanced_code(text)
