@@ -16,7 +16,7 @@ KINDS = {"OrderedDict", "TtlCache", "lru_cache", "cache", "cached"}
 MOST_MB = 150
 
 BOUNDS: dict[str, tuple[float, str]] = {
-    "cluster/policy/whatif/judging.py:_judged": (80, "10,000 replies of EXAMINED_CHARS; in a command alone, as the next four"),
+    "cluster/policy/whatif/judging.py:_judged": (80, "10,000 replies, cut; in a command alone, as the next four"),
     "cluster/policy/whatif/replay.py:limits": (20, "20,000 of 1 KB"),
     "cluster/policy/whatif/replay.py:held": (4, "10,000 sites and three numbers each"),
     "cluster/policy/whatif/replay.py:_sites": (60, "10,000 sites with the counts of their triggers"),
