@@ -15,9 +15,8 @@ The steps for a message:
    the body are done once for everything that stays shared.
 4. **Lay out** (``mime.MimeSkeleton.compose``, ``parts``): of a text with holes (``holed``), the literals are encoded
    once per request or version, and the values per message; the parts are combined to alternative, related and mixed.
-   Where messages of a request come one after the other, their texts and the boundaries between are one form
-   (``together``). Before a text is made, its size is computed from its values, those of the transform included, and
-   checked against the limits in settings.
+   Before a text is made, its size is computed from its values, those of the transform included, and checked against the
+   limits in settings.
 5. **Head** (``mime.MimeSkeleton.compose``, ``cluster.message.header_fields``): the header fields in their order, and a
    second form for hosts without SMTPUTF8 if one is needed and possible.
 6. **Draft** (``message.draft_message``, ``dkim.Signer.unsigned``): the pieces of the message, and the octets to sign.

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from actors.compose.parts import TextForm
+from actors.compose.parts import Form
 from cluster.journal.records import BodyPart, Footer
 from cluster.message.forms import Values
 from cluster.message.transfer_encoding import newlines, octets
@@ -41,7 +41,7 @@ class Holed(Protocol):
     literals and values are ``\\n``."""
 
     type: str
-    form: TextForm | Undecided | None
+    form: Form | Undecided | None
 
     def pieces(self) -> Pieces | None:
         """None if the values affect more than the holes."""
@@ -90,7 +90,7 @@ class Cut:
         self.type = type_
         self.text = text
         self.footer = footer
-        self.form: TextForm | Undecided | None = Undecided()
+        self.form: Form | Undecided | None = Undecided()
         end = text.literals[-1] if text.literals else ""
         if footer is not None and end and (type_.lower() != "text/html" or "</body>" in end):
             text.end_with(with_footer(BodyPart(type_, end), footer).value)

@@ -9,7 +9,7 @@ derived from the content, so messages of a request with equal texts have equal b
 that no part contains a boundary.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, Generic, TypeVar
@@ -18,12 +18,11 @@ from msgspec import Struct
 
 from actors.compose import dkim, parts
 from actors.compose.holed import Filling, Undecided
-from actors.compose.parts import Entity, Form, TextForm, text_form
+from actors.compose.parts import Entity, Form, text_form
 from actors.compose.render import Rendered, Renderer
 from actors.compose.skeleton import Composed, Skeleton, half_pair
 from actors.compose.submitted import SubmittedSkeleton
 from actors.compose.templated import Version, most_octets
-from actors.compose.together import Together
 from actors.compose.transform import Addressee, Transform, Transformer
 from cluster.journal.records import BodyPart, Content, PreparedPersonalization, encode_stably
 from cluster.message import custom_fields
@@ -87,7 +86,6 @@ class MimeSkeleton(Skeleton):
                 raise NotComposable(f"the file of attachment {attachment.filename!r} is missing")
             entity = parts.shared(parts.file(attachment, files[attachment.sha256], self._boundary))
             (self._inline if attachment.inline else self._attached).append(entity)
-        self.together = Together(self._form_together)
         self._files_bytes = sum([len(entity.content) for entity in (*self._inline, *self._attached)])
 
     def compose(
@@ -181,12 +179,14 @@ class MimeSkeleton(Skeleton):
 
     def _laid_out(self, own: tuple[BodyPart | Filling, ...]) -> Entity:
         """The body of a message whose parts are ``own``. Raises NotComposable when it is too large."""
-        fillings = [part for part in own if isinstance(part, Filling)]
-        has_room = self._require_room(fillings)
-        together = self.together.form(fillings) if has_room and len(own) == len(fillings) > 1 else None
-        entity = None if together is None else together.fill([part.values for part in fillings])
-        if entity is None:
-            entity = self._alternative(own)
+        self._require_room([part for part in own if isinstance(part, Filling)])
+        entities = [
+            self._filled(part) if isinstance(part, Filling) else self._shared_texts[index] or self._share(index, part)
+            for index, part in enumerate(own)
+        ]
+        self._require_part_fits(max([len(entity.content) for entity in entities]))
+        entities.sort(key=_rank)
+        entity = entities[0] if len(entities) == 1 else self._multipart("alternative", entities)
         if self._inline:
             entity = self._multipart("related", [entity, *self._inline])
         if self._attached:
@@ -196,35 +196,16 @@ class MimeSkeleton(Skeleton):
             entity = _with_line_end(entity)
         return entity
 
-    def _form_together(self, fillings: Sequence[Filling]) -> Form | None:
-        if not all(isinstance(one.values, Sequence) for one in fillings):
-            return None
-        forms = [form for one in fillings if (form := _form(one)) is not None]
-        if len(forms) < len(fillings) or forms != sorted(forms, key=_rank):
-            return None
-        return parts.multipart_form("alternative", self._boundary_of("alternative"), forms)
-
-    def _alternative(self, own: tuple[BodyPart | Filling, ...]) -> Entity:
-        """The texts, each encoded by itself."""
-        entities = [
-            self._filled(part) if isinstance(part, Filling) else self._shared_texts[index] or self._share(index, part)
-            for index, part in enumerate(own)
-        ]
-        self._require_part_fits(max([len(entity.content) for entity in entities]))
-        entities.sort(key=_rank)
-        return entities[0] if len(entities) == 1 else self._multipart("alternative", entities)
-
-    def _require_room(self, fillings: list[Filling]) -> bool:
-        """Raises NotComposable when the fillings would be too large. True where a cheap estimate shows that they are
-        not, as nearly always."""
+    def _require_room(self, fillings: list[Filling]) -> None:
+        """Raises NotComposable when the fillings would be too large. A cheap estimate nearly always shows that they are
+        not."""
         largest = _ON_THE_WIRE * sum([filling.cut.at_most(filling.values) for filling in fillings])
         if largest <= self._limits.max_part_bytes and largest + self._files_bytes <= self._limits.max_bytes:
-            return True
+            return
         sizes = [_least_size(filling) for filling in fillings]
         self._require_part_fits(max(sizes))
         if self._files_bytes + sum(sizes) > self._limits.max_bytes:
             raise NotComposable(f"the message has more than {self._limits.max_bytes} bytes")
-        return False
 
     def _require_part_fits(self, size: int) -> None:
         if size > self._limits.max_part_bytes:
@@ -238,10 +219,7 @@ class MimeSkeleton(Skeleton):
         return parts.text(part.type, part.value)
 
     def _multipart(self, level: str, entities: list[Entity]) -> Entity:
-        return parts.multipart(level, self._boundary_of(level), entities)
-
-    def _boundary_of(self, level: str) -> str:
-        return f"{self._boundary}{level[0]}"
+        return parts.multipart(level, f"{self._boundary}{level[0]}", entities)
 
     # Shared content is encoded when the first message needs it, so that a fault in it does not fail a message that
     # overrides it.
@@ -304,7 +282,7 @@ def _with_line_end(entity: Entity) -> Entity:
     return Entity(entity.type, entity.encoding, content, relaxed=relaxed)
 
 
-def _form(filling: Filling) -> TextForm | None:
+def _form(filling: Filling) -> Form | None:
     """The form of the part, made once for all fillings; None if each must be encoded as a whole."""
     cut = filling.cut
     if isinstance(cut.form, Undecided):
@@ -319,8 +297,8 @@ def _least_size(filling: Filling) -> int:
     return filling.cut.size(filling.values) if form is None else form.size(filling.values)
 
 
-def _rank(part: Entity | TextForm) -> int:
-    return _RANKS.get(part.type.partition(b";")[0].decode(), _OTHER_RANK)
+def _rank(entity: Entity) -> int:
+    return _RANKS.get(entity.type.partition(b";")[0].decode(), _OTHER_RANK)
 
 
 def _downgraded(header: _Fields, personalization: PreparedPersonalization) -> tuple[tuple[bytes, bytes], ...] | None:

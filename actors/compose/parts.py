@@ -10,7 +10,6 @@ RFC 2045 and 2046 (MIME), 2183 and 2231 (file names), 2387 (related), 2392 (Cont
 import re
 import unicodedata
 from collections.abc import Collection, Hashable, Sequence
-from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -91,22 +90,22 @@ def text(type_: str, value: str) -> Entity:
 
 
 class Form:
-    """A part with holes in its texts: only the values are encoded for each message."""
+    """A text part with holes: only the values are encoded for each message."""
 
-    __slots__ = ("_pieces", "_relaxed", "_text", "head", "type")
+    __slots__ = ("_head", "_pieces", "_relaxed", "_text", "_type")
 
-    def __init__(self, type_: bytes, text: forms.Form | forms.JoinedForm) -> None:
-        self.type = type_
-        self.head = head_of(type_, text.encoding)
+    def __init__(self, type_: bytes, text: forms.Form) -> None:
+        self._type = type_
+        self._head = head_of(type_, text.encoding)
         self._text = text
         self._pieces = _with_holes(text.literals)
-        relaxed = [relaxed_lines(literal.encode()).decode() for literal in text.literals]
+        relaxed = [single_spaces(literal.encode()).decode() for literal in text.literals]
         self._relaxed = None if relaxed == list(text.literals) else _with_holes(relaxed)
         """The pieces as DKIM hashes them, where they differ. No line of a form ends in white space."""
 
-    def fill(self, values: Any) -> Entity | None:
-        """The part with the values in its holes; line ends in the values are ``\\n``. None if a text must be encoded as
-        a whole."""
+    def fill(self, values: Values) -> Entity | None:
+        """The part with the values in its holes; line ends in the values are ``\\n``. None if this text must be encoded
+        as a whole."""
         filled = self._text.fill(values)
         if filled is None:
             return None
@@ -117,21 +116,11 @@ class Form:
                 relaxed = content if self._relaxed is None else _filled(self._relaxed, filled.pieces)
             else:
                 relaxed = _filled(self._relaxed or self._pieces, _single_spaced(filled.pieces))
-        return Entity(self.type, self._text.encoding, content, relaxed=relaxed, shared_head=self.head)
-
-
-class TextForm(Form):
-    """A text part with holes."""
-
-    __slots__ = ("text",)
-
-    def __init__(self, type_: bytes, text: forms.Form) -> None:
-        super().__init__(type_, text)
-        self.text = text
+        return Entity(self._type, self._text.encoding, content, relaxed=relaxed, shared_head=self._head)
 
     def size(self, values: Values) -> int:
         """Octets of the part with these values, or some less."""
-        return self.text.size(values)
+        return self._text.size(values)
 
 
 def _with_holes(literals: Sequence[str]) -> list[str]:
@@ -148,20 +137,20 @@ def _filled(pieces: list[str], values: Sequence[str]) -> bytes:
 
 
 def _single_spaced(pieces: Sequence[str]) -> list[str]:
-    """The pieces with single spaces. Few have others, so looking at each takes less time than changing all together."""
-    return [single_spaces(piece.encode()).decode() if "  " in piece or "\t" in piece else piece for piece in pieces]
+    """The pieces of a form with single spaces, made together: no form has this control character in a piece."""
+    return single_spaces("\x1f".join(pieces).encode()).decode().split("\x1f")
 
 
 def text_form(
     type_: str, literals: Sequence[str], keys: Sequence[Hashable], words: Collection[Hashable] = frozenset()
-) -> TextForm | None:
+) -> Form | None:
     """A form for the text whose holes, one for each of ``keys``, are between the ``literals``. ``words``: keys whose
     values need no examination (``forms.form_of``). None if each text must be encoded as a whole: it may name its own
     method, or its values may decide how it is sent."""
     kind, parameters = media_type(type_)
     if kind == "text/calendar" or (form := forms.form_of(literals, keys, words)) is None:
         return None
-    return TextForm(_text_type(kind, parameters), form)
+    return Form(_text_type(kind, parameters), form)
 
 
 def file(attachment: Attachment, data: bytes, boundary: str) -> Entity:
@@ -198,7 +187,7 @@ def _message_lines(data: bytes, boundary: str) -> bytes | None:
 def multipart(subtype: str, boundary: str, entities: Sequence[Entity]) -> Entity:
     """A multipart of the entities. ``related`` names the type of its root, the first entity (RFC 2387 §3.1)."""
     root = f'type="{entities[0].type.partition(b";")[0].decode()}";\r\n ' if subtype == "related" else ""
-    content_type = _multipart_type(subtype, boundary, root)
+    content_type = f'multipart/{subtype};\r\n {root}boundary="{boundary}"'.encode()
     delimiter = f"\r\n--{boundary}".encode()
     pieces = [delimiter[2:]]
     relaxed = pieces.copy()
@@ -214,19 +203,6 @@ def multipart(subtype: str, boundary: str, entities: Sequence[Entity]) -> Entity
         return Entity(content_type, b"7bit", content)
     # Of equal pieces most are the same object, so comparing them takes no time.
     return Entity(content_type, b"7bit", content, relaxed=content if relaxed == pieces else b"".join(relaxed))
-
-
-def multipart_form(subtype: str, boundary: str, texts: Sequence[TextForm]) -> Form:
-    """The form of a multipart of texts with holes; its values are those of each text. The keys of each text are the
-    indices of its values."""
-    heads = [f"--{boundary}\n{one.head.lines.decode()}" for one in texts]
-    around = [heads[0], *[f"\n{head}" for head in heads[1:]], f"\n--{boundary}--\n"]
-    lines = [one.replace("\r\n", "\n") for one in around]
-    return Form(_multipart_type(subtype, boundary), forms.JoinedForm([one.text for one in texts], lines))
-
-
-def _multipart_type(subtype: str, boundary: str, root: str = "") -> bytes:
-    return f'multipart/{subtype};\r\n {root}boundary="{boundary}"'.encode()
 
 
 def _with_method(parameters: str, calendar: str) -> str:

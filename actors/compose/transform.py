@@ -16,15 +16,15 @@ body.
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
 from msgspec import Struct
 
-from actors.compose.holed import Cut, Filling, Holed, Key, Pieces, Undecided
-from actors.compose.parts import TextForm
+from actors.compose.holed import Cut, Filling, Key, Pieces, Undecided
+from actors.compose.parts import Form
 from actors.compose.render import Renderer
 from cluster.joining import joined
 from cluster.journal.records import BodyPart
@@ -84,19 +84,9 @@ class Place(Protocol):
 
 Hole = Key | Place
 """A key, or a place."""
-
-
-class Filler(Protocol):
-    """Fills the holes of all texts of a message together."""
-
-    @property
-    def words(self) -> Sequence[frozenset[int]]:
-        """Of each text the holes, by their index, whose texts need no examination (``cluster.message.forms.form_of``)
-        if this made them."""
-
-    def fill(self, addressee: Addressee, values: Sequence[Values]) -> Sequence[Sequence[str]] | None:
-        """The texts of the holes of each text, keys and places, for a recipient and the values of the keys in each;
-        line ends are ``\\n``. None for values with which the holes must be filled one by one."""
+Fill = Callable[[Addressee, Values], list[str] | None]
+"""Gives the texts of all holes of a text, keys and places, for a recipient and the values of a message; line ends are
+``\\n``. None for values with which the holes must be filled one by one."""
 
 
 class Text(Struct, frozen=True):
@@ -107,6 +97,11 @@ class Text(Struct, frozen=True):
     literals: tuple[str, ...]
     """The texts between the holes: one more than there are holes."""
     holes: tuple[Hole, ...] = ()
+    fill: Fill | None = None
+    """Fills the holes together, if that takes less time than one by one."""
+    words: frozenset[int] = frozenset()
+    """The holes, by their index, whose texts need no examination (``cluster.message.forms.form_of``) if ``fill`` made
+    them."""
 
     def __post_init__(self) -> None:
         if len(self.literals) != len(self.holes) + 1:
@@ -119,6 +114,8 @@ class Text(Struct, frozen=True):
 
     def filled(self, addressee: Addressee, values: Values) -> list[str]:
         """The texts of the holes for a recipient."""
+        if self.fill is not None and (together := self.fill(addressee, values)) is not None:
+            return together
         return [values[hole] if isinstance(hole, Key) else hole.fill(addressee, values) for hole in self.holes]
 
 
@@ -136,18 +133,14 @@ class Transform(Protocol):
         """The changed text: with places only if the scope is RECIPIENT, and with no key more often than before. None,
         only for a text with keys, if the change depends on their values."""
 
-    def together(self, texts: Sequence[Text]) -> Filler | None:
-        """What fills the holes of changed texts, if that takes less time than one by one."""
-
 
 class Changed:
     """A text changed by a transform, with its holes (a ``render.Holed``). Its values are in the order of the holes."""
 
-    def __init__(self, text: Text, before: Text, words: Collection[int] = frozenset()) -> None:
-        """``words``: the holes, by their index, whose texts need no examination."""
+    def __init__(self, text: Text, before: Text) -> None:
         self.type = text.type
-        self.form: TextForm | Undecided | None = Undecided()
-        self.text, self._before, self._words = text, before, words
+        self.form: Form | Undecided | None = Undecided()
+        self._text, self._before = text, before
         self._literals = tuple([newlines(literal) for literal in text.literals])
         self._holes = range(len(text.holes))
         self._octets = sum(map(octets, self._literals))
@@ -157,22 +150,28 @@ class Changed:
         """The most that the transform adds to the text."""
         self.whole = None if text.holes else BodyPart(text.type, self._literals[0])
         """The part, if it has no holes."""
-
-    def knowing(self, words: Collection[int]) -> "Changed":
-        """The same where these holes need no examination."""
-        return Changed(self.text, self._before, words)
+        self._one_by_one: Changed | None = None
+        """The same for copies whose holes are not filled together, made when there is one."""
 
     def filling(self, given: Values, addressee: Addressee | None) -> Filling:
         """The part of a recipient's copy. ``given``: the values of the keys. Raises ValueError for a text with places
         and no addressee."""
+        text = self._text
         if addressee is None:
             if len(self._keys) < len(self._holes):
                 raise ValueError("a text with places is composed for a recipient")
             return Filling(self, [given[key] for key in self._keys])
-        return Filling(self, list(map(newlines, self.text.filled(addressee, given))))
+        if text.fill is None:
+            return Filling(self, list(map(newlines, text.filled(addressee, given))))
+        values = text.fill(addressee, given)
+        if values is None:
+            if self._one_by_one is None:
+                self._one_by_one = Changed(Text(text.type, text.literals, text.holes), self._before)
+            return self._one_by_one.filling(given, addressee)
+        return Filling(self, values)
 
     def pieces(self) -> Pieces:
-        return Pieces(self._literals, self._holes, self._words)
+        return Pieces(self._literals, self._holes, self._text.words)
 
     def at_most(self, values: Sequence[str]) -> int:
         return self._octets + _MOST_OF_A_CHARACTER * len("".join(values))
@@ -190,40 +189,6 @@ class _Known(Struct, frozen=True):
     changed: Changed | None
 
 
-class _Parts:
-    """The parts of messages that are the same but for their values. ``changed``: as in ``_Known``, of each part."""
-
-    __slots__ = ("_changed", "_filler", "_together")
-
-    def __init__(self, changed: Sequence[Changed | None], transform: Transform) -> None:
-        self._changed = changed
-        known = [one for one in changed if one is not None]
-        has_all = len(known) == len(changed)
-        self._filler = transform.together([one.text for one in known]) if has_all else None
-        self._together: list[Changed] = []
-        """The parts whose holes are filled together."""
-        if self._filler is not None:
-            self._together = [one.knowing(words) for one, words in zip(known, self._filler.words, strict=True)]
-
-    def filled(
-        self, rendered: Sequence[BodyPart | Filling], addressee: Addressee | None, whole: Callable[[Filling], Changed]
-    ) -> list[BodyPart | Filling]:
-        """A message's parts. ``whole``: changes one as a whole."""
-        if self._filler is not None and addressee is not None:
-            given = [part.values if isinstance(part, Filling) else () for part in rendered]
-            made = self._filler.fill(addressee, given)
-            if made is not None:
-                return [one.whole or Filling(one, texts) for one, texts in zip(self._together, made, strict=True)]
-        own: list[BodyPart | Filling] = []
-        for part, changed in zip(rendered, self._changed, strict=True):
-            if not isinstance(part, Filling):
-                assert changed is not None
-                own.append(changed.whole or changed.filling({}, addressee))
-            else:
-                own.append((changed or whole(part)).filling(part.values, addressee))
-        return own
-
-
 class Transformer:
     """Applies a transform to one request, whose texts are those of the renderer."""
 
@@ -232,10 +197,6 @@ class Transformer:
         self._renderer = renderer
         self._shared: list[Changed | None] = [None] * renderer.number_of_parts
         self._cuts: WeakKeyDictionary[Cut, _Known] = WeakKeyDictionary()
-        self._parts: WeakKeyDictionary[Holed, _Parts] = WeakKeyDictionary()
-        """By the first cut text, with which the others always come."""
-        self._uncut: _Parts | None = None
-        """The parts of messages without cut texts."""
         self._growth: tuple[tuple[BodyPart | Cut, ...], Growth | None] = ((), Growth(0))
         """The parts of the last message before its values were filled in, and the most that is added to them."""
         self.parts: tuple[BodyPart, ...] = ()
@@ -250,12 +211,12 @@ class Transformer:
         is_shared = rendered is self._renderer.shared
         if is_shared and self.parts:
             return self.parts
-        own = self._parts_of(rendered).filled(rendered, addressee, self._changed_whole)
-        whole = tuple([part for part in own if isinstance(part, BodyPart)]) if is_shared else ()
+        own = tuple([self._applied(index, part, addressee) for index, part in enumerate(rendered)])
+        whole = tuple([part for part in own if isinstance(part, BodyPart)])
         if is_shared and len(whole) == len(own):
             self.parts = whole
             return whole
-        return tuple(own)
+        return own
 
     def growth(self, unfilled: tuple[BodyPart | Cut, ...], values_bytes: int) -> int | None:
         """The most octets that the transform adds to a message's parts; None if that depends on its whole texts."""
@@ -273,29 +234,17 @@ class Transformer:
             added += changed.growth
         return added
 
-    def _parts_of(self, rendered: tuple[BodyPart | Filling, ...]) -> _Parts:
-        cuts = [part.cut for part in rendered if isinstance(part, Filling)]
-        found = self._parts.get(cuts[0]) if cuts else self._uncut
-        if found is None:
-            found = _Parts([self._known(index, part) for index, part in enumerate(rendered)], self._transform)
-            if cuts:
-                self._parts[cuts[0]] = found
-            else:
-                self._uncut = found
-        return found
-
-    def _known(self, index: int, part: BodyPart | Filling) -> Changed | None:
+    def _applied(self, index: int, part: BodyPart | Filling, addressee: Addressee | None) -> BodyPart | Filling:
         if not isinstance(part, Filling):
-            return self._changed_part(index, part)
+            changed = self._changed_part(index, part)
+            return changed.whole or changed.filling({}, addressee)
         assert isinstance(part.cut, Cut)
-        return self._changed_cut(part.cut)
-
-    def _changed_whole(self, part: Filling) -> Changed:
-        """A part that is filled first, and changed then."""
-        whole = part.part()
-        changed = self._changed(Text(whole.type, (whole.value,)))
-        changed.form = None  # filled only once, so a form is not worth making
-        return changed
+        known = self._changed_cut(part.cut)
+        if known is None:
+            whole = part.part()
+            known = self._changed(Text(whole.type, (whole.value,)))
+            known.form = None  # filled only once, so a form is not worth making
+        return known.filling(part.values, addressee)
 
     def _changed_part(self, index: int, part: BodyPart) -> Changed:
         found = self._shared[index]

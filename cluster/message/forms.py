@@ -6,9 +6,9 @@ on the wire; the caller puts it between the form's ``literals``. Line ends in li
 """
 
 import re
-from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
-from itertools import chain, pairwise
-from typing import Any, Protocol, cast
+from collections.abc import Callable, Collection, Hashable, Sequence
+from itertools import pairwise
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -106,7 +106,6 @@ class PassingForm:
         self, literals: Sequence[str], keys: Sequence[Hashable], words: Collection[Hashable] = frozenset()
     ) -> None:
         """``_may_pass`` is true of the literals. ``words``: as in ``form_of``."""
-        self._source = literals, keys, cast(Collection[int], words)
         self.literals = tuple([literal.replace("\n", "\r\n") for literal in literals])
         before, after = _before_holes(literals), _after_holes(literals)
         within = {key for key, end in zip(keys, before, strict=True) if not end.endswith("\n")}
@@ -129,8 +128,6 @@ class PassingForm:
         framed = (f"\n{literals[0]}", *literals[1:-1], f"{literals[-1]}\n")
         edges = [edge for one, other in pairwise(framed) for edge in (one[-1:], other[:1])]
         self._may_make_mark = any(not edge or edge in f"-{BOUNDARY_MARK}" for edge in edges)
-        self._marks = sum([literal.count(_MARK) for literal in literals])
-        """How many there are without the values: those of the boundaries between joined texts."""
         spaces = (" ", "\t")
         self._between_spaces = [
             place
@@ -164,20 +161,10 @@ class PassingForm:
             whole_lines = lines.replace("\n", "\r\n").split(_BETWEEN)
             own = (*own[: self._within], *whole_lines, *own[self._unknown :])
         in_holes = self._keys.in_holes(own)
-        if self._may_make_mark and joined(self.literals, in_holes).count(_MARK) != self._marks:
+        if self._may_make_mark and _MARK in joined(self.literals, in_holes):
             return None
         single_spaced = "  " not in framed and "\t" not in framed
         return Filled(in_holes, single_spaced, apart=all(map(own.__getitem__, self._between_spaces)))
-
-    def followed_by(self, between: str, other: "PassingForm") -> "PassingForm":
-        """The form of both texts with whole lines between them, so that their values are examined together. The keys of
-        both are the indices of their values; those of the other follow."""
-        (literals, keys, words), (others, more_keys, more_words) = self._source, other._source
-        return PassingForm(
-            [*literals[:-1], f"{literals[-1]}{between}{others[0]}", *others[1:]],
-            range(len(keys) + len(more_keys)),
-            {*words, *[len(keys) + word for word in more_words]},
-        )
 
     def size(self, values: Values) -> int:
         """Octets of the text with these values, in UTF-8."""
@@ -197,53 +184,6 @@ class PassingForm:
             if "\n" in values[place]:
                 lengths[place] = max(map(len, values[place].split("\n")))
         return all(sum([lengths[place] for place in places]) <= room for room, places in self._lines)
-
-
-class JoinedForm:
-    """Texts with holes, one behind the other with whole lines around them. The keys of each are the indices of its
-    values."""
-
-    encoding = b"7bit"
-
-    def __init__(self, forms: Sequence["Form"], around: Sequence[str]) -> None:
-        """``around``: the lines before each text, and those behind the last."""
-        runs: list[Form] = []
-        lines = list(around[:1])
-        for form, after in zip(forms, around[1:], strict=True):
-            if runs and isinstance(runs[-1], PassingForm) and isinstance(form, PassingForm):
-                runs[-1] = runs[-1].followed_by(lines.pop(), form)
-            else:
-                runs.append(form)
-            lines.append(after)
-        literals = [lines[0].replace("\n", "\r\n")]
-        self._runs: list[tuple[Form, int, int]] = []
-        """The forms, with the first of their values and the first that is not theirs. Of texts that pass as they are
-        there is one."""
-        start = 0
-        for form, after in zip(runs, lines[1:], strict=True):
-            first, *others = form.literals
-            literals[-1] += first
-            literals += others
-            literals[-1] += after.replace("\n", "\r\n")
-            end = start + len(others)
-            self._runs.append((form, start, end))
-            start = end
-        self.literals = tuple(literals)
-
-    def fill(self, values: Iterable[Iterable[str]]) -> Filled | None:
-        """What stands in the holes of all texts. None where one of them must be examined as a whole. ``values``: those
-        of each text."""
-        own = list(chain.from_iterable(values))
-        pieces: list[str] = []
-        single_spaced = apart = True
-        for form, start, end in self._runs:
-            filled = form.fill(own[start:end])
-            if filled is None:
-                return None
-            pieces += filled.pieces
-            single_spaced = single_spaced and filled.single_spaced
-            apart = apart and filled.apart
-        return Filled(pieces, single_spaced, apart)
 
 
 class _Keys:

@@ -16,7 +16,7 @@ together. The same arguments give the same token, so a retry makes the same mess
 
 import binascii
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
 from hashlib import blake2b
 from hmac import compare_digest
@@ -157,20 +157,18 @@ class RecipientTokens:
         (end,) = self.ends((suffix,))
         return f"{self.text}{end}"
 
-    def ends(self, suffixes: Sequence[bytes]) -> list[str]:
+    def ends(self, suffixes: Iterable[bytes]) -> list[str]:
         """What stands behind ``text`` in the tokens with these suffixes. Several made together take less time than one
         by one."""
-        begun = self._begun.copy
-        pieces: list[bytes] = []
+        begun, pieces = self._begun, []
         for suffix in suffixes:
-            mac = begun()
+            mac = begun.copy()
             mac.update(suffix)
-            pieces += (suffix, mac.digest())
+            pieces.append(suffix + mac.digest())
         text = _base64(b"".join(pieces))
-        ends: list[str] = []
-        start = 0
-        for suffix in suffixes:
-            end = start + (len(suffix) + MAC_BYTES) // 3 * 4
+        ends, start = [], 0
+        for piece in pieces:
+            end = start + len(piece) // 3 * 4
             ends.append(text[start:end])
             start = end
         return ends

@@ -1,4 +1,4 @@
-"""The places of a message's texts, filled together for one copy after the other.
+"""The places of a text, filled together for one copy after the other.
 
 places.py says what is in each place. For what most copies hold there is a shorter way to the same: the tokens of a copy
 are made together, its values are searched together for what could be a link or a tag, and of a link whose values mean
@@ -8,7 +8,6 @@ nothing in a URL all else is made once. In a copy where such a link has another 
 import re
 from collections import Counter
 from collections.abc import Sequence
-from itertools import chain
 
 from msgspec import Struct
 
@@ -18,7 +17,7 @@ from actors.compose.tracking.places import FilledLink, FilledText, PixelAtEnd, T
 from actors.compose.tracking.recipient import TokensOfRecipients
 from actors.compose.tracking.tags import Marks
 from actors.compose.tracking.targets import has_host, names_in, with_analytics
-from actors.compose.transform import Addressee, Hole, Text
+from actors.compose.transform import Addressee, Hole
 from cluster.joining import getter, joined
 from cluster.message.forms import Values, is_words
 from cluster.tracking.tokens import LONGEST_TARGET, Target, click_beginning, suffix_of
@@ -39,111 +38,80 @@ class PlainLink(Struct, frozen=True):
 
 
 class Copies:
-    """Fills the holes of all texts of a message. ``marks``: of values in which a link or a tag may be; ``tags``: of
-    those in which a tag may be."""
+    """Fills the holes of one text. ``marks``: of values in which a link or a tag may be; ``tags``: of those in which a
+    tag may be."""
 
-    def __init__(self, texts: Sequence[Text], tokens: TokensOfRecipients, marks: Marks, tags: Marks) -> None:
+    def __init__(self, holes: Sequence[Hole], tokens: TokensOfRecipients, marks: Marks, tags: Marks) -> None:
         self._tokens = tokens
         self._marks, self._tags = marks, tags
-        places = [((number, at), hole) for number, text in enumerate(texts) for at, hole in enumerate(text.holes)]
-        self._ends = [(number, hole) for (number, _), hole in places if isinstance(hole, PixelAtEnd)]
-        places = [(place, hole.pixel if isinstance(hole, PixelAtEnd) else hole) for place, hole in places]
-        links = [(place, hole) for place, hole in places if isinstance(hole, FilledLink)]
-        plain = [(place, hole, one) for place, hole in links if (one := plain_link(hole)) is not None]
-        urls = [(place, hole) for place, hole in places if isinstance(hole, TokenPlace)]
-        self._texts = [(place, hole) for place, hole in places if isinstance(hole, FilledText)]
-        known = {place for place, _, _ in plain}
-        self._others = [(place, hole) for place, hole in links if place not in known]
-        # What is needed of the values, one text after the other.
-        keys = [
-            [*dict.fromkeys([key for (at, _), hole in places if at == number for key in _keys_of(hole)])]
-            for number in range(len(texts))
-        ]
-        given = [(number, key) for number, some in enumerate(keys) for key in some]
-        self._values = [getter(some) for some in keys]
-        # The texts of holes: values first, then those that are made.
-        made = [place for place, _ in urls] + [place for place, _, _ in plain] + [place for place, _ in self._others]
-        sources = {place: len(given) + at for at, place in enumerate(made)}
-        for (number, at), hole in places:
-            if isinstance(hole, FilledText | Key):
-                sources[number, at] = given.index((number, hole.key if isinstance(hole, FilledText) else hole))
-        self._in_order = [
-            getter([sources[number, at] for at in range(len(text.holes))]) for number, text in enumerate(texts)
-        ]
-        """For each text: gives the texts of its holes."""
-        self._values_of_texts = getter([sources[place] for place, _ in self._texts])
-        self._tokens_of_urls = [tokens.share(url.suffix) for _, url in urls]
-        self._around = [(url.beginning, url.ending) for _, url in urls]
+        self._end = next((hole for hole in holes if isinstance(hole, PixelAtEnd)), None)
+        holes = [hole.pixel if isinstance(hole, PixelAtEnd) else hole for hole in holes]
+        plain = {at: one for at, hole in enumerate(holes) if isinstance(hole, FilledLink) and (one := plain_link(hole))}
+        keys = {at: hole for at, hole in enumerate(holes) if isinstance(hole, Key)}
+        texts = {at: hole for at, hole in enumerate(holes) if isinstance(hole, FilledText)}
+        urls = {at: hole for at, hole in enumerate(holes) if isinstance(hole, TokenPlace)}
+        links = {at: hole for at, hole in enumerate(holes) if isinstance(hole, FilledLink) and at in plain}
+        others = {at: hole for at, hole in enumerate(holes) if isinstance(hole, FilledLink) and at not in plain}
+        made = [*keys, *texts, *others, *urls, *links]
+        self._in_order = getter([made.index(at) for at in range(len(holes))])
+        """Gives the texts of the holes from those of one kind after the other."""
+        self._values_of_keys = getter(list(keys.values()))
+        self._texts = list(texts.values())
+        self._values_of_texts = getter([text.key for text in self._texts])
+        self._others = list(others.values())
+        self._tokens_of_urls = getter([tokens.share(url.suffix) for url in urls.values()])
+        self._around = [(url.beginning, url.ending) for url in urls.values()]
         """What is before each of these, and behind it."""
-        self._beginnings = [link.maker.beginning for _, link, _ in plain]
-        around = [*self._around, *[(one, "") for one in self._beginnings]]
-        are_words = {place for place, (one, other) in zip(made, around, strict=False) if is_words(f"{one}token{other}")}
-        self.words = [
-            frozenset([at for at in range(len(text.holes)) if (number, at) in are_words])
-            for number, text in enumerate(texts)
-        ]
-        """The holes of each text whose texts need no examination, since no token changes what they are."""
-        self._links = [(number, link) for (number, _), link, _ in plain]
-        of_links = [*dict.fromkeys([(number, key) for (number, _), _, one in plain for key in one.keys])]
-        self._values_of_links = getter([given.index(one) for one in of_links])
-        self._forms = [
-            (one.form, getter([of_links.index((number, key)) for key in one.keys])) for (number, _), _, one in plain
-        ]
-        self._room = min([one.room for _, _, one in plain], default=0)
+        self._beginnings = [link.maker.beginning for link in links.values()]
+        around = zip([*urls, *links], [*self._around, *[(one, "") for one in self._beginnings]], strict=True)
+        self.words = frozenset([at for at, (before, after) in around if is_words(f"{before}token{after}")])
+        """The holes, by their index, whose texts need no examination, since no token changes what they are."""
+        self._links = list(links.values())
+        keys_of_links = list(dict.fromkeys([key for one in plain.values() for key in one.keys]))
+        self._values_of_links = getter(keys_of_links)
+        self._forms = [(one.form, getter([keys_of_links.index(key) for key in one.keys])) for one in plain.values()]
+        self._room = min([one.room for one in plain.values()], default=0)
         """How many characters the values of the links may have together."""
-        literals = "".join([literal for _, link in self._links for literal in link.literals])
+        literals = "".join([literal for link in self._links for literal in link.literals])
         self._may_have_tags = any(one in literals for one in tags.characters)
         self._of_tags = [one for one in tags.characters if _are_plain(one)]
         """Of the characters of tags, those that plain values may have."""
 
-    def fill(self, addressee: Addressee, values: Sequence[Values]) -> Sequence[Sequence[str]] | None:
-        """The texts of the holes of each text; None where the value of a link is not plain, or the pixel is in a
-        value."""
-        if self._ends and any(end.is_elsewhere(values[number]) for number, end in self._ends):
+    def fill(self, addressee: Addressee, values: Values) -> list[str] | None:
+        """The texts of the holes; None where the value of a link is not plain, or the pixel is in a value."""
+        if self._end is not None and self._end.is_elsewhere(values):
             return None
-        made = list(chain.from_iterable([of(own) for of, own in zip(self._values, values, strict=True)]))
-        suffixes = self._suffixes_of_links(made, values) if self._links else []
+        suffixes = self._suffixes_of_links(values) if self._links else []
         if suffixes is None:
             return None
-        changed = self._marks.may_be_in("\n".join(self._values_of_texts(made)))
-        begun, shared, ends = self._tokens.made(addressee, suffixes)
-        made += [
-            f"{before}{begun}{shared[number]}{after}"
-            for (before, after), number in zip(self._around, self._tokens_of_urls, strict=True)
-        ]
-        made += [f"{beginning}{begun}{end}" for beginning, end in zip(self._beginnings, ends, strict=True)]
-        made += [link.fill(addressee, values[number]) for (number, _), link in self._others]
-        if not changed:
-            return [in_order(made) for in_order in self._in_order]
-        filled = [[*in_order(made)] for in_order in self._in_order]
-        for (number, at), text in self._texts:
-            filled[number][at] = text.fill(addressee, values[number])
-        return filled
+        texts: Sequence[str] = self._values_of_texts(values)
+        if self._marks.may_be_in("\n".join(texts)):
+            texts = [text.fill(addressee, values) for text in self._texts]
+        others = [link.fill(addressee, values) for link in self._others]
+        made = [*self._values_of_keys(values), *texts, *others]
+        if self._around:
+            shared = self._tokens_of_urls(self._tokens.shared(addressee))
+            made += [f"{before}{one}{after}" for (before, after), one in zip(self._around, shared, strict=True)]
+        if suffixes:
+            own = self._tokens.of(addressee)
+            begun = own.text
+            ends = own.ends(suffixes)
+            made += [f"{beginning}{begun}{end}" for beginning, end in zip(self._beginnings, ends, strict=True)]
+        return list(self._in_order(made))
 
-    def _suffixes_of_links(self, given: Sequence[str], values: Sequence[Values]) -> list[bytes] | None:
+    def _suffixes_of_links(self, values: Values) -> list[bytes] | None:
         """The suffixes of their tokens; None if they must be looked at as a whole."""
-        own = self._values_of_links(given)
+        own = self._values_of_links(values)
         together = "".join(own)
         if len(together) > self._room or not _are_plain(together):
             return None
         may_have_tags = self._may_have_tags or any(one in together for one in self._of_tags)
         if may_have_tags and self._tags.may_be_in(
-            "\n".join(
-                [joined(link.literals, [values[number][key] for key in link.keys]) for number, link in self._links]
-            )
+            "\n".join([joined(link.literals, [values[key] for key in link.keys]) for link in self._links])
         ):
             return None
         encoded = [one.encode() for one in own]
         return [suffix_of(form % of(encoded)) for form, of in self._forms]
-
-
-def _keys_of(hole: Hole) -> Sequence[Key]:
-    """The keys of the values that a hole needs here."""
-    if isinstance(hole, FilledText):
-        return (hole.key,)
-    if isinstance(hole, Key):
-        return (hole,)
-    return hole.keys if isinstance(hole, FilledLink) else ()
 
 
 def plain_link(link: FilledLink) -> PlainLink | None:

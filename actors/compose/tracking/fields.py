@@ -32,8 +32,7 @@ class UnsubscribeFields:
     def of(self, addressee: Addressee) -> Fields:
         """The fields of a recipient's copy."""
         # A URL has one line, though it may exceed 78 characters: some readers do not unfold it.
-        begun, shared, _ = self._tokens.made(addressee, ())
-        urls = f"{self._beginning}{begun}{shared[self._number]}>"
+        urls = f"{self._beginning}{self._tokens.shared(addressee)[self._number]}>"
         if addressee.mail_host:
             # Behind the https URL, since readers take the first that they can use (RFC 2369 §2). Some mail programs
             # send no mail without a subject.

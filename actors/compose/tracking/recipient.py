@@ -1,7 +1,5 @@
 """The tokens of a copy's recipient, made once for all places and header fields of the copy."""
 
-from collections.abc import Sequence
-
 from msgspec import Struct
 
 from actors.compose.transform import Addressee
@@ -15,7 +13,7 @@ class _Kept(Struct):
     addressee: Addressee
     tokens: RecipientTokens
     shared: list[str]
-    """The ends of those with the suffixes that all recipients have, as far as they were needed."""
+    """Those with the suffixes that all recipients have, as far as they were needed."""
 
 
 class TokensOfRecipients:
@@ -32,19 +30,18 @@ class TokensOfRecipients:
         """The suffixes that all recipients have, numbered."""
 
     def share(self, suffix: bytes) -> int:
-        """The number of a suffix that a place has in each copy. The same one in several places is made once."""
+        """The number of a suffix in ``shared``, for a place that has it in each copy. The same one in several places is
+        made once."""
         return self._shared.setdefault(suffix, len(self._shared))
 
-    def made(self, addressee: Addressee, suffixes: Sequence[bytes]) -> tuple[str, Sequence[str], Sequence[str]]:
-        """What all of this recipient's tokens begin with, and what stands behind it: in those with the suffixes of
-        ``share``, by their numbers, and in those with the given ones."""
+    def shared(self, addressee: Addressee) -> list[str]:
+        """This recipient's tokens with the suffixes of ``share``, by their numbers."""
         kept = self._kept(addressee)
-        missing = len(self._shared) - len(kept.shared)
-        if not missing:
-            return kept.tokens.text, kept.shared, kept.tokens.ends(suffixes) if suffixes else ()
-        ends = kept.tokens.ends([*list(self._shared)[-missing:], *suffixes])
-        kept.shared += ends[:missing]
-        return kept.tokens.text, kept.shared, ends[missing:]
+        made = kept.shared
+        if len(made) < len(self._shared):
+            begun = kept.tokens.text
+            made += [begun + end for end in kept.tokens.ends(list(self._shared)[len(made) :])]
+        return made
 
     def of(self, addressee: Addressee) -> RecipientTokens:
         """The tokens of this recipient."""

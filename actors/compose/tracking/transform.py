@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence, Set
 from functools import partial
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from actors.compose.holed import Key
 from actors.compose.tracking import html, plain
@@ -107,12 +108,11 @@ class TrackingTransform:
         edits = [*read.edits, *self._ends(whole, kind, read, keys)]
         change = partial(self._changed_value, kind=kind)
         edits += self._holes(whole, keys, edits, read.found.text_holes, read.links, change)
-        return _applied(text, whole, keys, edits)
-
-    def together(self, texts: Sequence[Text]) -> Copies | None:
-        """Fills the holes of changed texts, if a text has places."""
-        has_places = any(len(text.keys) < len(text.holes) for text in texts)
-        return Copies(texts, self._tokens, self._marks, self._tags) if has_places else None
+        changed = _applied(text, whole, keys, edits)
+        if len(changed.keys) == len(changed.holes):
+            return changed
+        copies = Copies(changed.holes, self._tokens, self._marks, self._tags)
+        return replace(changed, fill=copies.fill, words=copies.words)
 
     # Edits of a text
 

@@ -1,7 +1,5 @@
 """A message that a transform changes for each recipient: each gets its own copy, in its own transaction."""
 
-from collections.abc import Sequence
-
 import pytest
 
 from actors.compose.transform import Addressee, Growth, SharedBy, Text
@@ -34,9 +32,6 @@ class Naming:
 
     def fields(self, _addressee: Addressee) -> tuple[tuple[bytes, bytes], ...]:
         return ()
-
-    def together(self, _texts: Sequence[Text]) -> None:
-        return None
 
     def change(self, text: Text) -> Text:
         return Text(text.type, (*text.literals[:-1], f"{text.literals[-1]}for ", "."), (*text.holes, Name()))

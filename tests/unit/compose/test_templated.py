@@ -1,6 +1,5 @@
 """Messages of stored templates: what they share is encoded once, and each has its own values."""
 
-from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -254,9 +253,6 @@ class Tracking:
 
     def fields(self, _addressee: Addressee) -> tuple[tuple[bytes, bytes], ...]:
         return ()
-
-    def together(self, _texts: Sequence[Text]) -> None:
-        return None
 
     def change(self, text: Text) -> Text | None:
         self.seen.append(text)

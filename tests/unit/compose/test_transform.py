@@ -1,7 +1,7 @@
 """The step between rendering and MIME, with a transform for all messages of a request and one for each recipient."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 
 import pytest
@@ -47,9 +47,6 @@ class Wordy:
     def fields(self, _addressee: Addressee) -> tuple[tuple[bytes, bytes], ...]:
         return ()
 
-    def together(self, _texts: Sequence[Text]) -> None:
-        return None
-
     def change(self, text: Text) -> Text:
         self.seen.append(text)
         changed = [literal.replace("colour", "color\r\n") for literal in text.literals]
@@ -93,9 +90,6 @@ class Tracking:
 
     def fields(self, _addressee: Addressee) -> tuple[tuple[bytes, bytes], ...]:
         return ()
-
-    def together(self, _texts: Sequence[Text]) -> None:
-        return None
 
     def change(self, text: Text) -> Text | None:
         self.seen.append(text)
@@ -338,9 +332,6 @@ class Wrong(Struct, frozen=True):
 
     def fields(self, _addressee: Addressee) -> tuple[tuple[bytes, bytes], ...]:
         return ()
-
-    def together(self, _texts: Sequence[Text]) -> None:
-        return None
 
     def change(self, text: Text) -> Text | None:
         return self.answer

@@ -32,11 +32,9 @@ def changed(
         return None
     pieces = [text_of_copy.literals[0]]
     filled = text_of_copy.filled(ADA, values or {})
-    copies = transform.together([text_of_copy, text_of_copy])
-    if copies is not None and (together := copies.fill(ADA, [values or {}] * 2)) is not None:
-        assert [list(texts) for texts in together] == [filled, filled], "one by one"
-        for words in copies.words:
-            assert all(is_words(filled[hole]) for hole in words), "no examination is needed"
+    assert filled == Text(kind, text_of_copy.literals, text_of_copy.holes).filled(ADA, values or {}), "one by one"
+    if text_of_copy.fill is not None and text_of_copy.fill(ADA, values or {}) is not None:
+        assert all(is_words(filled[hole]) for hole in text_of_copy.words), "no examination is needed"
     for value, literal in zip(filled, text_of_copy.literals[1:], strict=True):
         pieces += (value, literal)
     return "".join(pieces)

@@ -1,6 +1,5 @@
 """The header fields of tracked mail."""
 
-from collections.abc import Sequence
 from email import policy
 from email.parser import BytesParser
 from typing import Any
@@ -32,9 +31,6 @@ class Unsubscribing:
     def __init__(self, **choices: Any) -> None:
         tracking = Tracking(base_url=BASE, tenant_number=9, **choices)
         self.fields = UnsubscribeFields(tracking, TokensOfRecipients(KEY, 9)).of
-
-    def together(self, _texts: Sequence[Text]) -> None:
-        return None
 
     def change(self, text: Text) -> Text:
         return text
