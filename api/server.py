@@ -41,7 +41,6 @@ from cluster.settings import (
     HttpSettings,
     MessageSettings,
     TrackingSettings,
-    host_port,
 )
 from cluster.tenancy.directory import TenantDirectory
 from cluster.tenancy.domains.managing import DomainManager
@@ -207,10 +206,6 @@ class ApiServer:
 
 
 async def _listen(server: HttpServer, bind: str) -> str:
-    host, port = host_port(bind)
-    # Several API processes on one machine share the port.
-    address, port = await server.start(host, port, shared=True)
-    shown = f"[{address}]" if ":" in address else address
-    url = f"http://{shown}:{port}"
+    url = await server.listen(bind)  # several API processes on one machine share the port
     log.info("listening url=%s", url)
     return url

@@ -112,9 +112,19 @@ class PolicyFiles(Struct, frozen=True):
 
 def read_files(settings: DeliverySettings) -> PolicyFiles:
     """Read and check the files that the settings name. Raises BadPolicies."""
-    files = PolicyFiles(_read("shaping_file", settings.shaping_file), _read("routing_file", settings.routing_file))
+    files = _texts(settings)
     check_policies(settings, files.shaping, files.routing)
     return files
+
+
+def parse_files(settings: DeliverySettings) -> tuple[Shaping, Routing]:
+    """The parsed files that the settings name. Raises BadPolicies."""
+    files = _texts(settings)
+    return check_policies(settings, files.shaping, files.routing)
+
+
+def _texts(settings: DeliverySettings) -> PolicyFiles:
+    return PolicyFiles(_read("shaping_file", settings.shaping_file), _read("routing_file", settings.routing_file))
 
 
 def _read(key: str, name: str) -> str:

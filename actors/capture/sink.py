@@ -20,6 +20,7 @@ from cluster.http.paths import OneSpelling
 from cluster.http.server import HttpServer
 from cluster.metrics import Reading
 from cluster.policy.forms import Form
+from cluster.policy.routes.host_names import joined
 from cluster.settings import CaptureSettings, host_port
 from cluster.smtpd import certificate
 from cluster.smtpd.envelope import Answer, ReceivedMessage, ServerOptions, ServerReply
@@ -94,14 +95,14 @@ class CaptureSink:
         context = await asyncio.to_thread(certificate.server_context, _HOSTNAME, self._directory)
         options = ServerOptions(hostname=_HOSTNAME, max_message_bytes=self._settings.max_message_bytes)
         self._smtp = SmtpServer(self._capture, options, tls=context)
-        return _joined(*await self._smtp.start(host, port))
+        return joined(*await self._smtp.start(host, port))
 
     async def _start_page(self) -> str:
         host, port = host_port(self._settings.http_bind)
         app = create_app(self._store, loopback_only=_is_loopback(host), accepted=self._accepted)
         self._http = HttpServer(OneSpelling(app, app.routes), _PAGE_BOUNDS)
         _, port = await self._http.start(host, port)
-        return f"http://{_joined(host, port)}"
+        return f"http://{joined(host, port)}"
 
     async def _capture(self, envelope: ReceivedMessage) -> Answer:
         try:
@@ -109,10 +110,6 @@ class CaptureSink:
         except sqlite3.Error:
             return _NOT_STORED
         return _NO_ROOM if stored_as is None else ServerReply(250, f"2.0.0 captured as {stored_as}")
-
-
-def _joined(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _is_loopback(host: str) -> bool:

@@ -24,12 +24,12 @@ from cluster.peers import Call, PeerGone, call_within
 from cluster.policy.limits.estimate import SiteStanding
 from cluster.policy.routes.membership import ACTOR_ALIVE_S
 from cluster.routing.deliverers import Deliverers
+from cluster.routing.site_state import SAMPLED_EVERY_S
 from cluster.tasks import Tasks
 from cluster.topology import SUPERVISOR
 
 log = logging.getLogger(__name__)
 
-EVERY_S = 10
 MOST_SITES = 2000
 """In a sample."""
 KEPT = 7
@@ -62,7 +62,7 @@ class Sampler:
         *,
         now: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
-        every_s: int = EVERY_S,
+        every_s: int = SAMPLED_EVERY_S,
         most_sites: int = MOST_SITES,
     ) -> None:
         """``now``: seconds since the epoch. ``clock``: monotonic seconds."""

@@ -17,7 +17,7 @@ from cluster.http.server import HttpServer
 from cluster.installation import confinement
 from cluster.installation.confinement import Confinement
 from cluster.installation.private_files import make_folder
-from cluster.settings import AnalyticsSettings, ClickHouseSettings, host_port
+from cluster.settings import AnalyticsSettings, ClickHouseSettings
 
 log = logging.getLogger(__name__)
 
@@ -69,9 +69,7 @@ class SqlDoor:
         await self._backend.open()
         if self._tenants_off:
             log.warning("SQL logins of tenants are off: %s", self._tenants_off)
-        host, port = host_port(self._bind)
-        address, port = await self._server.start(host, port, shared=True)  # postray up holds the port
-        url = f"http://{f'[{address}]' if ':' in address else address}:{port}"
+        url = await self._server.listen(self._bind)  # postray up holds the port
         log.info("listening for SQL url=%s", url)
         return url
 

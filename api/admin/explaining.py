@@ -13,7 +13,7 @@ from msgspec import structs
 from analytics.history import HistoryWanted
 from analytics.timeline import Timeline, events_of
 from api.admin.explanation import Explained, HeldBy, MessageFacts, explain
-from api.admin.histories import SAMPLED_EVERY_S, Histories
+from api.admin.histories import Histories
 from api.admin.past import explain_then, sites_then
 from api.admin.placing import ListSources
 from api.admin.searching import SiteOf
@@ -30,6 +30,7 @@ from cluster.policy.lifecycle import FINISHED
 from cluster.policy.routes.destinations import parse
 from cluster.policy.routes.rerouting import DIRECT
 from cluster.routing.deliverers import Deliverers
+from cluster.routing.site_state import SAMPLED_EVERY_S
 from cluster.routing.views import SourceState
 
 SITES_ASKED = 200

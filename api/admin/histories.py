@@ -23,10 +23,10 @@ from api.http.texts import check_name
 from cluster.intake.backpressure import Overloaded
 from cluster.peers import Call
 from cluster.policy.routes.domains import mail_domain, spelled_names
+from cluster.routing.site_state import SAMPLED_EVERY_S
 
 log = logging.getLogger(__name__)
 
-SAMPLED_EVERY_S = 10
 LONGEST_S = 366 * 86_400
 POINTS = 60
 """In an answer, about, where no step is given."""

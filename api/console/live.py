@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 EVERY_S = 2.0
 CHECKED_EVERY = 5
-"""After so many parts it is looked whether the operator is still logged in."""
+"""After so many times ``EVERY_S`` it is looked whether the operator is still logged in."""
 LONGEST_PARTS = 1800
 """An hour; then the browser asks anew."""
 MOST_STREAMS = 100
@@ -36,33 +36,17 @@ class Live:
     def stream(self, part: Callable[[], Awaitable[str]], is_admitted: Callable[[], Awaitable[bool]]) -> Stream:
         """An answer that has the part again whenever it has changed. ``is_admitted`` tells whether the operator is
         still logged in. Raises Overloaded."""
-        if self._open >= self._most:
-            raise Overloaded("Too many live pages are open in this process; the page works without")
-        return Stream(
-            self._parts(part, is_admitted), media_type="text/event-stream", headers={"x-accel-buffering": "no"}
-        )
+        return self.follow(self._changes(part), is_admitted)
 
-    async def _parts(
-        self, part: Callable[[], Awaitable[str]], is_admitted: Callable[[], Awaitable[bool]]
-    ) -> AsyncIterator[bytes]:
-        self._open += 1
-        try:
-            before = ""
-            yield b": live\n\n"  # the head of the answer leaves now
-            for number in range(1, LONGEST_PARTS):
-                if await self._is_stopping():
-                    return
-                if number % CHECKED_EVERY == 0 and not await is_admitted():
-                    yield event("ended", "")
-                    return
-                html = await part()
-                if html != before:
-                    before = html
-                    yield event("part", html)
-        except Unavailable as error:  # the browser asks again, and is told
-            log.warning("a live page ends reason=%r", error.reason)
-        finally:
-            self._open -= 1
+    async def _changes(self, part: Callable[[], Awaitable[str]]) -> AsyncIterator[bytes]:
+        yield b": live\n\n"  # the head of the answer leaves now
+        before = ""
+        for _ in range(1, LONGEST_PARTS):
+            await asyncio.sleep(self._every_s)
+            html = await part()
+            if html != before:
+                before = html
+                yield event("part", html)
 
     def follow(self, parts: AsyncIterator[bytes], is_admitted: Callable[[], Awaitable[bool]]) -> Stream:
         """An answer that has the events of ``parts`` as they come. Raises Overloaded."""
@@ -94,10 +78,9 @@ class Live:
                 if coming.done():
                     part, coming = coming.result(), None
                     if part is None:
-                        yield event("ended", "")
                         return
                     yield part
-        except Unavailable as error:
+        except Unavailable as error:  # the browser asks again, and is told
             log.warning("a live page ends reason=%r", error.reason)
         finally:
             self._open -= 1
@@ -105,15 +88,6 @@ class Live:
                 if task is not None:
                     task.cancel()
             await asyncio.gather(*filter(None, (coming, stopping)), return_exceptions=True)
-
-    async def _is_stopping(self) -> bool:
-        """Wait until the next part is due; returns whether there is none."""
-        try:
-            async with asyncio.timeout(self._every_s):
-                await self._stopping.wait()
-        except TimeoutError:
-            return False
-        return True
 
 
 async def _next(parts: AsyncIterator[bytes]) -> bytes | None:

@@ -1,6 +1,7 @@
 """/messages and /message: the messages of a tenant, and one message: where it is, why, what next, and its timeline."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from litestar import Response, get, post
@@ -10,11 +11,12 @@ from litestar.response import Redirect
 from analytics.queries import TimelineEvent
 from analytics.timeline import Timeline
 from api.admin.routes import Admin
-from api.console.acting import acting_for, done, key_of
+from api.console.acting import Answered, acting_for, done, key_of
 from api.console.commands import Commands
 from api.console.pages import Pages, query
 from api.console.requests import ConsoleRequest, form
 from api.console.tenants import Tenants
+from api.http.body import ApiRequest
 from api.http.existing import MESSAGE, existing
 from api.messages.commands import FailRequest, MessageCommands
 from api.messages.reading import MessageReading
@@ -107,29 +109,30 @@ class MessagePages:
         )
 
     async def cancel(self, request: ConsoleRequest) -> Redirect:
-        id = (await form(request)).get("id", "")
-
-        async def work() -> str:
-            return done(await self._doing.cancel(acting_for(await self._tenant_of(id)), id))
-
-        return await self._commands.perform(request, "cancel message", id, work, query("/message", id=id))
+        return await self._perform(request, "cancel message", await form(request), self._doing.cancel)
 
     async def retry(self, request: ConsoleRequest) -> Redirect:
-        id = (await form(request)).get("id", "")
-
-        async def work() -> str:
-            return done(await self._doing.retry(acting_for(await self._tenant_of(id)), id))
-
-        return await self._commands.perform(request, "retry message", id, work, query("/message", id=id))
+        return await self._perform(request, "retry message", await form(request), self._doing.retry)
 
     async def fail(self, request: ConsoleRequest) -> Redirect:
         fields = await form(request)
-        id, reason = fields.get("id", ""), FailRequest(fields.get("reason", "").strip() or None)
+        fail = partial(self._doing.fail, data=FailRequest(fields.get("reason", "").strip() or None))
+        return await self._perform(request, "fail message", fields, fail)
+
+    async def _perform(
+        self,
+        request: ConsoleRequest,
+        command: str,
+        fields: Mapping[str, str],
+        act: Callable[[ApiRequest, str], Awaitable[Response[Answered]]],
+    ) -> Redirect:
+        """Do this to the message of a form."""
+        id = fields.get("id", "")
 
         async def work() -> str:
-            return done(await self._doing.fail(acting_for(await self._tenant_of(id)), id, reason))
+            return done(await act(acting_for(await self._tenant_of(id)), id))
 
-        return await self._commands.perform(request, "fail message", id, work, query("/message", id=id))
+        return await self._commands.perform(request, command, id, work, query("/message", id=id))
 
     async def _tenant_of(self, id: str) -> str:
         return await existing(MESSAGE, id, self._journal.messages.tenant_of)

@@ -1,7 +1,6 @@
 """Who is logged in: a session is a row in the journal under the hash of a random cookie, so every API process knows it,
 a logout ends it everywhere, and it ends with the token that it was opened with."""
 
-import hashlib
 import hmac
 import secrets
 from collections.abc import Callable
@@ -47,7 +46,7 @@ class Sessions:
         name = await self._operators.name_of(token)
         cookie, now = secrets.token_urlsafe(_COOKIE_BYTES), self._clock()
         session = ConsoleSession(token_hash=key_hash(token), operator=name, created_at=now, expires_at=now + LIFE)
-        await self._sessions.open(_hash(cookie), session)
+        await self._sessions.open(key_hash(cookie), session)
         return cookie, _logged_in(cookie, name)
 
     async def find(self, cookie: str) -> LoggedIn | None:
@@ -55,7 +54,7 @@ class Sessions:
         Unavailable."""
         if not 0 < len(cookie) <= _LONGEST_COOKIE:
             return None
-        session = await self._sessions.find(_hash(cookie), self._clock())
+        session = await self._sessions.find(key_hash(cookie), self._clock())
         if session is None or await self._operators.name_by_hash(session.token_hash) is None:
             return None
         return _logged_in(cookie, session.operator)
@@ -75,10 +74,6 @@ def is_same(one: str, other: str) -> bool:
     return hmac.compare_digest(one.encode(), other.encode())
 
 
-def _hash(cookie: str) -> bytes:
-    return hashlib.sha256(cookie.encode()).digest()
-
-
 def _logged_in(cookie: str, operator: str) -> LoggedIn:
     csrf = hmac.digest(cookie.encode(), b"postray console form", "sha256").hex()
-    return LoggedIn(operator=operator, csrf=csrf, hash=_hash(cookie))
+    return LoggedIn(operator=operator, csrf=csrf, hash=key_hash(cookie))

@@ -144,6 +144,7 @@ async def _events(lines: AsyncIterator[Sequence[TracedLine]]) -> AsyncIterator[b
             f"{line.at:%H:%M:%S.%f} {line.actor} {line.connection} {line.direction} {line.text}" for line in some
         )
         yield event("line", text)
+    yield event("ended", "")
 
 
 def _named(text: str) -> str:

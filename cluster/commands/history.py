@@ -10,6 +10,7 @@ from cluster.commands.output import DURATION, NAME, console, json_option, number
 from cluster.commands.sparkline import sparkline, squeezed
 from cluster.policy.limits.binding import Bound
 from cluster.policy.limits.quantities import duration_text
+from cluster.routing.site_state import SAMPLED_EVERY_S
 
 WIDTH = 60
 """Columns of a chart."""
@@ -33,7 +34,7 @@ def history(
         site=name,
         source=source,
         since_s=max(1, round(since_s)),
-        step_s=None if step_s is None else max(10, round(step_s)),
+        step_s=None if step_s is None else max(SAMPLED_EVERY_S, round(step_s)),
     )
     if as_json:
         print_json(answer)

@@ -11,7 +11,7 @@ from cluster.commands.inspection import print_settings
 from cluster.commands.instance import Instance, Json, path_part, settings_of
 from cluster.commands.output import DOMAIN, NAME, console, json_option, plain, print_json
 from cluster.commands.shaping_diff import diff
-from cluster.policies import BadPolicies, check_policies, read_files
+from cluster.policies import BadPolicies, parse_files, read_files
 from cluster.policy.limits.shaping import Shaping
 from cluster.policy.routes.domains import spelled_names
 from cluster.policy.routes.rerouting import named_route
@@ -52,8 +52,7 @@ def check(
     if path is not None:
         delivery = msgspec.structs.replace(delivery, shaping_file=path)
     try:
-        files = read_files(delivery)
-        rules, routing = check_policies(delivery, files.shaping, files.routing)
+        rules, routing = parse_files(delivery)
     except BadPolicies as error:
         raise click.ClickException(str(error)) from error
     places = _Places(config, rules, routing, tenant_id or "")

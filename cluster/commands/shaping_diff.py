@@ -15,7 +15,7 @@ from cluster.commands.output import console, errors, json_option, number, plain,
 from cluster.commands.sql_door import SqlDoor
 from cluster.commands.suppressions import SinceType
 from cluster.ids import moment_ms
-from cluster.policies import BadPolicies, check_policies, read_files, shaping_of
+from cluster.policies import BadPolicies, parse_files, shaping_of
 from cluster.policy.limits.quantities import duration_text
 from cluster.policy.limits.rules import ShapingError
 from cluster.policy.replies.bounce_rules import RULES, BounceRules
@@ -111,8 +111,7 @@ def diff(
         raise click.UsageError("--until must be after --since")
     settings = settings_of(config)
     try:
-        files = read_files(settings.delivery)
-        shaping, routing = check_policies(settings.delivery, files.shaping, files.routing)
+        shaping, routing = parse_files(settings.delivery)
         other = shaping_of(_text(file), settings.delivery)
     except BadPolicies as error:
         raise click.ClickException(str(error)) from error

@@ -16,10 +16,10 @@ from cluster.doctor.asking import NoResolver, Questions
 from cluster.doctor.findings import Finding, Installation, ok, problem, warning
 from cluster.doctor.judging import names as judging
 from cluster.doctor.judging.answers import Answer, Unanswered
-from cluster.doctor.reading import read_journal
+from cluster.doctor.reading import read_journal, routing_of
 from cluster.journal.journal import Unavailable
 from cluster.lookup.resolver import Resolver
-from cluster.policies import BadPolicies, check_policies, read_files
+from cluster.policies import BadPolicies, read_files
 from cluster.policy.routes.domains import domain_of
 from cluster.policy.routes.mx import UNGUARDED
 from cluster.policy.routes.routing import Routing, Source, Via
@@ -53,7 +53,7 @@ def policies(installation: Installation) -> Iterator[Finding]:
 
 def sources(installation: Installation) -> Iterator[Finding]:
     """Whether each source, its PTR record and its name in EHLO lead to each other."""
-    routing = _routing(installation)
+    routing = routing_of(installation)
     if routing is None or not (routing.sources or _leaves(routing)):
         yield ok(NOTHING_LEAVES)
         return
@@ -68,7 +68,7 @@ def sources(installation: Installation) -> Iterator[Finding]:
 
 def bounces(installation: Installation) -> Iterator[Finding]:
     """Whether the host of bounces can get them."""
-    routing = _routing(installation)
+    routing = routing_of(installation)
     if routing is None or not (_leaves(routing) or installation.settings.bounce.host):
         yield ok(NOTHING_LEAVES)
         return
@@ -80,7 +80,7 @@ def bounces(installation: Installation) -> Iterator[Finding]:
 
 def resolver(installation: Installation) -> Iterator[Finding]:
     """Whether the resolver answers, and validates DNSSEC."""
-    routing = _routing(installation)
+    routing = routing_of(installation)
     if routing is None or not (_leaves(routing) or installation.settings.tls.dane):
         yield ok(NOTHING_LEAVES)
         return
@@ -112,7 +112,7 @@ def domains(installation: Installation) -> Iterator[Finding]:
 
 def return_paths(installation: Installation) -> Iterator[Finding]:
     """Whether the return paths of verified sender domains lead to us now, and pass our sources."""
-    routing = _routing(installation)
+    routing = routing_of(installation)
     if routing is None or not _leaves(routing):
         yield ok(NOTHING_LEAVES)
         return
@@ -133,15 +133,6 @@ def return_paths(installation: Installation) -> Iterator[Finding]:
         )
     if not bad:
         yield ok(f"the return paths of {len(verified)} verified sender domains are right")
-
-
-def _routing(installation: Installation) -> Routing | None:
-    """The routing of the file; None where the file cannot be used, which another check reports."""
-    try:
-        files = read_files(installation.settings.delivery)
-    except BadPolicies:
-        return None
-    return check_policies(installation.settings.delivery, files.shaping, files.routing)[1]
 
 
 def _leaves(routing: Routing) -> bool:

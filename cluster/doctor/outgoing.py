@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from cluster.doctor.findings import Finding, Installation, ok
 from cluster.doctor.judging import outgoing as judging
-from cluster.policies import BadPolicies, check_policies, read_files
+from cluster.doctor.reading import routing_of
 from cluster.policy.routes.host_names import host_port
 from cluster.policy.routes.mx import is_address
 
@@ -46,12 +46,8 @@ def _server(text: str, port: int) -> tuple[str, int]:
 
 def _own(installation: Installation) -> list[str]:
     """The addresses of all sources."""
-    try:
-        files = read_files(installation.settings.delivery)
-        _, routing = check_policies(installation.settings.delivery, files.shaping, files.routing)
-    except BadPolicies:
-        return []  # another check reports this
-    return sorted(routing.addresses)
+    routing = routing_of(installation)
+    return sorted(routing.addresses) if routing is not None else []
 
 
 async def _attempt(semaphore: asyncio.Semaphore, host: str, port: int, own: str) -> judging.Attempt:

@@ -3,25 +3,18 @@
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 from cluster.context import keeps_from_work
 from cluster.doctor.findings import Finding, Installation, ok, problem, warning
-from cluster.entry_points import CHECKS as ABOVE
-from cluster.entry_points import NotInstalled, load
+from cluster.doctor.reading import look_above
 from cluster.installation import confinement
-from cluster.settings import ClickHouseSettings
 
 ANSWER_S = 5.0
 
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """A proxy from the environment cannot reach what runs here."""
-
-SetAside = Callable[[ClickHouseSettings, Path], list[str]]
-"""Returns a line for each damaged part that the event store has detached. The path is data_dir, for the embedded
-one."""
 
 
 def parts(installation: Installation) -> Iterator[Finding]:
@@ -48,15 +41,7 @@ def parts(installation: Installation) -> Iterator[Finding]:
 
 def damaged_events(installation: Installation) -> Iterator[Finding]:
     """Damaged parts of tables that ClickHouse has detached."""
-    try:
-        set_aside: SetAside = load(ABOVE, "events")
-    except NotInstalled as error:
-        yield problem(str(error))
-        return
-    found = set_aside(installation.settings.clickhouse, installation.data_dir)
-    yield from (problem(text) for text in found)
-    if not found:
-        yield ok("ClickHouse has set no damaged part aside")
+    yield from look_above(installation, "events", problem, "ClickHouse has set no damaged part aside")
 
 
 def sql(installation: Installation) -> Iterator[Finding]:

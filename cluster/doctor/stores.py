@@ -1,18 +1,11 @@
 """Checks of Postgres and ClickHouse: their versions, and settings that the promises rest on."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 from cluster.doctor.findings import Finding, Installation, ok, problem, warning
 from cluster.doctor.judging import stores as judging
-from cluster.doctor.reading import read_journal
-from cluster.entry_points import CHECKS as ABOVE
-from cluster.entry_points import NotInstalled, load
+from cluster.doctor.reading import look_above, read_journal
 from cluster.journal.journal import Unavailable
-from cluster.settings import ClickHouseSettings
-
-WhatIsWrong = Callable[[ClickHouseSettings, Path], list[str]]
-"""Returns a line for each thing that is wrong with the ClickHouse server."""
 
 
 def postgres(installation: Installation) -> Iterator[Finding]:
@@ -31,12 +24,9 @@ def clickhouse(installation: Installation) -> Iterator[Finding]:
     if not installation.settings.clickhouse.dsn:
         yield ok("ClickHouse is the embedded one")
         return
-    try:
-        what_is_wrong: WhatIsWrong = load(ABOVE, "clickhouse")
-    except NotInstalled as error:
-        yield problem(str(error))
-        return
-    found = what_is_wrong(installation.settings.clickhouse, installation.data_dir)
-    yield from (warning(text) for text in found)
-    if not found:
-        yield ok("ClickHouse answers, and is a version that postray is tested with, or later")
+    yield from look_above(
+        installation,
+        "clickhouse",
+        warning,
+        "ClickHouse answers, and is a version that postray is tested with, or later",
+    )

@@ -21,6 +21,7 @@ from cluster.http.protocol import HttpProtocol
 from cluster.http.turns import ConnectionTurns
 from cluster.listening import bound
 from cluster.metrics import Counter, Gauge
+from cluster.policy.routes.host_names import host_port, joined
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,12 @@ class HttpServer:
         self._health = health
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
+
+    async def listen(self, bind: str) -> str:
+        """Start at the host:port of a setting, where other processes of this machine may listen as well; returns the
+        URL. Raises OSError, CannotStart."""
+        address, port = await self.start(*host_port(bind), shared=True)
+        return f"http://{joined(address, port)}"
 
     async def start(self, host: str, port: int, *, shared: bool = False) -> tuple[str, int]:
         """Listen; returns the address and port. ``shared``: several processes of this machine may listen there, and the

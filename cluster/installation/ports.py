@@ -8,7 +8,7 @@ there. Linux; socket(7), SO_REUSEADDR and SO_REUSEPORT.
 import socket
 import weakref
 
-from cluster.settings import host_port
+from cluster.policy.routes.host_names import host_port, joined
 
 ANY_PORT = "127.0.0.1:0"
 """A free port on loopback."""
@@ -36,7 +36,7 @@ class HeldPort:
         except OSError as error:
             raise PortTaken(bind, error.strerror or str(error)) from error
         self.number: int = holder.getsockname()[1]
-        self.bind = f"[{host}]:{self.number}" if ":" in host else f"{host}:{self.number}"
+        self.bind = joined(host, self.number)
         """host:port, with the actual port."""
         self._close = weakref.finalize(self, holder.close)
 

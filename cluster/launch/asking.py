@@ -48,10 +48,6 @@ class Question(Generic[T]):
                 raise RayAway(whom, "Ray has ended")
         return self._answer.result()
 
-    @property
-    def is_answered(self) -> bool:
-        return self._answer.done()
-
 
 def asked(whom: str, question: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
     """The answer to a question, as by ``Question.answer``."""

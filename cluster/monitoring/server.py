@@ -7,7 +7,6 @@ from cluster.http.connections import ConnectionBounds
 from cluster.http.server import HttpServer
 from cluster.metrics import Reading
 from cluster.monitoring.page import Alone, MetricsPage
-from cluster.settings import host_port
 
 log = logging.getLogger(__name__)
 
@@ -25,9 +24,7 @@ class MetricsServer:
 
     async def start(self) -> str:
         """Listen; returns the URL. Raises OSError when the address is not available."""
-        host, port = host_port(self._bind)
-        address, port = await self._server.start(host, port, shared=True)
-        url = f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
+        url = await self._server.listen(self._bind)
         log.info("listening url=%s", url)
         return url
 

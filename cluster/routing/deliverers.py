@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.records import DueDelivery
-from cluster.peers import Call, PeerGone
+from cluster.peers import Call, PeerGone, call_within
 from cluster.policy.routes.membership import ACTOR_ALIVE_S
 from cluster.routing.site_state import Held, SitesSampled, SiteState, TraceLine
 
@@ -117,8 +117,7 @@ class Deliverers:
 
     async def _one(self, name: str, method: str, *arguments: Any, otherwise: Any = None) -> Any:
         try:
-            async with asyncio.timeout(self._answer_s):
-                return await self._call(name, method, *arguments)
-        except (PeerGone, Unavailable, TimeoutError) as error:  # Unavailable: the actor could not reach the journal
+            return await call_within(self._answer_s, self._call, name, method, *arguments)
+        except (PeerGone, Unavailable) as error:  # Unavailable: the actor could not reach the journal
             log.warning("no answer actor=%s method=%s reason=%r", name, method, str(error))
             return otherwise

@@ -2,6 +2,9 @@
 
 from cluster.policy.forms import Form
 
+SAMPLED_EVERY_S = 10
+"""The flight recorder samples them as often."""
+
 
 class LastReply(Form, frozen=True, kw_only=True):
     """A host's reply to a message, or how the connection failed."""

@@ -17,6 +17,7 @@ from typing import cast
 
 from cluster.access.client_address import address_key
 from cluster.access.login_failures import Failures
+from cluster.policy.routes.host_names import joined
 from cluster.smtpd.envelope import (
     Answer,
     Authenticate,
@@ -139,7 +140,7 @@ class ServerProtocol(asyncio.BufferedProtocol):
         host, port = (transport.get_extra_info("peername") or ("unknown", 0))[:2]
         if self._client is not None:
             host, port = self._client.address, self._client.port
-        self.peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self.peer = joined(host, port)
         self.address = host
         self._address_key = address_key(host)
         service = self.service

@@ -17,7 +17,7 @@ function follow(part) {
   })
 }
 
-// What is focused or selected stays as it is: nobody's key press or copy is lost.
+// What is focused or selected stays as it is: no key press and no copy is lost.
 function isInUse(part) {
   const selection = getSelection()
   const selected = selection && !selection.isCollapsed && part.contains(selection.anchorNode)

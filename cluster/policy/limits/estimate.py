@@ -109,7 +109,7 @@ class SiteEstimate(Struct, frozen=True, kw_only=True):
 def estimate(mail: Remaining, terms: Terms, standing: SiteStanding | None) -> SiteEstimate:
     """``standing`` is None where the site has no sample: nothing has been sent there lately."""
     binds = _binds(terms, standing)
-    if unknown := _cannot_be_told(mail, terms, standing):
+    if unknown := _cannot_be_told(binds, terms, standing):
         return SiteEstimate(
             earliest_s=None,
             latest_s=None,
@@ -149,11 +149,10 @@ def _binds(terms: Terms, standing: SiteStanding | None) -> Bound:
         return Bound.TENANT_LIMITS
     if found is not Bound.NOTHING:
         return found
-    return Bound.MESSAGE_RATE if _rate(terms, standing) else Bound.CONNECTIONS
+    return Bound.MESSAGE_RATE if limit else Bound.CONNECTIONS
 
 
-def _cannot_be_told(mail: Remaining, terms: Terms, standing: SiteStanding | None) -> str:
-    binds = _binds(terms, standing)
+def _cannot_be_told(binds: Bound, terms: Terms, standing: SiteStanding | None) -> str:
     if terms.suspended_s == inf:
         return "it is suspended, and nothing says until when"
     if binds in (Bound.BACK_OFF, Bound.SILENT_HOSTS, Bound.NO_MACHINE):

@@ -15,6 +15,11 @@ def host_port(text: str) -> tuple[str, int]:
     return _host(host, text), int(port)
 
 
+def joined(host: str, port: int) -> str:
+    """The text that ``host_port`` reads: "127.0.0.1:25", "[::1]:25"."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def server(text: str) -> tuple[str, int]:
     """Host and port of a server to connect to; port 0 is invalid. Raises ValueError."""
     host, port = host_port(text)
