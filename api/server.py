@@ -165,6 +165,7 @@ class ApiServer:
                 lifetime_s=lifetime_s,
                 limits=limits,
                 limits_of=lambda site: active_policy.shaping.explain(site, hosts=active_policy.hosts_of(site)),
+                estimate=estimate,
                 trusted_proxies=settings.trusted_proxies,
             )
             front = Front(UnreadBodies(self._console.app, FORM_BYTES), whole)

@@ -12,6 +12,7 @@ from litestar.types import Message, Scope
 
 from analytics.timeline import Timeline
 from api.admin.routes import Admin
+from api.batches import Estimate
 from api.console.batches import BatchPages
 from api.console.commands import Commands
 from api.console.entering import Entering
@@ -52,11 +53,12 @@ class Console:
         lifetime_s: float,
         limits: MessageSettings,
         limits_of: LimitsOf,
+        estimate: Estimate,
         trusted_proxies: Sequence[str] = (),
     ) -> None:
         """``admin`` has the services. ``lifetime_s`` is the new lifetime of a retried message, ``limits`` apply to
-        composed ones. ``limits_of`` tells the limits of a site. ``trusted_proxies``:
-        networks of proxies whose X-Forwarded-For is believed."""
+        composed ones. ``limits_of`` tells the limits of a site, ``estimate`` when a batch will be done.
+        ``trusted_proxies``: networks of proxies whose X-Forwarded-For is believed."""
         trusted = tuple(map(network, trusted_proxies))
         self._pages = Pages()
         self._watcher = Watcher(admin, journal, readiness)
@@ -79,7 +81,7 @@ class Console:
             SitePages(self._pages, commands, admin, limits_of, self._live, self._entering.is_admitted),
             OwningPages(self._pages, commands, admin),
             RunningPages(self._pages, commands, admin, journal.operator_audit),
-            BatchPages(self._pages, commands, tenants, journal),
+            BatchPages(self._pages, commands, tenants, journal, estimate),
         )
         operators = RouteGroup(
             "/",

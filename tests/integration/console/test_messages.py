@@ -1,13 +1,18 @@
 """Messages and batches in the console: found, shown, and told what to do."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec import structs
 
 from cluster.ids import new_id
 from cluster.journal.operator_audit import NEWEST
 from cluster.journal.records import Address, NewMessage, PreparedPersonalization
 from cluster.policy.lifecycle import Status
+from cluster.policy.limits.binding import Bound
+from cluster.routing.views import BatchEstimate, SiteOutlook
 from tests.browser import needs_chromium
 from tests.integration.console.conftest import Console
 from tests.integration.console.looking import WIDTHS, look
@@ -112,6 +117,48 @@ async def test_a_batch_stands_and_is_cancelled(console: Console) -> None:
     assert (await console.http.get(f"/batch?id={new_id('bat_')}")).status_code == 404
 
 
+def an_outlook(**more: Any) -> BatchEstimate:
+    at = datetime(2026, 4, 23, 10, 12, tzinfo=UTC)
+    site = SiteOutlook(
+        site="site.example",
+        source="mta1",
+        recipients=2,
+        binds=Bound.CONNECTIONS,
+        earliest_at=at,
+        latest_at=at + timedelta(minutes=5),
+        wait_for_tomorrow=312,
+        said=f"site.example: 20 connections: 12m to 17m {EVIL}",
+    )
+    whole = BatchEstimate(
+        earliest_at=at, latest_at=at + timedelta(minutes=5), sites=(site,), not_estimated=0, from_sample=False
+    )
+    return structs.replace(whole, **more)
+
+
+async def test_a_batch_says_when_it_will_be_done_and_what_decides(console: Console) -> None:
+    journal, postray = console.postray.journal, console.postray
+    tenant = await a_tenant(journal)
+    batch = await journal.batches.create(tenant)
+    await accepted(console, tenant, a_message("ada@example.com"), a_message("bob@example.com"), batch_id=batch)
+
+    async def shown() -> str:
+        return (await console.http.get(f"/batch?id={batch}")).text
+
+    postray.outlook = "it is paused: nothing of it is sent until it is resumed"
+    page = await shown()
+    assert "Nothing can be said: it is paused" in page and "What decides" not in page
+    postray.outlook = an_outlook()
+    page = await shown()
+    assert "Done between 2026-04-23 10:12:00 UTC and 2026-04-23 10:17:00 UTC" in page
+    assert "20 connections: 12m to 17m" in page and EVIL not in page and "/site?name=site.example" in page
+    postray.outlook = an_outlook(latest_at=None, not_estimated=7, from_sample=True)
+    page = await shown()
+    assert "at the latest cannot be told; of the mail of 7 recipients nothing can be said" in page
+    assert "estimated from a part of the queue" in page
+    await console.send("/", "/batch/cancel", id=batch)
+    assert "When it will be done" not in await shown()
+
+
 async def test_every_form_needs_its_token(console: Console) -> None:
     app = console.postray.server._console
     assert app is not None
@@ -135,6 +182,7 @@ async def test_they_are_read_at_every_width(console: Console, tmp_path: Path, wi
     to = f"{'long' * 15}@example.com"
     message = a_message(to, personalization=PreparedPersonalization(to=(Address(to),), subject=EVIL))
     await accepted(console, tenant, message, a_message("bob@example.com"), batch_id=batch)
+    console.postray.outlook = an_outlook()
     pages = {
         "messages": "/messages",
         "message": f"/message?id={message.id}",

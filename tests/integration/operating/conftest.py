@@ -26,7 +26,7 @@ from cluster.installation import running
 from cluster.installation.local_secrets import SQL_PASSWORD
 from cluster.installation.private_files import write_whole
 from cluster.journal.journal import Journal
-from cluster.journal.records import DueDelivery, NewRequest
+from cluster.journal.records import BatchCounts, DueDelivery, NewRequest
 from cluster.keys import operator_token
 from cluster.nodes import NodeState, WantedNodes
 from cluster.peers import PeerGone
@@ -35,8 +35,10 @@ from cluster.policy.limits.retry import tried_until
 from cluster.policy.retention import Retention
 from cluster.policy.storage import Pruned
 from cluster.policy.tls.shown_reports import ShownDestination, ShownReport, ShownReports
+from cluster.routing.estimating import CannotTell
 from cluster.routing.site_state import LastReply, SiteState, TraceLine
 from cluster.routing.views import (
+    BatchEstimate,
     MxHost,
     PoolShare,
     RouteDescription,
@@ -93,6 +95,8 @@ class Postray:
         self.prunes: list[tuple[Any, ...]] = []
         self.moved: list[bytes] = []
         self.tried: list[tuple[str, str]] = []
+        self.outlook: BatchEstimate | str = "nothing is known of deliveries here"
+        """When each batch will be done; a text is why nothing can be said."""
         self.webhooks = Actors()
         self.look: Callable[[int], Awaitable[None]] | None = None
         """What looks at a sender domain; None finds nothing."""
@@ -138,6 +142,7 @@ class Postray:
             ask_recorder=self._ask_recorder,
             webhooks=webhook_parts(journal, self.webhooks),
             readiness=self._readiness,
+            estimate=self._estimate,
             admin=admin,
             admin_bind="127.0.0.1:0",
         )
@@ -246,6 +251,11 @@ class Postray:
                 ),
             ]
         )
+
+    async def _estimate(self, tenant_id: str, counts: BatchCounts) -> BatchEstimate:
+        if isinstance(self.outlook, str):
+            raise CannotTell(self.outlook)
+        return self.outlook
 
     async def _readiness(self) -> dict[str, str | None]:
         return self.parts
