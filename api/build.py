@@ -20,6 +20,7 @@ from api.webhooks.parts import WebhookParts
 from cluster import metrics
 from cluster.context import Context, Links
 from cluster.draining import Draining
+from cluster.http.server import IN_ORDER
 from cluster.intake.backpressure import Overloaded, Watch
 from cluster.journal.journal import Journal
 from cluster.keys import operator_token
@@ -205,7 +206,7 @@ async def api(context: Context, links: Links) -> Api:
     )
     draining = Draining(
         lambda: journal.membership.is_draining(context.node_id),
-        server.stop,
+        lambda: server.stop(IN_ORDER),
         lambda: journal.membership.tell_closed(context.node_id, context.name),
     )
     return Api(

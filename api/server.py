@@ -3,6 +3,7 @@
 The actor that hosts the server calls it, and opens and closes the journal.
 """
 
+import asyncio
 import logging
 
 from analytics.timeline import Timeline
@@ -28,7 +29,7 @@ from api.webhooks.parts import WebhookParts
 from cluster.http.connections import ConnectionBounds
 from cluster.http.partly import PathsOf
 from cluster.http.paths import OneSpelling
-from cluster.http.server import HttpServer
+from cluster.http.server import AT_ONCE, Ending, HttpServer
 from cluster.intake.backpressure import WhyFull, never_full
 from cluster.intake.idempotency import Idempotency
 from cluster.intake.intake import Intake, Offers
@@ -197,13 +198,13 @@ class ApiServer:
         """Whether the server is running."""
         return all(server.running() for server in (self._server, self._public, self._console_server) if server)
 
-    async def stop(self) -> None:
-        """Accept no more connections, let requests in progress finish, and end: within 5 s, for each server."""
+    async def stop(self, ending: Ending = AT_ONCE) -> None:
+        """Accept no more connections, let requests in progress finish, and end."""
         if self._console is not None:
             self._console.end_live()
-        for server in (self._console_server, self._public, self._server):
-            if server is not None:
-                await server.stop()
+        # The server of the whole application is the last: it ends the intake with itself.
+        await asyncio.gather(*(server.stop(ending) for server in (self._console_server, self._public) if server))
+        await self._server.stop(ending)
 
 
 async def _listen(server: HttpServer, bind: str) -> str:

@@ -2,12 +2,17 @@
 
 At EMFILE, uvloop's own server accepts waiting clients only to close them, including health checks; asyncio's pauses for
 a second. Neither frees descriptors. asyncio also accepts up to a whole backlog in one iteration of the event loop.
+
+A listener that is just closed resets every connection that the kernel has opened for it and that was not accepted yet,
+though the client may have sent its request already. So the end has two steps: ``refuse``, and a moment later ``close``.
 """
 
 import asyncio
+import ctypes
 import errno
 import logging
 import socket
+import struct
 from collections.abc import Callable
 
 from cluster.access.client_address import address_key
@@ -26,6 +31,19 @@ BACKLOG = 2048
 UNSENT_BYTES = 64 * 1024
 """How much of the answers the kernel buffers before sending. Without a limit it buffers megabytes for each client that
 reads nothing, and the server, which cannot see them, produces more."""
+SO_ATTACH_FILTER = 26
+"""socket(7); Python has no name for it."""
+_NO_SYN = b"".join(
+    struct.pack("=HBBI", *step)
+    for step in (
+        (0x30, 0, 0, 13),  # load the octet of the TCP header with the flags
+        (0x54, 0, 0, 0x12),  # of these, SYN and ACK
+        (0x15, 0, 1, 0x02),  # is it SYN alone?
+        (0x06, 0, 0, 0),  # then drop it
+        (0x06, 0, 0, 0xFFFFFFFF),  # otherwise take it
+    )
+)
+"""A classic BPF program: no connection is begun, and those that were are completed."""
 _SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -49,10 +67,34 @@ class Acceptor:
         self._loop.add_reader(listener.fileno(), self._accept)
         self._ticking = self._loop.call_later(TICK_S, self._tick)
 
+    @property
+    def is_opening(self) -> bool:
+        """Whether a connection was accepted that has no protocol yet."""
+        return bool(self._opening)
+
+    def refuse(self) -> None:
+        """Begin no further connections; those that clients have begun are accepted. A client whose first packet
+        is dropped tries again: after ``close`` it finds another process that listens there, or is refused."""
+        program = ctypes.create_string_buffer(_NO_SYN, len(_NO_SYN))
+        attached = struct.pack("@HP", len(_NO_SYN) // 8, ctypes.addressof(program))
+        try:
+            self._listener.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, attached)
+        except OSError as error:  # a kernel without it: what is begun from now on may be reset
+            log.info("connections are taken until the end reason=%s", error.strerror)
+
     def close(self) -> None:
+        """Accept what waits, and listen no more."""
         self._ticking.cancel()
         if self._listener.fileno() >= 0:
             self._loop.remove_reader(self._listener.fileno())
+            for _ in range(BACKLOG):
+                try:
+                    client, peer = self._listener.accept()
+                except ConnectionAbortedError:
+                    continue
+                except OSError:  # there is none, or no descriptor
+                    break
+                self._seat(client, address_key(peer[0]))
             self._listener.close()
 
     def _accept(self) -> None:

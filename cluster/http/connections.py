@@ -179,6 +179,8 @@ class Connections:
         self._groups: dict[str, _Group] = {}
         self._lines = _Lines()
         self._reserved: dict[Seat, float] = {}
+        self.is_ending = False
+        """Whether the server ends: each answer is the last on its connection, and says so."""
 
     def __len__(self) -> int:
         return self._count + len(self._reserved)

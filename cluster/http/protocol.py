@@ -209,7 +209,7 @@ class HttpProtocol(PacedProtocol):
         self._head_bytes = self._body_bytes = self._framing_bytes = self._bodiless_bytes = 0
         self._trailers.clear()
         self.headers = self._trailers
-        if self._seat.reserved:
+        if self._seat.reserved or self._seats.is_ending:
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
@@ -272,12 +272,13 @@ class HttpProtocol(PacedProtocol):
             if seat.holder is not None:
                 seat.holder.evict()
 
-    def _answering(self) -> bool:
+    @property
+    def is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
     def _must_wait(self) -> bool:
         """Whether the next request must wait: an earlier answer is not complete, or not read."""
-        return self._in_head and (self.flow.write_paused or self._answering())
+        return self._in_head and (self.flow.write_paused or self.is_answering)
 
     def _hold(self, data: bytes) -> None:
         self._held = self._held[self._held_from :] + data
@@ -363,7 +364,7 @@ class HttpProtocol(PacedProtocol):
         """Refuse the rest of this connection, which cannot be parsed."""
         self._drop_held()
         if self._in_head:
-            if self._answering():  # an earlier request is in progress
+            if self.is_answering:  # an earlier request is in progress
                 self._refused = refused
                 self.flow.pause_reading()
             else:

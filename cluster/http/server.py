@@ -8,11 +8,12 @@ import contextlib
 import logging
 import resource
 import socket
-from collections.abc import Iterator, Set
+from collections.abc import Callable, Iterator, Set
 from typing import Any
 
 import psutil
 import uvicorn
+from msgspec import Struct
 from msgspec.structs import replace
 
 from cluster.http.accepting import Acceptor
@@ -25,13 +26,30 @@ from cluster.policy.routes.host_names import host_port, joined
 
 log = logging.getLogger(__name__)
 
-STOP_MAX_WAIT_S = 5.0
-GRACE_S = 3
-"""The part of it that requests in progress have to finish."""
+CUT_OFF_S = 2.0
+"""How long the end may take after requests in progress were cut off."""
 LOOK_S = 0.01
 """How often a stop looks whether they have finished."""
 DATE_S = 1.0
 """How often the answers' Date is renewed; it counts in seconds."""
+
+
+class Ending(Struct, frozen=True, kw_only=True):
+    """How a server ends, in seconds from the beginning of the end."""
+
+    listens_s: float
+    """Connections that clients have begun are still accepted: a round trip, since a client sends as soon as it knows
+    that the connection is open."""
+    quiet_s: float
+    """A connection without a request in progress may still bring one, which is answered: it may be on its way."""
+    grace_s: float
+    """Then requests in progress are cut off."""
+
+
+AT_ONCE = Ending(listens_s=0.05, quiet_s=0.3, grace_s=3.0)
+"""The process ends."""
+IN_ORDER = Ending(listens_s=0.5, quiet_s=2.0, grace_s=12.0)
+"""The process goes on and nothing waits for its port: its node drains."""
 
 
 class CannotStart(Exception):
@@ -91,18 +109,20 @@ class HttpServer:
         """Whether the server is running."""
         return self._serving is not None and not self._serving.done()
 
-    async def stop(self) -> None:
-        """Accept no more connections, let requests in progress finish, and end within 5 s."""
-        if self._server is None or self._serving is None:
+    async def stop(self, ending: Ending = AT_ONCE) -> None:
+        """Accept no more connections, let requests in progress finish, and end. A second call may end it sooner."""
+        server, serving = self._server, self._serving
+        if server is None or serving is None:
             return
-        self._server.ask_to_stop()
-        done, _ = await asyncio.wait((self._serving,), timeout=STOP_MAX_WAIT_S)
+        server.ask_to_stop(ending)
+        most_s = ending.grace_s + CUT_OFF_S
+        done, _ = await asyncio.wait((serving,), timeout=most_s)
         if not done:
-            log.warning("stop took more than %g s; cut off", STOP_MAX_WAIT_S)
-            self._server.force_exit = True
-            self._serving.cancel()
-            await asyncio.wait((self._serving,), timeout=1)
-        self._server.cut_off()
+            log.warning("stop took more than %g s; cut off", most_s)
+            server.force_exit = True
+            serving.cancel()
+            await asyncio.wait((serving,), timeout=1)
+        server.cut_off()
         self._server = None
         self._serving = None
 
@@ -132,6 +152,7 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self.listening = asyncio.Event()
         self._asked_to_stop = asyncio.Event()
+        self._ending = AT_ONCE
         self._listener = listener
         self._connections = Connections(bounds)
         self._health = health
@@ -150,7 +171,8 @@ class _Server(uvicorn.Server):
         self._acceptor = Acceptor(self._listener, self._connections, self._protocol)
         self.listening.set()
 
-    def ask_to_stop(self) -> None:
+    def ask_to_stop(self, ending: Ending) -> None:
+        self._ending = ending
         self.should_exit = True
         self._asked_to_stop.set()
 
@@ -161,21 +183,37 @@ class _Server(uvicorn.Server):
                     await self._asked_to_stop.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        if self._acceptor is not None:
-            self._acceptor.close()
-        state = self.server_state
-        for connection in list(state.connections):
-            connection.shutdown()
-        try:
-            async with asyncio.timeout(GRACE_S):
-                while (state.connections or state.tasks) and not self.force_exit:
-                    await asyncio.sleep(LOOK_S)
-        except TimeoutError:
-            log.warning("stop cuts off requests in progress count=%d", len(state.tasks))
-            for task in state.tasks:
-                task.cancel()
+        state, clock = self.server_state, asyncio.get_running_loop().time
+        acceptor = self._acceptor
+        assert acceptor is not None
+        began = clock()
+        self._connections.is_ending = True
+        acceptor.refuse()
+        self._shut(lambda connection: connection.is_answering)
+        is_listening, is_quiet = True, False
+        while is_listening or acceptor.is_opening or state.connections or state.tasks:
+            since_s, ending = clock() - began, self._ending
+            if is_listening and since_s >= ending.listens_s:
+                acceptor.close()
+                is_listening = False
+            if not is_quiet and since_s >= ending.quiet_s:
+                self._shut(lambda connection: True)
+                is_quiet = True
+            if self.force_exit or since_s >= ending.grace_s:
+                log.warning("stop cuts off requests in progress count=%d", len(state.tasks))
+                for task in state.tasks:
+                    task.cancel()
+                break
+            await asyncio.sleep(LOOK_S)
         if not self.force_exit:
             await self.lifespan.shutdown()
+
+    def _shut(self, which: Callable[[HttpProtocol], bool]) -> None:
+        """Close connections, or have them closed after the answer that is in progress."""
+        for connection in list(self.server_state.connections):
+            assert isinstance(connection, HttpProtocol)
+            if which(connection):
+                connection.shutdown()
 
     def cut_off(self) -> None:
         """Abort the remaining connections."""

@@ -70,6 +70,9 @@ class Client:
 class Site:
     """A server and its clients."""
 
+    server: HttpServer
+    """Where it runs in this process."""
+
     def __init__(self) -> None:
         self.app = Echo()
         self.host, self.port = "", 0
@@ -119,7 +122,7 @@ def post(path: str, body: bytes, *fields: str) -> bytes:
 async def serving(around: Callable[[Any], Any] = lambda app: app, **bounds: Any) -> AsyncIterator[Site]:
     """A running server. ``around`` wraps the application."""
     site = Site()
-    server = HttpServer(
+    site.server = server = HttpServer(
         around(site.app), ConnectionBounds(**{"connections": 5000, "per_address": 5000} | bounds), health=HEALTH
     )
     site.host, site.port = await server.start("127.0.0.1", 0)
