@@ -40,6 +40,8 @@ from cluster.routing.describe import Describing
 from cluster.routing.direct_offers import DirectOffers
 from cluster.routing.dispatcher import Dispatcher
 from cluster.routing.estimating import Estimating
+from cluster.routing.paging import Paging
+from cluster.routing.standing_in import StandingIn
 from cluster.settings import Settings
 from cluster.smtpd.certificate import certificate_of
 from cluster.tasks import Tasks
@@ -48,6 +50,7 @@ from cluster.tenancy.domains.managing import DomainManager
 from cluster.tenancy.domains.publishing import CurrentPublishing
 from cluster.tenancy.limiter import TenantLimiter
 from cluster.tenancy.limits import RequestLimits
+from cluster.topology import SCHEDULER
 from cluster.tracking.keys import TokenKeys
 
 if TYPE_CHECKING:
@@ -69,7 +72,8 @@ SENDING_CONNECTIONS = 4
 
 class Api:
     """The HTTP server and the background tasks of its process: they follow the delivery actors, offer deliveries to
-    them, measure the load, share the limits of tenants, and finish commands that other processes left unfinished."""
+    them, page in what is due while there is no scheduler, measure the load, share the limits of tenants, and finish
+    commands that other processes left unfinished."""
 
     def __init__(
         self,
@@ -81,12 +85,13 @@ class Api:
         dispatcher: Dispatcher,
         offers: DirectOffers,
         draining: Draining,
+        standing_in: StandingIn,
         tasks: Tasks,
         token_keys: TokenKeys,
         tokens: "SignedTokens | None" = None,
     ) -> None:
-        """``draining`` closes ``server`` while the node drains. ``token_keys`` has the keys of tracked mail. ``tokens``
-        verifies JWTs."""
+        """``draining`` closes ``server`` while the node drains. ``standing_in`` pages in for want of a scheduler.
+        ``token_keys`` has the keys of tracked mail. ``tokens`` verifies JWTs."""
         self._tokens = tokens
         self._token_keys = token_keys
         self._server = server
@@ -95,6 +100,7 @@ class Api:
         self._limiter = limiter
         self._watch = watch
         self._draining = draining
+        self._standing_in = standing_in
         self._dispatcher = dispatcher
         self._offers = offers
         self._tasks = tasks
@@ -108,6 +114,7 @@ class Api:
         self._tasks.spawn("tenants", self._directory.run())
         await self._limiter.exchange()  # its shares depend on the processes that there are already
         self._tasks.spawn("limits", self._limiter.run())
+        self._tasks.spawn("standing in", self._standing_in.run())
         self._tasks.spawn("settling", settle_abandoned(self._journal))
         self._tasks.spawn("token keys", self._token_keys.run())
         if self._tokens is not None:
@@ -126,6 +133,7 @@ class Api:
     async def stop(self) -> None:
         await self._server.stop()
         await self._tasks.stop()
+        await self._standing_in.stop()
 
 
 async def api(context: Context, links: Links) -> Api:
@@ -209,6 +217,11 @@ async def api(context: Context, links: Links) -> Api:
         lambda: server.stop(IN_ORDER),
         lambda: journal.membership.tell_closed(context.node_id, context.name),
     )
+    paging = Paging(journal, dispatcher, settings.delivery.lease_s)
+
+    async def has_scheduler() -> bool:
+        return await journal.singletons.living(SCHEDULER) is not None
+
     return Api(
         server,
         journal,
@@ -218,6 +231,7 @@ async def api(context: Context, links: Links) -> Api:
         dispatcher,
         offers,
         draining,
+        StandingIn(paging, has_scheduler),
         Tasks(),
         token_keys,
         tokens,
@@ -252,7 +266,7 @@ def domain_manager(context: Context, links: Links, journal: Journal, policy: Act
 
     async def verify(id: int) -> None:
         try:
-            await call_within(VERIFIED_S, links.call, "scheduler", "verify_domain", id)
+            await call_within(VERIFIED_S, links.call, SCHEDULER, "verify_domain", id)
         except PeerGone as gone:
             log.warning("domain not looked at id=%d reason=%r", id, str(gone))
             raise Overloaded("The records cannot be looked up now; try again later") from gone

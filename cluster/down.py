@@ -11,10 +11,12 @@ from cluster.installation.stopping import StopProgress
 from cluster.launch import places, ray_node, together
 from cluster.launch.asking import asked
 from cluster.settings import Settings
-from cluster.topology import SUPERVISOR
+from cluster.topology import SUPERVISOR, kinds
 
 NODE_S = 30.0
 """How long the actors of a node may take to end, beyond the wait for replies of hosts."""
+STARTED_S = 5.0
+"""How long the supervisor may take to start elsewhere what has ended on its node: its next round does."""
 LOOK_S = 0.3
 
 
@@ -72,8 +74,16 @@ def _end_node(settings: Settings, node_id: str, say: Callable[[str], None]) -> N
     for name, reason in left.missing.items():
         say(f"{name} cannot run elsewhere: {reason}")
     until = time.monotonic() + settings.delivery.stop_wait_s + NODE_S
-    while there := [one.name for one in asked("ray", places.living) if one.node_id == node_id]:
-        if there == [SUPERVISOR] and left.place is not None:
+    moving = {kind.name for kind in kinds(settings) if kind.per == "cluster"} - left.missing.keys()
+    began = time.monotonic()
+    while True:
+        living = asked("ray", places.living)
+        there = [one.name for one in living if one.node_id == node_id]
+        if not there:
+            break
+        # The supervisor first starts elsewhere what there is one of: while it moves itself, it starts nothing.
+        has_moved = moving <= {one.name for one in living} or time.monotonic() > began + STARTED_S
+        if there == [SUPERVISOR] and left.place is not None and has_moved:
             together.move(left.place)
         elif time.monotonic() > until:
             raise NodeStays(f"it did not end in time: {', '.join(there)}")

@@ -46,6 +46,7 @@ class ActorSpec(Struct, frozen=True, kw_only=True):
 DELIVERY = "delivery"
 SUPERVISOR = "supervisor"
 RECORDER = "recorder"
+SCHEDULER = "scheduler"
 
 
 def has_sink(settings: DeliverySettings) -> bool:
@@ -84,7 +85,7 @@ ACTORS = (
         role="delivery",
     ),
     ActorSpec(
-        kind="scheduler",
+        kind=SCHEDULER,
         build="actors.build:scheduler",
         per="cluster",
         cpus=0.1,
@@ -137,7 +138,7 @@ ACTORS = (
         cpus=0.4,
         memory_mb=400,
         role="api",
-        calls=(RECORDER, DELIVERY, "scheduler", "webhooks", SUPERVISOR),
+        calls=(RECORDER, DELIVERY, SCHEDULER, "webhooks", SUPERVISOR),
         listens=True,
     ),
 )

@@ -141,7 +141,7 @@ async def first_events(world: World, messages: Sequence[NewMessage]) -> dict[str
     """The first event of every recipient of each message, in their order."""
     deadline = time.monotonic() + MAX_WAIT_S
     while True:
-        await world.scheduler.round()
+        await world.scheduler.paging.round()
         await world.events_of(messages[0], 0)  # reads what is new
         found: dict[str, dict[str, Event]] = {message.id: {} for message in messages}
         for event in world.events:

@@ -185,7 +185,7 @@ async def test_a_dns_that_is_back_is_asked_again_within_seconds(journal: Journal
 
 
 async def _after(world: World, message: object) -> list[object]:
-    await world.scheduler.round()
+    await world.scheduler.paging.round()
     return list(await world.events_of(message, 1))  # type: ignore[arg-type]
 
 
@@ -266,7 +266,7 @@ async def test_stopping_gives_back_what_waits(journal: Journal) -> None:
         world.dns.silent = True
         message = a_message(send_at=datetime.now(UTC))
         await world.accept(message)
-        await world.scheduler.round()
+        await world.scheduler.paging.round()
         await world.deliverer.stop()
         assert (await world.deliverer.offer(msgspec.msgpack.encode([DueDelivery("m", 0, "t", "d")]), {})).refused == [0]
         assert await journal.membership.actors(60) == []
@@ -281,7 +281,7 @@ async def test_stopping_waits_for_the_host_that_has_the_whole_message(journal: J
         world.reply = asyncio.get_running_loop().create_future()
         message = a_message()
         await world.accept(message)
-        await world.scheduler.round()
+        await world.scheduler.paging.round()
         await world.arrived(1)
         stopping = asyncio.create_task(world.deliverer.stop())
         await asyncio.sleep(0.2)
@@ -301,7 +301,7 @@ async def test_a_hurried_stop_ends_with_the_message_deferred(journal: Journal) -
         world.reply = asyncio.get_running_loop().create_future()
         message = a_message()
         await world.accept(message)
-        await world.scheduler.round()
+        await world.scheduler.paging.round()
         await world.arrived(1)
         stopping = asyncio.create_task(world.deliverer.stop())
         await asyncio.sleep(0.1)

@@ -75,7 +75,7 @@ async def test_bdat_that_is_announced_and_refused(journal: Journal) -> None:
         await there.world.accept(addressed("with-the-message.test"), addressed("at-once.test"))
         async with asyncio.timeout(MAX_WAIT_S):
             while not all("DATA" in peer.verbs and peer.verbs.count("MAIL") > 1 for peer in peers.values()):
-                await there.world.scheduler.round()
+                await there.world.scheduler.paging.round()
         assert peers["with-the-message"].verbs.count("BDAT") == 2
         assert peers["at-once"].verbs.count("BDAT") == 1
 

@@ -29,7 +29,7 @@ def message(*, to: tuple[Address, ...] = (), cc: tuple[Address, ...] = (), bcc: 
 async def fates(there: Hosts, sent: NewMessage, **fields: object) -> dict[str, Event]:
     """The one event of each recipient."""
     await there.world.accept(sent, **fields)
-    await there.world.scheduler.round()
+    await there.world.scheduler.paging.round()
     events = await there.world.events_of(sent, len(sent.recipients))
     assert len(events) == len(sent.recipients)
     return {event.recipient: event for event in events if isinstance(event, Delivered | Bounced | Dropped)}

@@ -64,7 +64,7 @@ async def accepted_but_not_committed(world: World, *messages: NewMessage, batch_
     """On the wire and in the ledger, and then the actor is killed."""
     with no_commits(world):
         await world.accept(*messages, batch_id=batch_id)
-        await world.scheduler.round()
+        await world.scheduler.paging.round()
         deliveries = sum(len(message.recipients) for message in messages)
         await eventually(lambda: world.deliverer.parts.committer.uncommitted == deliveries)
         await world.kill()
@@ -114,7 +114,7 @@ async def test_what_a_lost_actor_of_this_machine_had_accepted_is_finished_before
         aside.rename(other)
         await world.deliverer.settle_of("delivery-8-0")  # of another machine
         await world.deliverer.settle_of("delivery-7-0")
-        await world.scheduler.round()
+        await world.scheduler.paging.round()
         await delivered_once(world, *messages)
         assert list(other.glob("*.ledger")) == []
 
@@ -234,9 +234,9 @@ async def test_what_is_not_committed_is_not_sent_again_though_its_lease_is_over(
         message = a_message()
         with no_commits(world):
             await world.accept(message)
-            await world.scheduler.round()
+            await world.scheduler.paging.round()
             await eventually(lambda: world.deliverer.parts.committer.uncommitted == 1)
-            page = await world.scheduler.round()
+            page = await world.scheduler.paging.round()
             assert len(page) == 1, "the journal believes that it must be sent"
         await delivered_once(world, message)
 
@@ -259,12 +259,12 @@ async def test_a_full_disk_stops_claims_and_loses_nothing(journal: Journal) -> N
             patch.setattr(world.ledger, "_begin", _no_room)
             with no_commits(world):
                 await world.accept(first)
-                await world.scheduler.round()
+                await world.scheduler.paging.round()
                 await eventually(lambda: world.ledger.problem is not None)
             assert "No space left" in (await world.deliverer.problem() or "")
             assert (await world.finished(first)).status is Status.DELIVERED
             await world.accept(second)
-            await world.scheduler.round()
+            await world.scheduler.paging.round()
             await asyncio.sleep(0)
             assert world.deliverer.parts.claims._next() == []
         assert list(folder.glob("*.ledger")) == []

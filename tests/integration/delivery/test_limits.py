@@ -254,8 +254,8 @@ async def nothing_leaves(world: World, receiver: Receiver) -> None:
     await world.eventually(lambda: not any(site.pool.on_the_wire for site in world.deliverer.parts.sites))
     heard = len(receiver.arrivals)
     for _ in range(20):
-        await world.scheduler.round()
-        await world.scheduler.name_lanes()
+        await world.scheduler.paging.round()
+        await world.scheduler.paging.name_lanes()
         await asyncio.sleep(0.01)
     assert len(receiver.arrivals) == heard
 

@@ -174,8 +174,8 @@ async def test_a_full_actor_does_not_go_through_all_that_is_parked(
 
         monkeypatch.setattr(world.deliverer.parts.sites, "is_shut", counted)
         for _ in range(3):
-            await world.scheduler.round()
-            await world.scheduler.name_lanes()
+            await world.scheduler.paging.round()
+            await world.scheduler.paging.name_lanes()
             await asyncio.sleep(0.1)
         assert len(world.deliverer.parts.lanes) >= 400
         assert looks < 10

@@ -28,7 +28,7 @@ async def delivered(there: Hosts, message: NewMessage) -> None:
 async def fates(there: Hosts, message: NewMessage, count: int) -> dict[str, str]:
     """The last event of each recipient, by its local part."""
     await there.world.accept(message)
-    await there.world.scheduler.round()
+    await there.world.scheduler.paging.round()
     events = await there.world.events_of(message, count)
     return {
         event.recipient.partition("@")[0]: type(event).__name__
@@ -114,7 +114,7 @@ async def test_an_address_that_no_command_can_hold_fails_alone(journal: Journal)
         visible = PreparedPersonalization(to=(Address("ada@some.test"),))
         message = a_message("ada@some.test", '"a\\é"@some.test', personalization=visible)
         await there.world.accept(message)
-        await there.world.scheduler.round()
+        await there.world.scheduler.paging.round()
         events = await there.world.events_of(message, 2)
         kinds = {event.recipient: type(event) for event in events}
         assert kinds == {"ada@some.test": Delivered, '"a\\é"@some.test': Dropped}

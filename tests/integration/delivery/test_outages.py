@@ -41,7 +41,7 @@ async def test_postgres_stops_and_starts_under_mail_in_flight(
         messages = [a_message(f"u{i}@example.com") for i in range(30)]
         world.reply = asyncio.get_running_loop().create_future()
         await world.accept(*messages)
-        await world.scheduler.round()
+        await world.scheduler.paging.round()
         # As many as may be claimed at once, a few of them at the peer, which has not replied yet.
         on_their_way = settings.connections_per_site * CLAIMED_PER_CONNECTION
         await eventually(lambda: sum(site.pool.outstanding for site in world.deliverer.parts.sites) == on_their_way)

@@ -102,7 +102,7 @@ async def test_a_rotation_while_mail_flows(journal: Journal) -> None:
     async def send() -> None:
         while True:
             await world.accept(*(a_message(f"r{number}@{HOST}") for number in range(3)))
-            await world.scheduler.round()
+            await world.scheduler.paging.round()
             await asyncio.sleep(0.03)
 
     async def until_signed_with(wanted: tuple[str, ...]) -> None:
@@ -220,7 +220,7 @@ async def test_a_key_that_cannot_be_opened_puts_mail_off_until_it_can(
         await noticed(world)
         message = a_message(f"ada@{HOST}")
         await world.accept(message)
-        await world.scheduler.round()
+        await world.scheduler.paging.round()
         (event,) = await world.events_of(message, 1)
         assert isinstance(event, Deferred)
         assert event.reason == f"the signing keys of {ACME} cannot be used"

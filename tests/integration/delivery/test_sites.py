@@ -218,7 +218,7 @@ async def test_a_domain_without_dns_holds_no_others_up(journal: Journal) -> None
         world.dns.rcodes |= dict.fromkeys(slow, RCODE.SERVFAIL)
         stuck = [a_message(f"ada@slow{i}.test") for i in range(50)]
         await world.accept(*stuck)
-        await world.scheduler.round()
+        await world.scheduler.paging.round()
         await deliver(world, *(a_message(f"u{i}@example.com") for i in range(50)))
         assert {arrival.rcpt_to[0].partition("@")[2] for arrival in world.taken} == {"example.com"}
         # They were still being asked for then.

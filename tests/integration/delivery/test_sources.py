@@ -81,8 +81,8 @@ async def test_a_source_that_this_machine_has_not_sends_nothing(journal: Journal
         message = a_message()
         await world.accept(message)
         for _ in range(10):
-            await world.scheduler.round()
-            await world.scheduler.name_lanes()
+            await world.scheduler.paging.round()
+            await world.scheduler.paging.name_lanes()
         assert receiver.sessions == []
         row = await journal.messages.find(world.tenant_id, message.id)
         assert row is not None and row.status is Status.QUEUED
@@ -100,8 +100,8 @@ async def test_what_a_source_that_no_machine_has_would_send_leaves_from_the_othe
         async def looked() -> bool:
             await world.deliverer.parts.heartbeat.beat()
             await world.dispatcher.refresh()
-            await world.scheduler.round()
-            await world.scheduler.name_lanes()
+            await world.scheduler.paging.round()
+            await world.scheduler.paging.name_lanes()
             return len(receiver.taken) == 40
 
         await world.eventually(looked)
@@ -128,7 +128,7 @@ async def test_mail_of_several_pools_in_the_lane_of_a_source_that_no_machine_has
         await world.accept(*only, pool="only")
         await world.accept(*mixed, pool="mixed")
         # That no machine has the source is not known yet: its share of the mail is parked in its lane.
-        await world.scheduler.round()
+        await world.scheduler.paging.round()
         ghosts = "ghost>a.mx"
         assert (await journal.queue_control.parked([ghosts]))[ghosts] > len(only)
 
@@ -159,7 +159,7 @@ async def test_mail_in_the_lane_of_an_address_that_goes_moves_within_its_pool(jo
         both = [a_message(f"u{i}@example.com") for i in range(20)]
         await world.accept(a_message("alone@example.com"), pool="one")
         await world.accept(*both, pool="marketing")
-        await world.scheduler.round()
+        await world.scheduler.paging.round()
         assert (await journal.queue_control.parked(["s1>a.mx"]))["s1>a.mx"] > 1
 
         async def looked() -> bool:

@@ -102,7 +102,7 @@ async def test_a_host_that_says_so_to_the_first_message_puts_it_off(journal: Jou
         await there.host("never.test", peer := Sparing("MAIL", TOO_MANY, at_most=0))
         messages = [addressed("never.test") for _ in range(3)]
         await there.world.accept(*messages)
-        await there.world.scheduler.round()
+        await there.world.scheduler.paging.round()
         for message in messages:
             (event,) = await there.world.events_of(message, 1)
             assert isinstance(event, Deferred) and event.smtp_response == TOO_MANY

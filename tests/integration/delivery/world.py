@@ -189,7 +189,7 @@ class World:
     async def until(self, message: NewMessage, *statuses: Status, attempts: int = 0) -> MessageRow:
         deadline = time.monotonic() + MAX_WAIT_S
         while True:
-            await self.scheduler.round()
+            await self.scheduler.paging.round()
             row = await self.journal.messages.find(self.tenant_id, message.id)
             assert row is not None
             if row.status in statuses and row.retry_count >= attempts:
@@ -201,9 +201,9 @@ class World:
         """Page in whatever is due until this holds."""
         deadline = time.monotonic() + MAX_WAIT_S
         while True:
-            await self.scheduler.round()
-            await self.scheduler.name_lanes()
-            await self.scheduler.move_stranded()
+            await self.scheduler.paging.round()
+            await self.scheduler.paging.name_lanes()
+            await self.scheduler.paging.move_stranded()
             holds = condition()
             if holds if isinstance(holds, bool) else await holds:
                 return

@@ -47,5 +47,5 @@ async def test_thousands_of_cancels_against_a_running_delivery(journal: Journal)
 
 async def _page_in(world: World) -> None:
     while True:
-        await world.scheduler.round()
+        await world.scheduler.paging.round()
         await asyncio.sleep(0.005)

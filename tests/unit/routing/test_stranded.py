@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
-from actors.stranded import LANES_AT_ONCE, PAGE, Stranded
 from cluster.journal.records import DueDelivery
 from cluster.journal.scheduling import Lane, LanePosition
+from cluster.routing.stranded import LANES_AT_ONCE, PAGE, Stranded
 
 
 class Lanes:
