@@ -5,7 +5,7 @@ verify (the tests use dkimpy for that), make or keep a key (``cluster.dkim_keys`
 """
 
 from base64 import b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from hashlib import sha256
 
@@ -15,6 +15,7 @@ from msgspec import Struct
 from actors.compose import ed25519, rsa
 from actors.compose.relaxed import relaxed_lines, relaxed_values, without_empty_end
 from cluster.dkim_keys import PrivateKey
+from cluster.joining import getter
 from cluster.message.header_fields import domain_name, fold
 from cluster.message.transfer_encoding import LINE
 
@@ -27,12 +28,15 @@ it occurs, even if it does not occur: a field added in transit then breaks the s
 _SIGNED = (b"sender", b"in-reply-to", b"references", b"list-id", b"feedback-id")
 """RFC 6376 §5.4.1 again. If they are missing they may be added in transit, as mailing lists do."""
 
+_USUALLY_SIGNED = frozenset((*_OVERSIGNED, *_SIGNED))
+"""One object for all domains: a layout is found by it in no time."""
+
 _LEAST_RSA_BITS = 2048
 """RFC 8301 §3.2: the least that signers should use. Every key that postray makes has it."""
 
 
 _MOST_NAMES = 50
-"""Names in a cached list of header fields; each name has less than 1,000 octets."""
+"""Names of header fields in a cached layout; each name has less than 1,000 octets."""
 
 
 class Unsigned(Struct, frozen=True):
@@ -70,7 +74,8 @@ class Signer:
             raise ValueError("no key to sign with")
         in_order = sorted(keys.items(), key=lambda item: not isinstance(item[1], RSAPrivateKey))
         self._keys = tuple([_tags_of(domain, selector, key) for selector, key in in_order])
-        self._signed = frozenset((*_OVERSIGNED, *_SIGNED, *(name.lower().encode("ascii") for name in also_signed)))
+        also = frozenset([name.lower().encode("ascii") for name in also_signed])
+        self._signed = _USUALLY_SIGNED | also if also else _USUALLY_SIGNED
 
     def unsigned(
         self, header_fields: Sequence[tuple[bytes, bytes]], body_hash: bytes, signed_at: int
@@ -78,20 +83,11 @@ class Signer:
         """The message's DKIM-Signature fields in their order, to be signed by ``sign_all``. ``body_hash``: the result
         of the function of this name; ``signed_at``: seconds since the epoch. Raises ValueError when there is no From
         field."""
-        names: list[bytes] = []
-        values: list[bytes] = []
-        # From the last to the first: the order in which a verifier takes fields that share a name (RFC 6376 §5.4.2).
-        for name, value in reversed(header_fields):
-            lower = name.lower()
-            if lower in self._signed:
-                names.append(lower)
-                values.append(value)
-        if b"from" not in names:
-            raise ValueError("no From field to sign")
-        tags = b"\r\n t=%d; h=%b;\r\n bh=%b;\r\n b=" % (signed_at, _name_list((*names, *_OVERSIGNED)), body_hash)
+        layout = _layout(self._signed, tuple([name for name, _ in header_fields]))
+        tags = b"\r\n t=%d; h=%b;\r\n bh=%b;\r\n b=" % (signed_at, layout.names, body_hash)
         relaxed = tags.replace(b"\r\n", b"")
-        signed = b"".join([b"%b:%b\r\n" % field for field in zip(names, relaxed_values(values), strict=True)])
-        signed_fields = sha256(signed)  # what all keys sign, hashed once
+        values = relaxed_values([value for _, value in layout.of(header_fields)])
+        signed_fields = sha256(layout.form % tuple(values))  # what all keys sign, hashed once
         found = []
         for own in self._keys:
             digest = signed_fields.copy()
@@ -132,15 +128,36 @@ def body_hash(body: bytes, relaxed: bytes | None = None) -> bytes:
     return b64encode(sha256(without_empty_end(relaxed_lines(body) if relaxed is None else relaxed)).digest())
 
 
-def _name_list(names: tuple[bytes, ...]) -> bytes:
-    """The names joined with colons, on separate lines if they do not fit behind ``t=``. Cached unless they are many,
-    since a request's messages have the same fields."""
-    return _kept_name_list(names) if len(names) <= _MOST_NAMES else _laid_out(names)
+class _Layout(Struct, frozen=True):
+    """How header fields of some names are signed."""
+
+    of: Callable[[Sequence[tuple[bytes, bytes]]], tuple[tuple[bytes, bytes], ...]]
+    """Gives the fields to sign."""
+    form: bytes
+    """What is hashed of these, with ``%b`` for each value."""
+    names: bytes
+    """The value of ``h=``."""
 
 
-@lru_cache(256)
-def _kept_name_list(names: tuple[bytes, ...]) -> bytes:
-    return _laid_out(names)
+def _layout(signed: frozenset[bytes], names: tuple[bytes, ...]) -> _Layout:
+    """How fields of these names are signed, if those of ``signed`` are. Cached unless they are many, since a request's
+    messages have the same fields. Raises ValueError when there is no From field."""
+    return _kept_layout(signed, names) if len(names) <= _MOST_NAMES else _layout_of(signed, names)
+
+
+@lru_cache(128)
+def _kept_layout(signed: frozenset[bytes], names: tuple[bytes, ...]) -> _Layout:
+    return _layout_of(signed, names)
+
+
+def _layout_of(signed: frozenset[bytes], names: tuple[bytes, ...]) -> _Layout:
+    # From the last to the first: the order in which a verifier takes fields that share a name (RFC 6376 §5.4.2).
+    found = [(at, lower) for at, name in reversed([*enumerate(names)]) if (lower := name.lower()) in signed]
+    lowered = [lower for _, lower in found]
+    if b"from" not in lowered:
+        raise ValueError("no From field to sign")
+    form = b"".join([b"%b:%%b\r\n" % lower.replace(b"%", b"%%") for lower in lowered])
+    return _Layout(getter([at for at, _ in found]), form, _laid_out((*lowered, *_OVERSIGNED)))
 
 
 def _laid_out(names: tuple[bytes, ...]) -> bytes:

@@ -24,7 +24,7 @@ BOUNDS: dict[str, tuple[float, str]] = {
     "cluster/routing/estimating.py:_told": (6, "200 estimates of 50 sites of 0.5 KB each"),
     "actors/compose/tracking/fields.py:feedback_id": (4, "4,096 of three cut names and what they were cut from"),
     "actors/compose/tracking/tags.py:_spellings": (4, "256 times ten spellings of LONGEST_TAG, 12 octets a character"),
-    "actors/compose/dkim.py:_kept_name_list": (26, "256 lists of 50 names of 1,000 octets, twice"),
+    "actors/compose/dkim.py:_kept_layout": (26, "128 of 50 names of 1,000 octets, three times, and what they are found by"),
     "actors/compose/ed25519.py:load_lanes": (0.1, "one"),
     "actors/compose/multibuffer.py:load_library": (0.1, "one"),
     "actors/compose/rsa.py:load_lanes": (0.1, "one"),
