@@ -12,6 +12,7 @@ import re
 from binascii import b2a_base64
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from cluster.journal.records import Address
 from cluster.message.substitution import CutText, Keys
@@ -171,8 +172,10 @@ def message_id(value: str) -> bytes:
     return value.encode()
 
 
+@lru_cache(64)
 def date(moment: datetime) -> bytes:
-    """The value of Date (RFC 5322 §3.3), in UTC. ``moment`` must be timezone-aware; raises ValueError otherwise."""
+    """The value of Date (RFC 5322 §3.3), in UTC. ``moment`` must be timezone-aware; raises ValueError otherwise. Kept,
+    since a request's messages have the same."""
     if moment.tzinfo is None:
         raise ValueError("a moment without a time zone")
     utc = moment.astimezone(UTC)
