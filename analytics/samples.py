@@ -1,11 +1,11 @@
-"""The flight recorder's samples, and their columns in ClickHouse (schema/0012_samples.sql). Pure.
+"""The flight recorder's samples, and their columns in ClickHouse (schema/0012_samples.sql, 0013_troubles.sql). Pure.
 
 What a host said may name a recipient, and samples belong to no tenant, so no erasure finds them: addresses are masked
 here, and of a reply about a mailbox only the codes are kept.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import astuple
@@ -68,6 +68,18 @@ SAMPLES = Table(
         "journal_ms": "Nullable(Float32)",
         "silent": "Array(LowCardinality(String))",
         "policy_version": "UInt32",
+        "refused": "UInt32",
+        "started": "Map(LowCardinality(String), DateTime('UTC'))",
+        "stood_s": "Map(LowCardinality(String), Float32)",
+        "nodes": "UInt32",
+        "journal_failures": "UInt32",
+        "journal_slow": "UInt32",
+        "journal_started": "Nullable(DateTime('UTC'))",
+        "journal_recovered": "Nullable(DateTime('UTC'))",
+        "log_lag_s": "Float32",
+        "connections_failed": "UInt32",
+        "connections_lost": "UInt32",
+        "partitions": "UInt32",
     },
 )
 """In the order of the fields of ``Sample``."""
@@ -128,6 +140,18 @@ class Sample(Form, frozen=True, kw_only=True):
     journal_ms: float | None = None
     silent: tuple[str, ...] = ()
     policy_version: int = 0
+    refused: int = 0
+    started: Mapping[str, int] = {}
+    stood_s: Mapping[str, float] = {}
+    nodes: int = 0
+    journal_failures: int = 0
+    journal_slow: int = 0
+    journal_started: int | None = None
+    journal_recovered: int | None = None
+    log_lag_s: float = 0.0
+    connections_failed: int = 0
+    connections_lost: int = 0
+    partitions: int = 0
 
 
 def sample_columns(samples: Sequence[SiteSample] | Sequence[Sample]) -> list[Sequence[Any]]:

@@ -1,37 +1,27 @@
-"""From what the delivery actors say to samples: the shares of a site are summed, and counts that only grow become those
-of one interval. No I/O."""
+"""From what the delivery actors say to samples of sites: the shares of a site are summed, and counts that only grow
+become those of one interval. No I/O."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from msgspec import Struct
-
-from analytics.samples import Sample, SiteSample, without_recipients
-from cluster.metrics import Reading
+from analytics.samples import SiteSample, without_recipients
 from cluster.policy.limits.binding import Bound, binding_of_shares
 from cluster.policy.limits.estimate import SiteStanding
 from cluster.policy.routes.destinations import parse
 from cluster.routing.site_state import LastReply, SiteEnded, SitesSampled, SiteState
 
-TAKEN = "postray_intake_messages_total"
-ATTEMPTS = "postray_attempts_total"
-QUEUED = "postray_sites_queued_deliveries"
-IN_FLIGHT = "postray_sites_in_flight_messages"
-CONNECTIONS = "postray_smtp_connections"
-LATE = "postray_delivery_late_seconds"
-
 Key = tuple[str, str]
 """Source and site."""
-_Counts = tuple[int, int, int, int, float]
+SiteCounts = tuple[int, int, int, int, float]
 """Accepted, deferred, bounced, transactions, and what these took."""
-_NOTHING: _Counts = (0, 0, 0, 0, 0.0)
+NOTHING: SiteCounts = (0, 0, 0, 0, 0.0)
 
 
-def _counts(one: SiteState | SiteEnded) -> _Counts:
+def _counts(one: SiteState | SiteEnded) -> SiteCounts:
     return one.accepted, one.deferred, one.bounced, one.transactions, one.spent_s
 
 
-def _less(counts: _Counts, before: _Counts) -> _Counts:
+def _less(counts: SiteCounts, before: SiteCounts) -> SiteCounts:
     return tuple(max(0, now - then) for now, then in zip(counts, before, strict=True))  # type: ignore[return-value]  # of the same length
 
 
@@ -39,17 +29,17 @@ class SiteCounting:
     """Keeps the counts of the sample before, by actor, share and when they began."""
 
     def __init__(self) -> None:
-        self._before: dict[tuple[str, str, str, int, float], _Counts] = {}
+        self._before: dict[tuple[str, str, str, int, float], SiteCounts] = {}
         self._at: dict[str, float] = {}
 
     def since(self) -> Mapping[str, float]:
         """When each actor was last sampled, in its own time."""
         return self._at
 
-    def of_interval(self, sampled: Mapping[str, SitesSampled]) -> dict[Key, _Counts]:
+    def of_interval(self, sampled: Mapping[str, SitesSampled]) -> dict[Key, SiteCounts]:
         """The counts of each site since the sample before. Those of an actor that was not sampled before begin now, but
         for sites that have begun since. An actor that did not answer this time keeps its place."""
-        found: dict[Key, _Counts] = defaultdict(lambda: _NOTHING)
+        found: dict[Key, SiteCounts] = defaultdict(lambda: NOTHING)
         kept = {key: counts for key, counts in self._before.items() if key[0] not in sampled}
         for actor, answer in sampled.items():
             told: list[SiteState | SiteEnded] = [*answer.sites, *answer.ended]
@@ -57,8 +47,8 @@ class SiteCounting:
                 key = (actor, one.source, one.site, one.share, one.began)
                 began_since = actor in self._at and one.began > self._at[actor]
                 if key in self._before or began_since:
-                    grown = _less(_counts(one), self._before.get(key, _NOTHING))
-                    found[one.source, one.site] = _summed(found[one.source, one.site], grown)
+                    grown = _less(_counts(one), self._before.get(key, NOTHING))
+                    found[one.source, one.site] = summed(found[one.source, one.site], grown)
             kept |= {(actor, one.source, one.site, one.share, one.began): _counts(one) for one in answer.sites}
             self._at[actor] = answer.at
         self._before = kept
@@ -70,13 +60,13 @@ class SiteCounting:
         self._before = {key: counts for key, counts in self._before.items() if key[0] in living}
 
 
-def _summed(one: _Counts, other: _Counts) -> _Counts:
+def summed(one: SiteCounts, other: SiteCounts) -> SiteCounts:
     return tuple(a + b for a, b in zip(one, other, strict=True))  # type: ignore[return-value]  # of the same length
 
 
 def site_samples(
     sampled: Mapping[str, SitesSampled],
-    counts: Mapping[Key, _Counts],
+    counts: Mapping[Key, SiteCounts],
     parked: Mapping[str, int],
     suspended: Collection[str],
     *,
@@ -103,7 +93,7 @@ def site_samples(
     keys = {*shares, *in_lanes, *(key for key, some in counts.items() if any(some))}
     samples = [
         _sample(
-            key, shares[key], counts.get(key, _NOTHING), in_lanes[key], replies[key], suspended, at, interval_s, version
+            key, shares[key], counts.get(key, NOTHING), in_lanes[key], replies[key], suspended, at, interval_s, version
         )
         for key in keys
     ]
@@ -123,7 +113,7 @@ def _busyness(sample: SiteSample) -> tuple[int, int, str, str]:
 def _sample(
     key: Key,
     shares: Sequence[SiteState],
-    counts: _Counts,
+    counts: SiteCounts,
     parked: int,
     replies: Iterable[LastReply],
     suspended: Collection[str],
@@ -205,82 +195,3 @@ def _waiting(sample: SiteSample) -> int:
 
 def _attempted(sample: SiteSample) -> int:
     return sample.accepted + sample.deferred + sample.bounced
-
-
-class Whole(Struct, frozen=True, kw_only=True):
-    """What of the whole is read from the metrics of all actors."""
-
-    taken: int
-    queued: int
-    in_flight: int
-    connections: int
-    late_s: float
-
-
-class WholeCounting:
-    """Keeps the counts of accepted messages that each actor had at the sample before."""
-
-    def __init__(self) -> None:
-        self._taken: dict[str, float] | None = None
-
-    def of_interval(self, readings: Mapping[str, Sequence[Reading]]) -> Whole:
-        """``readings`` is by actor. A count that is less than before is one of a process that began anew. What came
-        before the first sample does not count."""
-        by_name: dict[str, dict[str, float]] = defaultdict(dict)
-        for actor, some in readings.items():
-            for reading in some:
-                by_name[reading.name][actor] = sum(reading.values.values())
-        taken = by_name[TAKEN]
-        before = taken if self._taken is None else self._taken
-        grown = sum(now - before.get(actor, 0) if now >= before.get(actor, 0) else now for actor, now in taken.items())
-        self._taken = {**before, **taken}
-        return Whole(
-            taken=int(grown),
-            queued=int(sum(by_name[QUEUED].values())),
-            in_flight=int(sum(by_name[IN_FLIGHT].values())),
-            connections=int(sum(by_name[CONNECTIONS].values())),
-            late_s=max(by_name[LATE].values(), default=0.0),
-        )
-
-
-def _keys(answers: Iterable[SitesSampled]) -> set[Key]:
-    """The sites that have work, or had some."""
-    found: set[Key] = set()
-    for answer in answers:
-        found |= {(one.source, one.site) for one in answer.sites}
-        found |= {(one.source, one.site) for one in answer.ended}
-    return found
-
-
-def whole_sample(
-    whole: Whole,
-    counts: Mapping[Key, _Counts],
-    sampled: Mapping[str, SitesSampled],
-    *,
-    at: int,
-    interval_s: float,
-    left_out: int,
-) -> Sample:
-    """The sample of the whole, but for what the journal says and who was silent."""
-    accepted, deferred, bounced, transactions, spent_s = _NOTHING
-    for some in counts.values():
-        accepted, deferred, bounced, transactions, spent_s = _summed(
-            (accepted, deferred, bounced, transactions, spent_s), some
-        )
-    return Sample(
-        at=at,
-        interval_s=interval_s,
-        taken=whole.taken,
-        accepted=accepted,
-        deferred=deferred,
-        bounced=bounced,
-        transactions=transactions,
-        spent_s=spent_s,
-        queued=whole.queued,
-        in_flight=whole.in_flight,
-        connections=whole.connections,
-        sites=len(_keys(sampled.values())),
-        left_out=left_out,
-        late_s=whole.late_s,
-        policy_version=max((answer.policy_version for answer in sampled.values()), default=0),
-    )

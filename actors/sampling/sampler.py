@@ -12,13 +12,15 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from actors.sampling.counting import Key, SiteCounting, WholeCounting, site_samples, standings, whole_sample
+from actors.sampling.counting import Key, SiteCounting, site_samples, standings
 from actors.sampling.lanes import ParkedCounts
+from actors.sampling.whole import WholeCounting, whole_sample
 from actors.supervisor import Collected
 from analytics.client import ClickHouseRejected, ClickHouseUnavailable
 from analytics.samples import Sample, SiteSample
 from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.queue import QueueAges
+from cluster.journal.server import ServerBegan
 from cluster.metrics import Counter, Gauge
 from cluster.peers import Call, PeerGone, call_within
 from cluster.policy.limits.estimate import SiteStanding
@@ -126,8 +128,8 @@ class Sampler:
         at = int(self._now() // self._every_s * self._every_s)
         interval_s = self._every_s if self._last_at is None else began - self._last_at
         self._last_at = began
-        ages = await self._asked_journal()
-        journal_ms = None if ages is None else (self._clock() - began) * 1000
+        found = await self._asked_journal()
+        journal_ms = None if found is None else (self._clock() - began) * 1000
         (sampled, silent), collected = await asyncio.gather(
             self._deliverers.sample(self._names, self._sites.since(), self._most_sites), self._collected()
         )
@@ -143,32 +145,42 @@ class Sampler:
             most=self._most_sites,
         )
         whole = whole_sample(
-            self._whole.of_interval(collected.readings),
+            self._whole.of_interval(collected.readings, self._now()),
             counts,
             sampled,
             at=at,
             interval_s=interval_s,
             left_out=sum(answer.left_out for answer in sampled.values()),
         )
-        if ages is not None:
+        if found is not None:
+            ages, began_at = found
             oldest_s = 0.0 if ages.oldest_at is None else max(0.0, self._now() - ages.oldest_at.timestamp())
-            whole = replace(whole, unfinished=ages.unfinished, oldest_s=oldest_s, overdue_s=ages.overdue_s)
+            recovered_at = began_at.recovered_at
+            whole = replace(
+                whole,
+                unfinished=ages.unfinished,
+                oldest_s=oldest_s,
+                overdue_s=ages.overdue_s,
+                journal_started=round(began_at.started_at.timestamp()),
+                journal_recovered=None if recovered_at is None else round(recovered_at.timestamp()),
+            )
         missing = {*silent, *collected.missing}
         return sites, replace(whole, journal_ms=journal_ms, silent=tuple(sorted(missing)))
 
-    async def _asked_journal(self) -> QueueAges | None:
-        """How the queue stands; also which actors there are, and what is suspended. None when the journal is away: then
-        the actors are those that were known last."""
+    async def _asked_journal(self) -> tuple[QueueAges, ServerBegan] | None:
+        """How the queue stands, and since when the server runs; also which actors there are, and what is suspended.
+        None when the journal is away: then the actors are those that were known last."""
         try:
             async with asyncio.timeout(JOURNAL_S):
                 ages = await self._journal.queue.ages()
+                began = await self._journal.server.began()
                 self._names = [actor.name for actor in await self._journal.membership.actors(ACTOR_ALIVE_S)]
                 suspensions = await self._journal.suspensions.active()
         except (Unavailable, TimeoutError) as error:
             log.warning("the journal is not sampled reason=%r", error)
             return None
         self._suspended = frozenset(one.site for one in suspensions if not one.tenant_id)
-        return ages
+        return ages, began
 
     async def _collected(self) -> Collected:
         try:

@@ -23,8 +23,21 @@ class ServerFacts(Struct, frozen=True, kw_only=True):
     """By its clock."""
 
 
+class ServerBegan(Struct, frozen=True, kw_only=True):
+    """Since when a Postgres server runs."""
+
+    started_at: datetime
+    recovered_at: datetime | None
+    """When its own processes began: later than ``started_at`` after the crash of one. None where that may not be
+    known."""
+
+
 class Server(JournalPart):
-    """Asked by ``postray doctor``."""
+    """Asked by ``postray doctor`` and the flight recorder."""
+
+    async def began(self) -> ServerBegan:
+        ((started_at, recovered_at),) = await self._database.rows("server_began")
+        return ServerBegan(started_at=started_at, recovered_at=recovered_at)
 
     async def facts(self) -> ServerFacts:
         ((version, fsync, pages, commit, locks, most, connections, standby, now),) = await self._database.rows(

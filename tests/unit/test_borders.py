@@ -45,6 +45,7 @@ PURE = (
     "analytics/rows.py",
     "analytics/samples.py",
     "actors/sampling/counting.py",
+    "actors/sampling/whole.py",
     "api/admin/explanation.py",
     "api/admin/past.py",
     "api/admin/site_views.py",

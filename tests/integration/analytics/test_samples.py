@@ -1,6 +1,7 @@
 """The flight recorder: samples in ClickHouse, what is read of them, and what happens when it does not take them."""
 
 import asyncio
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,12 +13,14 @@ from msgspec.structs import replace
 
 from actors.sampling.sampler import Sampler
 from actors.supervisor import Collected
-from analytics.client import ClickHouse, ClickHouseUnavailable
+from analytics.client import ClickHouse, ClickHouseUnavailable, migrations
 from analytics.history import HistoryWanted, history
 from analytics.retention import keep_for
+from analytics.rows import Table
 from analytics.samples import SAMPLES, SITE_SAMPLES, Sample, SiteSample, sample_columns
 from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.queue import QueueAges
+from cluster.journal.server import ServerBegan
 from cluster.metrics import Reading
 from cluster.peers import PeerGone
 from cluster.routing.site_state import SitesSampled
@@ -91,10 +94,12 @@ def test_the_whole_says_when_the_journal_and_actors_were_away(clickhouse: ClickH
 def test_every_field_comes_back_as_it_was_stored(clickhouse: ClickHouse) -> None:
     full = replace(SITE, held_back=1, parked=2, bounced=3, connections_per_ip=4, connection_rate=0.5)
     values: dict[str, Any] = dict.fromkeys(SAMPLES.columns, 3)
-    whole = Sample(**values | {"silent": ("a",)})
+    maps = {"started": {"api-0": NOW, "recorder": NOW - 9}, "stood_s": {"api-0": 2.5}}
+    whole = Sample(**values | {"silent": ("a",)} | maps)
     clickhouse.insert(sample_columns([full]), SITE_SAMPLES)
     clickhouse.insert(sample_columns([whole]), SAMPLES)
-    times = {"at": "toUnixTimestamp(at)", "reply_at": "toUnixTimestamp(reply_at)"}
+    times = {name: f"toUnixTimestamp({name})" for name in ("at", "reply_at", "journal_started", "journal_recovered")}
+    times["started"] = "mapApply((actor, at) -> (actor, toUnixTimestamp(at)), started)"
     samples: list[SiteSample | Sample] = [full, whole]
     for sample, table in zip(samples, (SITE_SAMPLES, SAMPLES), strict=True):
         names = ", ".join(times.get(name, name) for name in table.columns)
@@ -104,6 +109,25 @@ def test_every_field_comes_back_as_it_was_stored(clickhouse: ClickHouse) -> None
 
 def _tupled(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
+
+
+def test_samples_of_before_have_nothing_of_what_came_later(clickhouse: ClickHouse) -> None:
+    """From the state before 0013 the table has what it had, and takes the new columns."""
+    added = [name for name in SAMPLES.columns if name in _added_by("0013_troubles.sql")]
+    assert len(added) == 12
+    clickhouse.command(f"ALTER TABLE samples {', '.join(f'DROP COLUMN {name}' for name in added)}")
+    clickhouse.command("ALTER TABLE migrations DELETE WHERE name = '0013_troubles.sql' SETTINGS mutations_sync = 2")
+    before = Table("samples", {name: kind for name, kind in SAMPLES.columns.items() if name not in added})
+    clickhouse.insert(sample_columns([replace(WHOLE, unfinished=7)])[: len(before.columns)], before)
+    assert clickhouse.migrate() == ["0013_troubles.sql"]
+    clickhouse.insert(sample_columns([replace(WHOLE, at=NOW + 10, started={"api-0": NOW}, refused=4)]), SAMPLES)
+    asked = "SELECT unfinished, mapKeys(started), journal_started IS NULL, refused FROM samples ORDER BY at"
+    assert clickhouse.rows(asked) == [(7, [], True, 0), (9, ["api-0"], True, 4)]
+
+
+def _added_by(script: str) -> list[str]:
+    (text,) = [text for name, text in migrations() if name == script]
+    return re.findall(r"ADD COLUMN IF NOT EXISTS (\w+)", text)
 
 
 def test_samples_have_their_end(clickhouse: ClickHouse) -> None:
@@ -125,6 +149,7 @@ class Cluster:
         self.since: list[float] = []
         self.accepted = 0
         self.queue = SimpleNamespace(ages=self.ages)
+        self.server = SimpleNamespace(began=self.began)
         self.membership = SimpleNamespace(actors=self.actors)
         self.suspensions = SimpleNamespace(active=self.nothing)
         self.queue_control = SimpleNamespace()
@@ -151,6 +176,9 @@ class Cluster:
         if "journal" in self.away:
             raise Unavailable("away")
         return QueueAges(unfinished=12, oldest_at=None, overdue_s=1.5)
+
+    async def began(self) -> ServerBegan:
+        return ServerBegan(started_at=moment(NOW - 100), recovered_at=None)
 
     async def actors(self, alive_s: float) -> list[Any]:
         return [SimpleNamespace(name="delivery-0-0")]

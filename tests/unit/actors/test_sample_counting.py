@@ -5,9 +5,8 @@ from collections.abc import Sequence
 import pytest
 from msgspec.structs import replace
 
-from actors.sampling.counting import SiteCounting, WholeCounting, site_samples, standings, whole_sample
+from actors.sampling.counting import SiteCounting, site_samples, standings
 from analytics.samples import SiteSample
-from cluster.metrics import Reading
 from cluster.routing.site_state import LastReply, SiteEnded, SitesSampled, SiteState
 
 NOTHING = (0, 0, 0, 0, 0.0)
@@ -127,40 +126,6 @@ def test_the_shares_of_a_site_are_summed_and_the_busiest_come_first() -> None:
     assert (found[0].binds, found[0].parked, found[0].queued) == ("suspension", 100, 0)
     assert len(site_samples(answers, counts, parked, (), at=20, interval_s=10.0, most=2)) == 2
     assert {one.binds for one in site_samples(answers, {}, {}, {""}, at=20, interval_s=10.0, most=9)} == {"suspension"}
-
-
-def of_taken(count: int) -> list[Reading]:
-    return [Reading(name="postray_intake_messages_total", kind="counter", help="", values={"": count})]
-
-
-def test_what_was_taken_survives_the_restart_of_a_process() -> None:
-    counting = WholeCounting()
-    assert counting.of_interval({"api-0": of_taken(100)}).taken == 0
-    assert counting.of_interval({"api-0": of_taken(130), "api-1": of_taken(7)}).taken == 37
-    assert counting.of_interval({"api-1": of_taken(9)}).taken == 2
-    assert counting.of_interval({"api-0": of_taken(5), "api-1": of_taken(9)}).taken == 5
-
-
-def test_the_whole_is_of_all_sites() -> None:
-    readings = {
-        "delivery-0-0": [
-            Reading(name="postray_smtp_connections", kind="gauge", help="", values={"": 3}),
-            Reading(name="postray_delivery_late_seconds", kind="gauge", help="", values={"": 0.5}),
-        ],
-        "delivery-0-1": [Reading(name="postray_delivery_late_seconds", kind="gauge", help="", values={"": 2.5})],
-    }
-    whole = WholeCounting().of_interval(readings)
-    counts = {("", "a.example"): (1, 2, 3, 4, 0.5), ("s", "a.example"): (10, 20, 30, 40, 5.0)}
-    answers = {"d": sampled(9.0, a_state(), a_state("b.example"), ended=[an_end(accepted=1, began=2.0)])}
-    sample = whole_sample(whole, counts, answers, at=20, interval_s=10.0, left_out=4)
-    assert (sample.accepted, sample.deferred, sample.bounced, sample.transactions, sample.spent_s) == (
-        11,
-        22,
-        33,
-        44,
-        5.5,
-    )
-    assert (sample.connections, sample.late_s, sample.sites, sample.left_out) == (3, 2.5, 2, 4)
 
 
 def a_sample(at: int, *, waiting: int, accepted: int, **changed: object) -> SiteSample:
