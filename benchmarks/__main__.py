@@ -58,6 +58,7 @@ def main() -> None:
     "--without", type=click.Choice([kind.value for kind in DEALT]), multiple=True, help="All faults but these."
 )
 @click.option("--json", "json_path", type=FILE, help="Write the record there, its faults beside it.")
+@click.option("--told", "told_page", type=FILE, help="Write there the page on which the flight recorder tells of it.")
 @click.option("--keep", is_flag=True, help="Leave the scratch directory with its logs.")
 def chaos(
     seconds: float,
@@ -69,6 +70,7 @@ def chaos(
     kinds: tuple[str, ...],
     without: tuple[str, ...],
     json_path: Path | None,
+    told_page: Path | None,
     keep: bool,
 ) -> None:
     """Kill everything, again and again, under load; then prove that every promise was kept.
@@ -89,6 +91,7 @@ def chaos(
         remembers=remembers,
         max_wait_s=patience,
         kinds=tuple(kind for kind in DEALT if kind in (kinds or DEALT) and kind not in without),
+        told_page=told_page.absolute() if told_page is not None else None,
         keep=keep,
     )
     _run(options, json_path)

@@ -51,7 +51,7 @@ def frame(
         "svg",
         together(lines),
         plot,
-        together(_times(moments)),
+        together(axis(moments)),
         class_="chart over-time",
         height=HEIGHT_PX,
         role="img",
@@ -59,7 +59,8 @@ def frame(
     )
 
 
-def _times(moments: Sequence[Moment]) -> list[Markup]:
+def axis(moments: Sequence[Moment]) -> list[Markup]:
+    """The names of times below a chart."""
     count = len(moments)
     step = max(1, -(-count // LABELS))
     between = step // 2 if step % 2 == 0 and count // step < MORE_LABELS else step

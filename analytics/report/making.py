@@ -33,7 +33,7 @@ def make(
 
     def page_of(found: list[Section], volumes: Volumes, times: Rows) -> str:
         tiles = [] if volumes.is_empty else sections.tiles(volumes, times)
-        return page(range, tenant_name or tenant_id, tiles, found)
+        return page(range, tenant_name or tenant_id or "All tenants", tiles, found)
 
     volumes = Volumes(range, put("volumes", questions.VOLUMES))
     if volumes.is_empty:

@@ -17,10 +17,10 @@ OPEN_ROWS = 12
 """A table of more rows is folded."""
 
 
-def page(range: Range, tenant: str, tiles: Sequence[tuple[str, str]], sections: Sequence[Section]) -> str:
-    """The HTML. ``tenant``: its name; "" for all tenants. Without sections it says that there is nothing."""
+def page(range: Range, title: str, tiles: Sequence[tuple[str, str]], sections: Sequence[Section]) -> str:
+    """The HTML. ``title``: whose mail it is about, or what. Without sections it says that there is nothing."""
     return _template().render(
-        since=_time(range.since), until=_time(range.until), tenant=tenant, tiles=tiles, sections=sections
+        since=_time(range.since), until=_time(range.until), title=title, tiles=tiles, sections=sections
     )
 
 

@@ -32,6 +32,8 @@ class Section(Struct, frozen=True, kw_only=True):
     rows: Sequence[Sequence[str]]
     legend: Markup = Markup("")
     chart: Markup = Markup("")
+    stays_open: bool = False
+    """The rows are not folded, however many they are."""
 
 
 class Volumes:

@@ -12,6 +12,7 @@ from rich.text import Text
 from benchmarks.chaos.faults import ChaosFault, FaultKind
 from benchmarks.chaos.records import Done, Recovery
 from benchmarks.chaos.rolling import Rolled
+from benchmarks.chaos.told import ToldStorm
 from benchmarks.chaos.verdict import ChaosVerdict
 
 COUNTED = ("promised", "delivered", "bounced", "failed", "cancelled", "duplicated")
@@ -63,6 +64,8 @@ class ChaosRecord(Struct, frozen=True, kw_only=True):
     """How soon delivery was back to its rate after each change of nodes."""
     rolled: Rolled | None = None
     """Of a rolling change."""
+    told: ToldStorm | None = None
+    """How much of it the flight recorder tells afterwards. None in older records, and of rolling changes."""
     verdict: ChaosVerdict
     broken: list[str]
     """Empty when every promise was kept."""
@@ -108,6 +111,11 @@ def show(console: Console, record: ChaosRecord) -> None:
         console.print("unanswered: " + ", ".join(f"{reason} ({n})" for reason, n in verdict.reasons.items()))
     if record.recoveries:
         _show_recoveries(console, record.recoveries)
+    if (told := record.told) is not None:
+        console.print(f"the flight recorder tells {told.words} faults ({told.by_chance:g} would be by chance)")
+        console.print("told: " + ", ".join(f"{kind} {told.by_kind[kind]}" for kind in told.by_kind), soft_wrap=True)
+        if told.untold:
+            console.print("untold: " + ", ".join(told.untold), soft_wrap=True)
     if (rolled := record.rolled) is not None:
         late = rolled.lateness
         console.print(f"{rolled.changes} changes of release")

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -30,6 +31,7 @@ from benchmarks.chaos.report import ChaosRecord
 from benchmarks.chaos.reporters import Reporters
 from benchmarks.chaos.rolling import SIDE_BY_SIDE_S, Rolled, lateness, one_sided, rolling, too_late
 from benchmarks.chaos.storm import API_KILLS, OUTAGES, Storm
+from benchmarks.chaos.told import NEAR_S, FoundTrouble, ToldStorm, compare
 from benchmarks.chaos.verdict import judge
 from benchmarks.chaos.world import ChaosWorld
 from benchmarks.client import Client, HttpAnswer
@@ -42,6 +44,8 @@ from cluster.demo import TENANT
 from cluster.journal.journal import Journal
 
 TELL_S = 0.5
+RESTING_S = 30.0
+"""What the storm did ends so long after it, or so: it is told with it."""
 LATE_S = 240.0
 """How long load and storm may exceed their time before the run is aborted."""
 
@@ -62,6 +66,8 @@ class ChaosOptions(Struct, frozen=True, kw_only=True):
     """Whether the cluster's head has a Redis: then it is away for a while, and otherwise all ends with it."""
     is_rolling: bool = False
     """The nodes change their release, one after the other (``rolling.py``), and there are no faults."""
+    told_page: Path | None = None
+    """Where the page goes on which the flight recorder tells of the storm; None: there is none."""
     keep: bool = False
     """Keep the scratch directory, with all logs, for inspection."""
 
@@ -106,10 +112,14 @@ async def run(options: ChaosOptions, console: Console) -> ChaosRecord:
                 all_arrived.set()
             with phases.phase("reports") as tell:
                 left = await _at_rest(world, options, tell)
+            with phases.phase("telling"):
+                troubles, not_told = await _troubles(world, storm, options)
+                load.problems += not_told
             with phases.phase("days"):
                 load.problems += await days.finish(options.max_wait_s) if steps else []
             found, back, rolled = await _afterwards(world, storm, load, past, readers, reporters, left, options, phases)
             verdict = judge(found)
+            told = _told(troubles, storm, found)
         finally:
             with phases.phase("ending"):
                 try:
@@ -133,9 +143,35 @@ async def run(options: ChaosOptions, console: Console) -> ChaosRecord:
         remembers=options.remembers,
         recoveries=back,
         rolled=rolled,
+        told=told,
         verdict=verdict,
         broken=verdict.broken,
     )
+
+
+async def _troubles(world: ChaosWorld, storm: Storm, options: ChaosOptions) -> tuple[list[FoundTrouble], list[str]]:
+    """What the flight recorder tells of the storm, by the command, and what was wrong with that."""
+    if options.is_rolling:
+        return [], []
+    await facts.wait_for_actors(world.postray.idle, options.max_wait_s)
+    begin, end = storm.lasted
+    times = ("--since", _time(begin - NEAR_S), "--until", _time(end + RESTING_S))
+    page = ("--html", str(options.told_page)) if options.told_page is not None else ()
+    told = await to_its_end(world.postray.command, "report", "--about", "troubles", *times, "--json", *page)
+    if told.returncode:
+        return [], [f"postray report: {told.stderr[-500:]}"]
+    return msgspec.json.decode(told.stdout, type=list[FoundTrouble]), []
+
+
+def _time(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+
+
+def _told(troubles: Sequence[FoundTrouble], storm: Storm, found: VerdictFacts) -> ToldStorm | None:
+    if not storm.done or not troubles:
+        return None
+    begin, end = storm.lasted
+    return compare(storm.done, begin, end - begin, troubles, found.sink, found.posts)
 
 
 def _stop(postray: PostrayProcess) -> list[str]:

@@ -1,17 +1,21 @@
 """``postray report`` over the SQL door: the numbers of the page are those of the events."""
 
+import json
 import stat
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import structs
 from selectolax.lexbor import LexborHTMLParser
 
+from analytics.attempts import ATTEMPTS, attempt_columns
 from analytics.client import ClickHouse
 from analytics.rows import columns
-from cluster.events import Event
+from analytics.samples import SAMPLES, SITE_SAMPLES, Sample, SiteSample, sample_columns
+from cluster.events import Event, WebhookAttempt
 from cluster.installation import running
 from tests.integration.journal.builders import a_tenant
 from tests.integration.operating.conftest import Postray
@@ -124,9 +128,61 @@ async def test_what_cannot_be_made_is_said(asked: Postray, tmp_path: Path) -> No
     )
     missing = str(tmp_path / "none" / "report.html")
     assert "No such file or directory" in await asked.refused("report", "--since", "7d", "--html", missing)
+    troubles = ("--about", "troubles")
+    for more, said in (
+        (("--tenant", "acme"), "of all tenants"),
+        (("--since", "9d", "--html", file), "at most 7 days"),
+        ((), "which file"),
+    ):
+        answer = await asked.run("report", "--since", "1d", *troubles, *more)
+        assert (answer.exit_code, said in answer.output) == (2, True)
+    answer = await asked.run("report", "--since", "1d", "--json", "--html", file)
+    assert (answer.exit_code, "--json is of troubles" in answer.output) == (2, True)
     for since, until, said in (("1d", "2d", "must be after"), ("2000-01-01", "2020-01-01", "at most 3660 days")):
         answer = await asked.run("report", "--since", since, "--until", until, "--html", file)
         assert (answer.exit_code, said in answer.output) == (2, True)
     running.forget_run(asked.data_dir)
     assert "postray is not running on" in await asked.refused("report", "--since", "7d", "--html", file)
     assert not Path(file).exists()
+
+
+async def test_troubles_are_told_from_samples_events_and_posts(
+    asked: Postray, clickhouse: ClickHouse, tmp_path: Path
+) -> None:
+    now = int(time.time())
+    since = now - 600
+    common: dict[str, Any] = {"journal_ms": 2.0, "journal_started": since - 90, "policy_version": 1, "nodes": 1}
+    whole = [
+        Sample(at=at, interval_s=10.0, started={"api-0": since + 195} if at - since in (200, 210) else {}, **common)
+        for at in range(since, now, 10)
+    ]
+    clickhouse.insert(sample_columns(whole), SAMPLES)
+    held = [SiteSample(site="google.com", source=f"s{i}", at=since + 300, interval_s=10.0, queued=5) for i in (1, 2)]
+    clickhouse.insert(sample_columns([structs.replace(one, binds="suspension") for one in held]), SITE_SAMPLES)
+    reply = {"smtp_response": "421 4.3.2 <ada@example.com> closing", "bounce_class": "rate_limited"}
+    events: list[Event] = [delivered(i, at=since + i % 600, site="google.com") for i in range(3000)]
+    events += [deferred(i, at=since + 400, site="google.com", **reply) for i in range(3000, 3020)]
+    clickhouse.insert(columns([structs.replace(one, id=f"evt_{i}") for i, one in enumerate(events)]))
+    nothing: dict[str, Any] = {"event_ids": (), "request_headers": "", "request_body": "", "request_bytes": 0}
+    post = WebhookAttempt(
+        id="a", at=since + 500, tenant_id="t", webhook_id="w", url="", attempt=1, status=500, **nothing
+    )
+    answered = [structs.replace(post, id=f"a{i}", at=float(since + i), status=200) for i in range(0, 600, 10)]
+    refused = [structs.replace(post, id=f"b{i}") for i in range(3)]
+    clickhouse.insert(attempt_columns([*answered, *refused]), ATTEMPTS)
+    file = tmp_path / "troubles.html"
+    times = ("--since", datetime.fromtimestamp(since, UTC).isoformat())
+    said = await asked.said("report", "--about", "troubles", *times, "--json", "--html", str(file))
+    told = [(one["kind"], one["subject"], round(one["begin"]) - since) for one in json.loads(said)]
+    assert told == [
+        ("restarted", "api-0", 195),
+        ("held", "google.com", 290),
+        ("failures", "google.com", 400),
+        ("endpoints", "", 500),
+    ]
+    text = file.read_text(encoding="utf-8")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert [row[0] for row in table(text, "troubles")][1:3] == [
+        "google.com: suspended; up to 10 waited",
+        "google.com: hosts were not available: 20 of 25 attempts, such as “421 4.3.2 <…> closing”",
+    ]

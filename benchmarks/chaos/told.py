@@ -1,0 +1,168 @@
+"""What the flight recorder tells of a storm: each fault that took place, compared with the troubles that
+``postray report --about troubles`` has found in ClickHouse alone. Pure.
+
+A fault is told by a trouble that names what it did, within NEAR_S of its time. In a storm there is a trouble at nearly
+any time, so the same comparison is made with the faults at other times than they had: what that finds is chance.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+from msgspec import Struct
+
+from analytics.troubles.recorded import How, TroubleKind
+from benchmarks.chaos.faults import OF_NODES, FaultKind
+from benchmarks.chaos.records import Done
+from benchmarks.chaos.storm import ACTORS, ALL_KILLS, HOOK_MANNERS, MANNERS
+from benchmarks.hook_log import Post
+from benchmarks.sink_log import Line, Receipt
+from cluster.policy.placement import kind_of
+
+NEAR_S = 15.0
+MET = 3
+"""A receiver's fault took place where it met so many messages; in a storm, many meet none."""
+SHIFTS = (0.31, 0.47, 0.67)
+"""Parts of the storm by which the faults are moved to find what is chance."""
+
+
+class FoundTrouble(Struct, frozen=True):
+    """A trouble, as the command prints it."""
+
+    kind: TroubleKind
+    subject: str
+    begin: float
+    end: float
+    words: str
+
+
+class ToldStorm(Struct, frozen=True, kw_only=True):
+    """How much of a storm was told."""
+
+    told: int
+    of: int
+    """Faults that took place."""
+    by_chance: float
+    """How many would be told if they had been at other times."""
+    by_kind: dict[str, str] = {}
+    """``told of n``."""
+    untold: list[str] = []
+    unmet: int = 0
+    """Faults of the receiver and the endpoint that nothing met."""
+    troubles: dict[str, int] = {}
+    """Found, by kind."""
+
+    @property
+    def words(self) -> str:
+        return f"{self.told} of {self.of}"
+
+
+_Names = Callable[[FoundTrouble], bool]
+
+
+def _is(*kinds: TroubleKind, actor: str = "", how: How | None = None) -> _Names:
+    def names(trouble: FoundTrouble) -> bool:
+        return (
+            trouble.kind in kinds
+            and (not actor or kind_of(trouble.subject) == actor or trouble.kind is TroubleKind.NOT_SAMPLED)
+            and (how is None or trouble.words.startswith(how.value))
+        )
+
+    return names
+
+
+def _either(*some: _Names) -> _Names:
+    return lambda trouble: any(names(trouble) for names in some)
+
+
+_JOURNAL: Mapping[FaultKind, _Names] = {
+    FaultKind.KILL_BACKEND: _is(TroubleKind.JOURNAL_RECOVERED, TroubleKind.JOURNAL_AWAY),
+    FaultKind.STOP_POSTGRES: _is(TroubleKind.JOURNAL_STARTED, TroubleKind.JOURNAL_AWAY),
+    FaultKind.FREEZE_POSTGRES: _is(TroubleKind.JOURNAL_AWAY),
+}
+_SINK: Mapping[FaultKind, _Names] = {
+    FaultKind.SINK_DROPS_BEFORE: _is(TroubleKind.FAILURES, how=How.LOST),
+    FaultKind.SINK_DROPS_AFTER: _is(TroubleKind.FAILURES, how=How.LOST),
+    FaultKind.SINK_REFUSES: _is(TroubleKind.FAILURES, how=How.CLOSED),
+    FaultKind.SINK_DEFERS: _is(TroubleKind.FAILURES, how=How.DEFERRED),
+    FaultKind.SINK_STALLS_BEFORE: _is(TroubleKind.FAILURES, how=How.TIMED_OUT),
+    FaultKind.SINK_STALLS_AFTER: _is(TroubleKind.FAILURES, how=How.TIMED_OUT),
+    FaultKind.SINK_SLOW: _is(TroubleKind.SLOW),
+}
+
+
+def naming(kind: FaultKind) -> _Names:
+    """Which troubles name a fault."""
+    if kind in _JOURNAL:
+        return _JOURNAL[kind]
+    if kind in _SINK:
+        return _SINK[kind]
+    if kind in HOOK_MANNERS:
+        return _is(TroubleKind.ENDPOINTS, TroubleKind.ENDPOINTS_SLOW)
+    if kind in ALL_KILLS:
+        return _is(TroubleKind.BEGAN)
+    if kind in OF_NODES:
+        return _is(TroubleKind.NODES)
+    if kind is FaultKind.PASS_DAYS:
+        return _is(TroubleKind.DAYS)
+    if kind is FaultKind.POISON:
+        return _either(_is(TroubleKind.SET_ASIDE), _is(TroubleKind.RESTARTED, actor="delivery"))
+    if kind in (FaultKind.FREEZE_CLICKHOUSE, FaultKind.FREEZE_DELIVERY):
+        found = _is(TroubleKind.STOOD_STILL, TroubleKind.SILENT, actor=ACTORS[kind])
+        return _either(found, _is(TroubleKind.NOT_SAMPLED)) if kind is FaultKind.FREEZE_CLICKHOUSE else found
+    return _either(_is(TroubleKind.RESTARTED, actor=ACTORS[kind]), _is(TroubleKind.BEGAN))
+
+
+def took_place(done: Done, began_at: float, sink: Sequence[Line], posts: Sequence[Post]) -> bool:
+    """Whether a fault did anything: a process was there for it, or mail met it."""
+    begin, end = began_at + done.at_s, began_at + done.ended_s
+    if done.kind in MANNERS:
+        near = [line for line in sink if isinstance(line, Receipt) and begin <= line.at <= end]
+        if done.kind is FaultKind.SINK_SLOW:
+            return len(near) >= 2 * MET
+        refused = done.kind in (FaultKind.SINK_REFUSES, FaultKind.SINK_DEFERS)
+        return sum(not line.accepted if refused else not line.replied for line in near) >= MET
+    if done.kind in HOOK_MANNERS:
+        met = [post for post in posts if begin <= post.at <= end]
+        return bool(met) if done.kind is FaultKind.ENDPOINT_LATE else any(post.status != 200 for post in met)
+    return bool(done.pids) or done.kind in (FaultKind.POISON, FaultKind.PASS_DAYS)
+
+
+def compare(
+    done: Sequence[Done],
+    began_at: float,
+    seconds: float,
+    found: Sequence[FoundTrouble],
+    sink: Sequence[Line],
+    posts: Sequence[Post],
+) -> ToldStorm:
+    """``began_at``: of the storm, in seconds since the epoch; ``seconds``: its length."""
+    real = [one for one in done if took_place(one, began_at, sink, posts)]
+    is_told = [_is_told(one.kind, began_at + one.at_s, began_at + one.ended_s, found) for one in real]
+    chance = 0
+    for part in SHIFTS:
+        for one in real:
+            at = (one.at_s + part * seconds) % seconds
+            chance += _is_told(one.kind, began_at + at, began_at + at + one.ended_s - one.at_s, found)
+    whole, told = Counter(one.kind.value for one in real), Counter[str]()
+    told.update(one.kind.value for one, is_one in zip(real, is_told, strict=True) if is_one)
+    return ToldStorm(
+        told=sum(is_told),
+        of=len(real),
+        by_chance=round(chance / len(SHIFTS), 1),
+        by_kind={kind: f"{told[kind]} of {count}" for kind, count in sorted(whole.items())},
+        untold=[
+            f"{one.kind.value} at {one.at_s:.0f} s" for one, is_one in zip(real, is_told, strict=True) if not is_one
+        ],
+        unmet=len(done) - len(real),
+        troubles=dict(sorted(Counter(one.kind.value for one in found).items())),
+    )
+
+
+def _is_told(kind: FaultKind, begin: float, end: float, found: Sequence[FoundTrouble]) -> bool:
+    """``end``: what is told of a fault may begin until then, such as the start of what was killed."""
+    names = naming(kind)
+    return any(
+        # One that began long before does not tell the fault's time.
+        names(trouble) and begin - NEAR_S <= trouble.begin <= end + NEAR_S
+        for trouble in found
+    )

@@ -1,0 +1,292 @@
+"""Troubles are found in made-up series, and none where there is only noise."""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+from selectolax.lexbor import LexborHTMLParser
+
+from analytics.samples import SAMPLES, Sample
+from analytics.troubles import questions
+from analytics.troubles.effects import Told, told
+from analytics.troubles.making import make
+from analytics.troubles.recorded import Failures, Flow, Held, How, Posts, Recorded, Span, TroubleKind
+from analytics.troubles.sections import LOOKS
+from analytics.troubles.stretches import around, averaged, bursts, falls, joined, rises
+
+T0 = 1_800_000_000
+SECONDS = 600
+SITE = "google.com"
+LIVING = ("api-0", "capture", "delivery-0-0", "delivery-0-1", "recorder", "scheduler", "supervisor", "webhooks")
+
+
+def noise(mean: float, seed: int, count: int = SECONDS) -> list[int]:
+    """Counts that scatter as those of independent arrivals."""
+    random = Random(seed)
+    return [round(max(0.0, random.gauss(mean, mean**0.5))) for _ in range(count)]
+
+
+def within(values: list[int], first: int, last: int, change: Callable[[int], int]) -> list[int]:
+    return [change(value) if first <= i <= last else value for i, value in enumerate(values)]
+
+
+def a_sample(at: int, **changed: Any) -> Sample:
+    usual: dict[str, Any] = {"taken": 500, "journal_ms": 2.0, "unfinished": 40, "policy_version": 1, "nodes": 1}
+    return Sample(at=T0 + at, interval_s=10.0, **usual | {"journal_started": T0 - 5000} | changed)
+
+
+def samples(changed: Mapping[int, Mapping[str, Any]] | None = None, without: tuple[int, ...] = ()) -> list[Sample]:
+    """One each ten seconds; ``changed``: by when, in seconds."""
+    found = changed or {}
+    return [a_sample(at, **found.get(at, {})) for at in range(10, SECONDS + 1, 10) if at not in without]
+
+
+def recorded(seed: int = 1, **changed: Any) -> Recorded:
+    taken, delivered = noise(50, seed), noise(50, seed + 1)
+    flow = Flow(delivered=delivered, attempted=delivered, spent_ms=[20 * count for count in delivered])
+    zeros = [0] * SECONDS
+    values: dict[str, Any] = {
+        "samples": samples(),
+        "taken": taken,
+        "whole": flow,
+        "sites": {SITE: flow},
+        "failures": [],
+        "held": [],
+        "posts": Posts(all=noise(2, seed + 2), failed=zeros, slow=zeros),
+        "set_aside": zeros,
+    }
+    return Recorded(span=Span(since=T0, until=T0 + SECONDS), **values | changed)
+
+
+def found(of: Recorded) -> list[tuple[TroubleKind, str, float, float]]:
+    return [(one.trouble.kind, one.trouble.subject, one.trouble.begin - T0, one.trouble.end - T0) for one in told(of)]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_noise_is_no_trouble(seed: int) -> None:
+    rare = Failures(site=SITE, how=How.LOST, counts=noise(0.3, seed + 9), said="")
+    assert found(recorded(seed, failures=[rare])) == []
+
+
+@given(st.lists(st.integers(0, 40), min_size=30, max_size=300))
+def test_whatever_the_series_nothing_breaks_and_stretches_are_in_it(values: list[int]) -> None:
+    for stretches in (
+        falls(values, window=5, memory=20),
+        bursts(values, [2 * value for value in values], window=5, least=3, share=0.05, apart=3),
+        rises(values, values, window=5, times=3, more=10),
+        joined([value > 20 for value in values], 2),
+    ):
+        ends = [place for stretch in stretches for place in stretch]
+        assert ends == sorted(ends) and all(0 <= place < len(values) for place in ends)
+    assert sum(around(values, 1)) == sum(values)
+    assert len(averaged(values, 50)) <= 50
+
+
+def test_a_steady_share_of_failures_is_usual_and_a_burst_is_not() -> None:
+    counts = within(noise(1, 3), 200, 204, lambda count: count + 10)
+    whole = noise(50, 1)
+    ((first, last),) = bursts(counts, whole, window=5, least=3, share=0.05, apart=3)
+    assert 197 <= first <= 200 and 204 <= last <= 207
+    all_fail = bursts(whole, whole, window=5, least=3, share=0.05, apart=3)
+    assert all_fail == [(0, SECONDS - 1)], "what fails all the time is never usual"
+
+
+def test_delivery_that_stands_still_while_mail_comes() -> None:
+    delivered = within(noise(50, 2), 300, 320, lambda _: 0)
+    flow = Flow(delivered=delivered, attempted=delivered, spent_ms=[20 * count for count in delivered])
+    (one,) = told(recorded(whole=flow, sites={}))
+    assert one.trouble.kind is TroubleKind.DELIVERED_FELL
+    assert abs(one.trouble.begin - T0 - 300) <= 3 and abs(one.trouble.end - T0 - 321) <= 5
+    assert one.trouble.words.startswith("delivery stood still, from 5") or "fell from 5" in one.trouble.words
+    before, during, after = one.delivered.before, one.delivered.during, one.delivered.after
+    assert before is not None and after is not None
+    assert 45 < before < 55 and during < 10 and 40 < after < 55
+    assert (one.most_waiting, one.overdue_s) == (40, 0.0)
+
+
+def test_an_end_of_all_mail_is_no_trouble_and_a_pause_is() -> None:
+    ended = within(noise(50, 2), 400, SECONDS, lambda _: 0)
+    flow = Flow(delivered=ended, attempted=ended, spent_ms=ended)
+    assert found(recorded(taken=ended, whole=flow, sites={})) == []
+    paused = within(noise(50, 2), 400, 430, lambda _: 0)
+    (kind, _, begin, end), *_ = found(recorded(taken=paused, whole=flow, sites={}))
+    assert kind is TroubleKind.TAKEN_FELL and abs(begin - 400) <= 3 and abs(end - 431) <= 5
+    refused = samples({410: {"refused": 3}, 420: {"refused": 4}})
+    assert [one[0] for one in found(recorded(taken=ended, whole=flow, sites={}, samples=refused))] == [
+        TroubleKind.TAKEN_FELL
+    ]
+
+
+def test_failures_are_told_by_their_kind_their_site_and_what_was_said() -> None:
+    lost = Failures(site=SITE, how=How.LOST, counts=within([0] * SECONDS, 100, 102, lambda _: 9), said="closed by …")
+    late = Failures(site=SITE, how=How.TIMED_OUT, counts=within([0] * SECONDS, 150, 150, lambda _: 2), said="")
+    (one,) = told(recorded(failures=[lost, late]))
+    assert (one.trouble.kind, one.trouble.subject) == (TroubleKind.FAILURES, SITE)
+    assert (one.trouble.begin, one.trouble.end) == (T0 + 100, T0 + 103)
+    assert one.trouble.words.startswith("connections were lost: 27 of 1")
+    assert one.trouble.words.endswith("such as “closed by …”")
+
+
+def test_a_slow_host() -> None:
+    delivered = noise(50, 2)
+    spent = [count * (2000 if 250 <= i <= 256 else 20) for i, count in enumerate(delivered)]
+    flow = Flow(delivered=delivered, attempted=delivered, spent_ms=spent)
+    ((kind, subject, begin, end),) = found(recorded(sites={SITE: flow}))
+    assert (kind, subject) == (TroubleKind.SLOW, SITE) and abs(begin - 250) <= 3 and abs(end - 257) <= 3
+
+
+def test_starts_of_processes_are_told_once_each_and_those_of_all_as_one() -> None:
+    one = {"started": {"delivery-0-1": T0 + 93}}
+    again = samples({100: one, 110: one, 120: one, 300: {"started": {"delivery-0-1": T0 + 295}}})
+    restarted = TroubleKind.RESTARTED
+    assert found(recorded(samples=again)) == [
+        (restarted, "delivery-0-1", 93, 93),
+        (restarted, "delivery-0-1", 295, 295),
+    ]
+    whole = {"started": {actor: T0 + 200 + i for i, actor in enumerate(LIVING)}}
+    assert found(recorded(samples=samples({210: whole, 220: whole}))) == [(TroubleKind.BEGAN, "", 200, 207)]
+    before = {"started": dict.fromkeys(LIVING, T0 - 20)}
+    assert found(recorded(samples=samples({10: before}))) == [], "what began before the time is not of it"
+
+
+def test_the_journal_is_told_apart_when_it_starts_recovers_or_does_not_answer() -> None:
+    later: dict[int, dict[str, Any]]
+    later = {at: {"journal_started": T0 + 98, "journal_recovered": T0 + 98} for at in range(110, 310, 10)}
+    later |= {at: {"journal_started": T0 + 98, "journal_recovered": T0 + 305} for at in range(310, 610, 10)}
+    later[100] = {"journal_ms": None, "journal_failures": 40}
+    later[500] |= {"journal_slow": 9}
+    assert found(recorded(samples=samples(later))) == [
+        (TroubleKind.JOURNAL_AWAY, "", 90, 100),
+        (TroubleKind.JOURNAL_STARTED, "", 98, 98),
+        (TroubleKind.JOURNAL_RECOVERED, "", 305, 305),
+        (TroubleKind.JOURNAL_AWAY, "", 490, 500),
+    ]
+
+
+def test_each_trouble_that_samples_tell() -> None:
+    changed: dict[int, dict[str, Any]] = {
+        100: {"stood_s": {"recorder": 4.2, "api-0": 0.4}},
+        150: {"silent": ("webhooks",)},
+        160: {"silent": ("webhooks",)},
+        200: {"log_lag_s": 45.0},
+        250: {"overdue_s": 90.0},
+        300: {"connections_failed": 12},
+        350: {"partitions": 3},
+        400: {"refused": 11},
+        **{at: {"nodes": 2} for at in range(450, 610, 10)},
+    }
+    for at in range(500, 610, 10):
+        changed[at] = changed[at] | {"policy_version": 2}
+    assert found(recorded(samples=samples(changed))) == [
+        (TroubleKind.STOOD_STILL, "recorder", 90, 100),
+        (TroubleKind.SILENT, "webhooks", 140, 160),
+        (TroubleKind.EVENTS_LATE, "", 190, 200),
+        (TroubleKind.OVERDUE, "", 240, 250),
+        (TroubleKind.CONNECTIONS, "", 290, 300),
+        (TroubleKind.DAYS, "", 340, 350),
+        (TroubleKind.REFUSED, "", 390, 400),
+        (TroubleKind.NODES, "", 440, 450),
+        (TroubleKind.POLICY, "", 490, 500),
+    ]
+
+
+def test_samples_that_are_missing_and_a_site_that_is_held_back() -> None:
+    held = [Held(T0 + at, SITE, "suspension", 10 * at) for at in (100, 110, 120, 400)]
+    gap = recorded(samples=samples(without=(200, 210, 220)), held=held)
+    assert found(gap) == [
+        (TroubleKind.HELD, SITE, 90, 120),
+        (TroubleKind.NOT_SAMPLED, "", 190, 230),
+        (TroubleKind.HELD, SITE, 390, 400),
+    ]
+    assert told(gap)[0].trouble.words == "suspended; up to 1,200 waited"
+
+
+def test_endpoints_that_fail_and_that_are_slow_and_messages_set_aside() -> None:
+    zeros = [0] * SECONDS
+    failed, slow = (within(zeros, at, at + 2, lambda _: 1) for at in (100, 300))
+    aside = within(zeros, 500, 500, lambda _: 2)
+    posts = Posts(all=[1] * SECONDS, failed=failed, slow=slow)
+    assert found(recorded(posts=posts, set_aside=aside)) == [
+        (TroubleKind.ENDPOINTS, "", 100, 103),
+        (TroubleKind.ENDPOINTS_SLOW, "", 300, 303),
+        (TroubleKind.SET_ASIDE, "", 500, 501),
+    ]
+
+
+def test_a_long_time_has_longer_steps() -> None:
+    assert (Span(since=0, until=3600).step_s, Span(since=0, until=3601).step_s) == (1, 2)
+    week = Span(since=T0, until=T0 + 7 * 86_400)
+    assert week.places <= 3600 and week.place(T0 - 5) == 0 and week.place(T0 + 8 * 86_400) == week.places - 1
+    assert week.end(week.places - 1) == T0 + 7 * 86_400
+
+
+def test_every_kind_has_its_place_in_the_picture() -> None:
+    assert set(LOOKS) == set(TroubleKind)
+
+
+class Door:
+    """Answers by what a query is about."""
+
+    def __init__(self, answers: Mapping[str, list[list[Any]]]) -> None:
+        self.answers = answers
+
+    def __call__(self, query: str, parameters: Mapping[str, str]) -> list[list[Any]]:
+        assert parameters == {"since": str(T0), "until": str(T0 + 120), "step": "1"}
+        (name,) = [name for name, text in vars(questions).items() if text == query and name.isupper()]
+        return self.answers.get(name, [])
+
+
+def as_row(sample: Sample) -> list[Any]:
+    row: list[Any] = []
+    for name in SAMPLES.columns:
+        value = getattr(sample, name)
+        row += [list(value), list(value.values())] if isinstance(value, Mapping) else [value]
+    return [list(value) if isinstance(value, tuple) else value for value in row]
+
+
+def test_the_page_names_each_trouble_and_is_closed_to_what_hosts_say() -> None:
+    hostile = "421 <script>alert(1)</script> ada@example.com"
+    answers = {
+        "SAMPLES_OF": [
+            as_row(a_sample(at, started={"api-0": T0 + 57} if at >= 60 else {})) for at in range(10, 121, 10)
+        ],
+        "FLOW": [[place, 50, 50, 50, 1000, 0] for place in range(120)],
+        "SITES": [[place, SITE, 50, 50, 1000] for place in range(120)],
+        "FAILURES": [[80, SITE, "rate_limited", 421, 0, 20, hostile]],
+        "HELD": [[T0 + 100, SITE, "back_off", 7]],
+        "POSTS": [[place, 1, 0, 0] for place in range(120)],
+    }
+    since, until = (datetime.fromtimestamp(at, UTC) for at in (T0, T0 + 120))
+    page, said = make(Door(answers), since, until)
+    assert [(one["kind"], one["begin"] - T0) for one in json.loads(said)] == [
+        ("restarted", 57),
+        ("failures", 80),
+        ("held", 90),
+    ]
+    tree = LexborHTMLParser(page)
+    (section,) = tree.css("section[aria-labelledby=troubles]")
+    rows = [row.css("th, td")[0].text() for row in section.css("tbody tr")]
+    assert rows[0] == "the process of api-0 was new"
+    assert rows[1].startswith(f"{SITE}: hosts were not available: 20 of 50 attempts, such as “421 <script>")
+    assert rows[2] == f"{SITE}: backing off: no connection could be made; up to 7 waited"
+    assert not tree.css("script") and "ada@" not in page and len(section.css("svg rect.bar")) == 3
+    assert {node.attributes["id"] for node in tree.css("h2")} == {
+        *("troubles", "mail", "waiting", "ages", "journal", "failures", "webhooks")
+    }
+
+
+def test_a_time_without_anything_says_so() -> None:
+    page, said = make(Door({}), datetime.fromtimestamp(T0, UTC), datetime.fromtimestamp(T0 + 120, UTC))
+    assert "There are no events in this range." in page and said == b"[]"
+
+
+def test_troubles_lie_within_the_time_that_was_asked_for() -> None:
+    held = [Held(T0 + 2, SITE, "suspension", 1)]
+    (one,) = told(replace(recorded(), held=held))
+    assert isinstance(one, Told) and one.trouble.begin == T0 and one.delivered.before is None
