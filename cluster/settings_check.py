@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
-from psycopg import ProgrammingError
-from psycopg.conninfo import conninfo_to_dict
 
 from cluster.access.terms import network
 from cluster.clickhouse_dsn import server_of
@@ -279,6 +277,10 @@ def _secret(text: str) -> None:
 
 
 def _postgres(text: str) -> None:
+    # Imported here: most commands of an operator have settings without a DSN, and take half as long without the driver.
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict
+
     try:
         conninfo_to_dict(text)
     except ProgrammingError:

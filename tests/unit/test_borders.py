@@ -32,6 +32,7 @@ MAY_NAME = {
 }
 # Modules that import a name that is not written in the call, each with its reason.
 MAY_IMPORT_BY_NAME = {
+    "cluster/cli.py",  # a command's module from its table, when the command is asked for
     "cluster/launch/host_process.py",  # in an actor's process, the function that topology.py names
 }
 

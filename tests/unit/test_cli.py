@@ -3,13 +3,17 @@
 import io
 import json
 import os
+import pkgutil
 import tomllib
+from importlib import import_module
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
-from cluster.cli import main
+from cluster import commands
+from cluster.cli import MODULES, main
 from cluster.commands.instance import moved_problem, refusal
 from cluster.commands.output import make_console, table
 from tests.documents import ROOT
@@ -19,6 +23,23 @@ def test_the_version_is_that_of_the_project() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     answer = CliRunner().invoke(main, ["--version"], prog_name="postray")
     assert (answer.exit_code, answer.output) == (0, f"postray {project['version']}\n")
+
+
+def test_the_table_has_every_command_in_the_folder() -> None:
+    made: dict[str, set[str]] = {}
+    inner: set[click.Command] = set()
+    found: list[tuple[str, click.Command]] = []
+    for module in pkgutil.iter_modules(commands.__path__):
+        for command in vars(import_module(f"cluster.commands.{module.name}")).values():
+            if isinstance(command, click.Command):
+                found.append((module.name, command))
+            if isinstance(command, click.Group):
+                inner |= set(command.commands.values())
+    for name, command in found:
+        assert command.callback is not None and command.name is not None
+        if command not in inner and command.callback.__module__ == f"cluster.commands.{name}":
+            made.setdefault(name, set()).add(command.name)
+    assert made == {module: set(names) for module, names in MODULES.items()}
 
 
 @pytest.mark.parametrize("command", [["up"], ["up", "--detach"], ["status"], ["down"]])

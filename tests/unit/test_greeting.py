@@ -73,7 +73,7 @@ def test_where_there_are_tenants_nothing_is_to_be_made(capsys: pytest.CaptureFix
 @pytest.mark.parametrize("text", FIRST_COMMANDS)
 def test_each_of_them_is_a_command_of_the_documents(text: str) -> None:
     words = text.split(" ")
-    group = main.commands[words[0]]
+    group = main.get_command(click.Context(main), words[0])
     assert isinstance(group, click.Group)
     with group.commands[words[1]].make_context(words[1], words[2:]):
         pass
