@@ -58,8 +58,14 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(lambda: shutil.rmtree(in_memory, ignore_errors=True))
 
 
+def pytest_collection() -> None:
+    """Thousands of tests are millions of objects, which the garbage collector need not look at again and again: neither
+    while they are made, a third of the CPU of each process's collection, nor afterwards."""
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
-    """Thousands of tests are millions of objects, which the garbage collector need not look at again and again."""
+    gc.enable()
     gc.collect()
     gc.freeze()
 
