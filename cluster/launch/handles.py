@@ -7,7 +7,7 @@ good while Ray starts its actor again.
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -37,6 +37,12 @@ def reaching(actor: str) -> Iterator[None]:
         raise PeerGone(actor, type(error).__name__) from error
 
 
+def _has_died(gone: PeerGone) -> bool:
+    import ray.exceptions
+
+    return isinstance(gone.__cause__, ray.exceptions.ActorDiedError)
+
+
 class Handles:
     """``kinds``: of the actors that this process calls."""
 
@@ -48,7 +54,20 @@ class Handles:
         """Those that have answered."""
 
     async def call(self, actor: str, method: str, *arguments: Any) -> Any:
-        """Call an actor (cluster/peers.py). Raises PeerGone."""
+        """Call an actor (cluster/peers.py). Raises PeerGone.
+
+        One that has died may have a successor of its name, as after a planned move: it is called then. What the former
+        one had in memory for this call died with it, and what it may have written can be written twice: a caller who
+        got PeerGone would repeat it as well."""
+        known = self._known.get(actor)
+        try:
+            return await self._call(actor, method, arguments)
+        except PeerGone as gone:
+            if not _has_died(gone) or known is None or await self._of(actor) == known:
+                raise
+        return await self._call(actor, method, arguments)
+
+    async def _call(self, actor: str, method: str, arguments: Sequence[Any]) -> Any:
         import ray.exceptions
 
         try:

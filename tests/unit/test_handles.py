@@ -22,6 +22,14 @@ class Cluster:
         self.asked: list[str] = []
         self.met: list[str] = []
         self.answers: dict[str, Any] = {}
+        self.lives: dict[str, int] = {}
+        """How often another actor has got the name."""
+
+    def dies(self, name: str, *, has_successor: bool) -> None:
+        if has_successor:
+            self.lives[name] = self.lives.get(name, 0) + 1
+        else:
+            self.answers[name] = ray.exceptions.ActorDiedError()
 
     def list_names(self) -> list[str]:
         if self.is_away:
@@ -41,9 +49,15 @@ class Handle:
     def __init__(self, cluster: Cluster, name: str) -> None:
         self._cluster = cluster
         self._name = name
+        self._life = cluster.lives.get(name, 0)
         self.call = self.__ray_ready__ = self
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Handle) and (self._name, self._life) == (other._name, other._life)
+
     async def remote(self, method: str = "", arguments: tuple[Any, ...] = ()) -> Any:
+        if self._life != self._cluster.lives.get(self._name, 0):
+            raise ray.exceptions.ActorDiedError()
         if not method:
             self._cluster.met.append(self._name)
         answer = self._cluster.answers.get(self._name, (method, arguments))
@@ -94,15 +108,27 @@ async def test_a_handle_is_kept_while_its_actor_may_come_back(cluster: Cluster) 
     assert await handles.call("delivery-0-0", "offer") == ("offer", ())
 
 
-async def test_an_actor_that_was_started_elsewhere_is_found_anew(cluster: Cluster) -> None:
+async def test_the_successor_of_one_that_has_moved_is_called_at_once(cluster: Cluster) -> None:
+    handles = Handles(Questions(), {"recorder"})
+    await handles.find()
+    cluster.dies("recorder", has_successor=True)
+    assert await handles.call("recorder", "timeline", 1) == ("timeline", (1,))
+    assert await handles.call("recorder", "timeline", 2) == ("timeline", (2,))
+    assert cluster.asked.count("recorder") == 2
+
+
+async def test_one_that_has_died_and_has_no_successor_yet_is_found_anew_later(cluster: Cluster) -> None:
     handles = Handles(Questions(), {"delivery"})
     await handles.find()
-    cluster.answers["delivery-0-0"] = ray.exceptions.ActorDiedError()
+    cluster.dies("delivery-0-0", has_successor=False)
     with pytest.raises(PeerGone, match="ActorDiedError"):
         await handles.call("delivery-0-0", "offer")
-    del cluster.answers["delivery-0-0"]
+    cluster.names.remove("delivery-0-0")
+    with pytest.raises(PeerGone, match=r"ActorDiedError|away"):
+        await handles.call("delivery-0-0", "offer")
+    cluster.names.append("delivery-0-0")
+    cluster.answers.clear()
     assert await handles.call("delivery-0-0", "offer") == ("offer", ())
-    assert cluster.asked.count("delivery-0-0") == 2
 
 
 async def test_those_that_are_gone_are_forgotten(cluster: Cluster) -> None:
