@@ -44,7 +44,7 @@ NODE_LOOK_S = 0.5
 MOVE_S = 5.0
 MOVE_LOOK_S = 0.1
 JOURNAL_MAX_WAIT_S = 20.0
-"""How long a starting actor retries while the journal is unavailable. ``together.START_S`` limits the whole start."""
+"""How long a starting actor retries while the journal is unavailable."""
 YOUNG_AT_MOST = 20_000
 """Threshold of the garbage collector's youngest generation, in net new objects."""
 

@@ -23,6 +23,8 @@ from cluster.topology import ACTORS, DELIVERY, SUPERVISOR
 log = logging.getLogger(__name__)
 
 START_S = 60.0
+"""Time limit for an actor to answer; and at a start for one more of all to run, however long all take together."""
+STEP_S = 1.0
 STOP_S = 6.0
 """Time limit for stopping all actors. The time that delivery actors wait for replies is added to it."""
 ANSWER_S = 20.0
@@ -48,10 +50,8 @@ def interruptible() -> Iterator[None]:
 def start(missing: Sequence[Place], names: Sequence[str], context: Context) -> Iterator[str]:
     """Start what is missing, all at once. Yields each of the names when its actor runs, in their order.
 
-    Raises RuntimeError when one does not start.
+    Raises RuntimeError when one does not start: it fails, or for ``START_S`` none of all has come further.
     """
-    import ray
-
     try:
         for place in missing:
             there = structs.replace(context, name=place.name, node_id=place.node_id)
@@ -61,12 +61,37 @@ def start(missing: Sequence[Place], names: Sequence[str], context: Context) -> I
         raise RuntimeError(str(gone)) from gone
     for name, started in starting:
         try:
-            ray.get(started, timeout=START_S)
+            _wait_for(name, started, [one for _, one in starting])
         except PeerGone as gone:
             raise RuntimeError(str(gone)) from gone
-        except (ray.exceptions.RayError, TimeoutError) as error:
-            raise RuntimeError(f"{name} did not start: {error}") from error
         yield name
+
+
+def _wait_for(name: str, started: Any, all_started: Sequence[Any]) -> None:
+    """Return when an actor has started. Raises RuntimeError when it does not, and PeerGone."""
+    import ray
+
+    came, until = -1, 0.0
+    while True:
+        try:
+            ray.get(started, timeout=STEP_S)
+            return
+        except ray.exceptions.GetTimeoutError as error:
+            if (now := _how_far(all_started)) > came:
+                came, until = now, time.monotonic() + START_S
+            elif time.monotonic() > until:
+                raise RuntimeError(f"{name} did not start: for {START_S:.0f} s nothing came further") from error
+        except ray.exceptions.RayError as error:
+            raise RuntimeError(f"{name} did not start: {error}") from error
+
+
+def _how_far(all_started: Sequence[Any]) -> int:
+    """How far a start has come: the processes that are there, and those among them that have started. Raises
+    PeerGone."""
+    import ray
+
+    done, _ = ray.wait(list(all_started), num_returns=len(all_started), timeout=0)
+    return len(done) + sum(bool(one.node_id) for one in asked("ray", places.living))
 
 
 def call(name: str, method: str, *arguments: Any) -> Any:

@@ -3,18 +3,20 @@
 import asyncio
 import signal
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import ray
 import ray.exceptions
 
+from cluster.context import Context
 from cluster.installation.ports import ANY_PORT, HeldPort
 from cluster.installation.stopping import StopProgress
 from cluster.launch import asking, places, ray_node, together
 from cluster.launch.asking import RayAway
 from cluster.launch.questions import Questions
 from cluster.peers import PeerGone
+from cluster.policy.placement import Living
 
 ALL = ["capture", "recorder", "delivery-0-0", "delivery-1-0", "scheduler", "supervisor", "api-0-0"]
 
@@ -141,6 +143,54 @@ def test_an_answer_that_never_comes_is_not_waited_for(cluster: Cluster, monkeypa
     monkeypatch.setattr(Handle, "remote", lambda *_: "asked")
     with pytest.raises(PeerGone, match="supervisor: GetTimeoutError"):
         together.call("supervisor", "readiness")
+
+
+class SlowStart:
+    """A start in which one process comes after the other, ``gap_s`` apart; ``most`` come at all. Its clock is its
+    own."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, gap_s: float, most: int) -> None:
+        self.now = 0.0
+        self._gap_s = gap_s
+        self._most = most
+        monkeypatch.setattr(ray, "get", self.get)
+        monkeypatch.setattr(ray, "wait", lambda asked, **_: (asked[: self.running], asked[self.running :]))
+        monkeypatch.setattr(places, "handle_of", Started)
+        monkeypatch.setattr(places, "living", lambda: [Living(n, "one") for n in ALL[: self.running]])
+        monkeypatch.setattr("cluster.launch.together.time.monotonic", lambda: self.now)
+
+    @property
+    def running(self) -> int:
+        return min(self._most, int(self.now / self._gap_s))
+
+    def get(self, asked: str, timeout: float) -> None:
+        if ALL.index(asked) >= self.running:
+            self.now += timeout
+            raise ray.exceptions.GetTimeoutError("not yet")
+
+
+class Started:
+    """``handle.start.remote()``: what is asked of an actor is its name."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.start = self
+
+    def remote(self) -> str:
+        return self._name
+
+
+def test_a_slow_start_has_time_as_long_as_it_comes_further(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = SlowStart(monkeypatch, gap_s=together.START_S - 10, most=len(ALL))
+    assert list(together.start((), ALL, cast(Context, None))) == ALL
+    assert slow.now > 5 * together.START_S
+
+
+def test_a_start_that_comes_no_further_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = SlowStart(monkeypatch, gap_s=5.0, most=3)
+    with pytest.raises(RuntimeError, match="delivery-1-0 did not start: for 60 s nothing came further"):
+        list(together.start((), ALL, cast(Context, None)))
+    assert slow.now < 2 * together.START_S
 
 
 ERRORS: list[Exception] = [
