@@ -162,6 +162,8 @@ def _view(
 ) -> SiteView:
     waiting = sum(share.waiting for share in shares)
     kept = _bound_of_source(state, site) if waiting + parked else Bound.NOTHING
+    if kept is Bound.WARM_UP and any(share.warm_up_left for share in shares):
+        kept = Bound.NOTHING  # all is granted for today, and not all is sent
     binds, until = _what_binds(shares, site, suspensions, kept)
     replies: list[LastReply] = sorted(
         (reply for share in shares for reply in share.last_replies), key=lambda reply: reply.at, reverse=True

@@ -64,6 +64,10 @@ def test_why_nothing_leaves_where_nobody_has_the_site() -> None:
     assert view.waits_for == "the warm-up of source mta1: no more today"
     (view,) = site_views([], {"mta1>b.example": 3}, [], "", "", [used_up])
     assert view.waits_for == ""
+    for left, said in ((0, "the warm-up of source mta1: no more today"), (2, "")):
+        holder = a_state("a.example", source="mta1", waiting=3, binds="", warm_up_cap=5, warm_up_left=left)
+        (view,) = site_views([holder], {"mta1>a.example": 3}, [], "", "", [used_up])
+        assert view.waits_for == said, "what is granted and not sent leaves today"
     (view,) = site_views([], {"mta1>a.example": 3}, [a_suspension("a.example")], "", "", [gone])
     assert (view.waits_for, view.until) == ("suspended", ahead(hours=1))
     (view,) = site_views([], {"a.example": 3}, [a_suspension("a.example", "tnt_acme")], "", "")
