@@ -138,7 +138,7 @@ ACTORS = (
         cpus=0.4,
         memory_mb=400,
         role="api",
-        calls=(RECORDER, DELIVERY, SCHEDULER, "webhooks", SUPERVISOR),
+        calls="all",  # it answers GET /metrics for its node
         listens=True,
     ),
 )
