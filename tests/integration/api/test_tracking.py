@@ -101,14 +101,17 @@ async def test_a_link_leads_to_its_target_alone(site: Site, anybody: httpx.Async
 
 async def test_when_a_click_is_a_scanners(site: Site) -> None:
     now = datetime.now(UTC).timestamp()
-    engagements = Engagements(site.journal, clock=lambda: now)
+    engagements = Engagements(site.journal, clock=lambda: now)  # the test may take any time
     alone, delivered = await a_recipient(site), await a_recipient(site, delivered=True)
     many = await a_recipient(site, "ada@example.com", "bob@example.com")
     gone = replace(alone, message_id=new_id("msg_"))
     person = Client("", CHROME["User-Agent"])
-    cases = [(alone, 0.0), (many, 0.0), (delivered, 0.9), (delivered, 5.0), (gone, 0.0)]
-    for recipient, after in cases:
-        now = datetime.now(UTC).timestamp() + after
+    (facts,) = await site.journal.engagement.messages([delivered])
+    assert facts is not None and facts.delivered_at is not None
+    at = facts.delivered_at
+    cases = [(alone, now), (many, now), (delivered, at + 0.9), (delivered, at + 5.0), (gone, now)]
+    for recipient, clicked_at in cases:
+        now = clicked_at
         engagements.clicked(recipient, person, Target("https://example.com", 0))
         await engagements.write()
     assert [click.machine for click in await told(site)] == ["at_delivery", "at_delivery", "at_delivery", "", ""]
