@@ -17,7 +17,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -229,6 +229,10 @@ class Recorder:
     async def standings(self, wanted: Sequence[tuple[str, str]]) -> list[SiteStanding]:
         """How these sources → sites stand by the samples of the last minute; those without any are left out."""
         return self.sampler.standings(wanted) if self.sampler is not None else []
+
+    async def parked(self) -> Mapping[str, int]:
+        """How many deliveries are parked in each lane, as of the last look at it."""
+        return self.sampler.parked() if self.sampler is not None else {}
 
     async def erase_events(self, tenant_id: str) -> bool:
         """Begin to delete all events of a tenant; returns whether none is left. Call it until then."""

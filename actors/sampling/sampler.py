@@ -100,6 +100,10 @@ class Sampler:
             return []
         return standings(self._history, wanted)
 
+    def parked(self) -> Mapping[str, int]:
+        """How many deliveries are parked in each lane, as of the last look at it."""
+        return self._parked.counts
+
     async def _keep_sampling(self) -> None:
         while True:
             # The samples of all runs have the same times, so that those of an hour can be laid side by side.

@@ -30,6 +30,7 @@ from cluster.policy.lifecycle import FINISHED
 from cluster.policy.routes.destinations import parse
 from cluster.policy.routes.rerouting import DIRECT
 from cluster.routing.deliverers import Deliverers
+from cluster.routing.parked import Parked
 from cluster.routing.site_state import SAMPLED_EVERY_S
 from cluster.routing.views import SourceState
 
@@ -50,6 +51,7 @@ class Explaining:
         self,
         journal: Journal,
         deliverers: Deliverers,
+        parked: Parked,
         *,
         timeline: Timeline,
         site_of: SiteOf,
@@ -60,6 +62,7 @@ class Explaining:
     ) -> None:
         self._journal = journal
         self._deliverers = deliverers
+        self._parked = parked
         self._timeline = timeline
         self._site_of = site_of
         self._sources_now = sources
@@ -172,7 +175,7 @@ class Explaining:
         for site in sites:
             states, _ = await self._deliverers.sites(site, SITES_ASKED)
             states = [state for state in states if state.site == site]
-            parked = await self._journal.queue_control.parked(sorted({lane_of(state) for state in states}))
+            parked = await self._parked.in_lanes([lane_of(state) for state in states], site)
             # With several sources, site_views has the deepest one first. That is the one to explain.
             for view in site_views(states, parked, suspensions, "", "", sources):
                 if view.site == site:

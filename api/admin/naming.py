@@ -15,7 +15,7 @@ from api.http.refusals import Fault, Invalid, NotFound
 from api.http.texts import check_name
 from cluster.journal.journal import Journal
 from cluster.lookup.semaphore import Semaphore
-from cluster.policy.routes.destinations import parse
+from cluster.policy.routes.destinations import Destination, parse
 from cluster.policy.routes.domains import mail_domain, spelled_names
 from cluster.policy.routes.rerouting import DEFAULT, DIRECT
 from cluster.policy.routes.routing import DEFAULT_POOL
@@ -67,7 +67,7 @@ class NameFinder:
         """The site with this name, or the only one with this prefix."""
         text = spelled_names(text)
         known = await self._sites_at_hand()
-        if text in known or text in FAMILY_NAMES:
+        if text in known or text in FAMILY_NAMES or await self._is_parked(text):
             return text
         known |= await self._sites_of_queue()
         # A family that has had no mail yet does not make a name ambiguous.
@@ -164,11 +164,19 @@ class NameFinder:
         meant = sorted(site for site in known if matches(pattern, site))[:SHOWN]
         return tuple(meant), () if meant else nearest(pattern, known, SHOWN)
 
+    async def _is_parked(self, site: str) -> bool:
+        """Whether mail of a site is parked. There may be more lanes than ``_sites_at_hand`` looks at."""
+        if "\0" in site:
+            return False
+        names = ("", *(source.name for source in await self._list_sources()))
+        lanes = [str(Destination(site, source)) for source in names]
+        return bool(await self._journal.queue_control.parked_in(lanes, 1))
+
     async def _pools(self) -> set[str]:
         return {share.pool for source in await self._list_sources() for share in source.pools}
 
     async def _sites_at_hand(self) -> set[str]:
-        lanes = map(parse, await self._journal.queue_control.parked(()))
+        lanes = map(parse, await self._journal.queue_control.lane_names())
         return {
             *await self._deliverers.known_sites(),
             *(place.site for place in lanes if place is not None),

@@ -38,6 +38,7 @@ from api.webhooks.parts import WebhookParts
 from cluster.journal.journal import Journal
 from cluster.peers import Call
 from cluster.routing.deliverers import Deliverers
+from cluster.routing.parked import Parked
 from cluster.settings import RetentionSettings
 from cluster.tenancy.directory import TenantDirectory
 from cluster.tenancy.domains.managing import DomainManager
@@ -77,11 +78,12 @@ class Admin:
         ``default_limits`` are those of the settings for a tenant."""
         self.operators = Operators(token, journal, former_tokens)
         deliverers = Deliverers(journal, call)
+        parked = Parked(journal.queue_control, call)
         self.names = names = NameFinder(journal, deliverers, find_site, named_sites, sources)
         self.histories = histories = Histories(call, site_of)
         search = QueueSearch(journal, site_of, names)
         version: Callable[[], Awaitable[int]] = journal.policies.version
-        self.sites = SiteCalls(journal, deliverers, sources, names)
+        self.sites = SiteCalls(journal, deliverers, parked, sources, names)
         self.nodes = NodeCalls(journal, call)
         self.suspensions = SuspensionCalls(journal, deliverers, names)
         self.placing = Placing(
@@ -97,6 +99,7 @@ class Admin:
         self.explaining = Explaining(
             journal,
             deliverers,
+            parked,
             timeline=timeline,
             site_of=site_of,
             sources=sources,

@@ -19,6 +19,7 @@ from cluster.journal.site_actions import SiteAction
 from cluster.policy.routes.domains import spelled_names
 from cluster.policy.routes.sites import literal
 from cluster.routing.deliverers import Deliverers
+from cluster.routing.parked import Parked
 
 MOST_SITES = 1000
 MOST_ACTIONS = 1000
@@ -45,9 +46,12 @@ class ActionList(Struct, frozen=True):
 class SiteCalls:
     """The routes of this module."""
 
-    def __init__(self, journal: Journal, deliverers: Deliverers, sources: ListSources, names: NameFinder) -> None:
+    def __init__(
+        self, journal: Journal, deliverers: Deliverers, parked: Parked, sources: ListSources, names: NameFinder
+    ) -> None:
         self._journal = journal
         self._deliverers = deliverers
+        self._parked = parked
         self._sources = sources
         self._names = names
 
@@ -79,7 +83,7 @@ class SiteCalls:
         only = await self._names.site_of(domain) if domain is not None else ""
         pattern = spelled_names(pattern or "") or only
         states, silent = await self._deliverers.sites(literal(pattern), limit)
-        parked = await self._journal.queue_control.parked(sorted({lane_of(state) for state in states}))
+        parked = await self._parked.in_lanes([lane_of(state) for state in states], literal(pattern))
         suspensions = await self._journal.suspensions.active()
         views = site_views(states, parked, suspensions, pattern, source or "", await self._sources())
         if only:

@@ -105,17 +105,13 @@ class Wait(StrEnum):
 class QueueControl(JournalPart):
     """Operators' commands on deliveries."""
 
-    async def parked(self, lanes: Sequence[str]) -> dict[str, int]:
-        """How many deliveries are parked in these lanes and in the first ``MOST_LANES`` that are not empty."""
-        return await self.parked_in(sorted({*await self.lane_names(), *lanes}))
-
     async def lane_names(self) -> list[str]:
         """The first ``MOST_LANES`` lanes that are not empty."""
         return [lane for (lane,) in await self._database.rows("lane_names", limit=MOST_LANES)]
 
-    async def parked_in(self, lanes: Sequence[str]) -> dict[str, int]:
-        """How many deliveries are parked in these lanes, without those that are empty."""
-        found = await self._database.rows("parked", lanes=lanes, bound=MOST_COUNTED)
+    async def parked_in(self, lanes: Sequence[str], most: int = MOST_COUNTED) -> dict[str, int]:
+        """How many deliveries are parked in these lanes, at most ``most`` in each, without those that are empty."""
+        found = await self._database.rows("parked", lanes=lanes, bound=most)
         return {lane: count for lane, count in found if count}
 
     async def part(self, filter: QueueFilter, start: QueueMark, size: int) -> QueuePart:

@@ -130,7 +130,7 @@ async def test_mail_of_several_pools_in_the_lane_of_a_source_that_no_machine_has
         # That no machine has the source is not known yet: its share of the mail is parked in its lane.
         await world.scheduler.paging.round()
         ghosts = "ghost>a.mx"
-        assert (await journal.queue_control.parked([ghosts]))[ghosts] > len(only)
+        assert (await journal.queue_control.parked_in([ghosts]))[ghosts] > len(only)
 
         async def looked() -> bool:
             await world.follow()
@@ -139,7 +139,7 @@ async def test_mail_of_several_pools_in_the_lane_of_a_source_that_no_machine_has
         await world.eventually(looked)
         assert set(receiver.clients()) == {"127.0.0.31"}
         # Mail of a pool that has no other source waits for it.
-        assert await journal.queue_control.parked([ghosts]) == {ghosts: len(only)}
+        assert await journal.queue_control.parked_in([ghosts]) == {ghosts: len(only)}
         # With a route that needs no source it waits no longer.
         await world.put_in_force(routing='[[routes]]\nvia = "discard"\n' + GHOST + sources(weights=(1,)))
 
@@ -160,7 +160,7 @@ async def test_mail_in_the_lane_of_an_address_that_goes_moves_within_its_pool(jo
         await world.accept(a_message("alone@example.com"), pool="one")
         await world.accept(*both, pool="marketing")
         await world.scheduler.paging.round()
-        assert (await journal.queue_control.parked(["s1>a.mx"]))["s1>a.mx"] > 1
+        assert (await journal.queue_control.parked_in(["s1>a.mx"]))["s1>a.mx"] > 1
 
         async def looked() -> bool:
             await world.follow()
@@ -168,7 +168,7 @@ async def test_mail_in_the_lane_of_an_address_that_goes_moves_within_its_pool(jo
 
         await world.eventually(looked)
         assert receiver.clients() == {"127.0.0.31": len(both)}
-        assert await journal.queue_control.parked(["s1>a.mx"]) == {"s1>a.mx": 1}
+        assert await journal.queue_control.parked_in(["s1>a.mx"]) == {"s1>a.mx": 1}
         gone.clear()
         await world.follow()
         await world.eventually(lambda: len(receiver.taken) > len(both))

@@ -138,10 +138,10 @@ async def test_what_is_parked_is_counted_by_lane(journal: Journal) -> None:
     await journal.intake.accept([a_request(tenant, *messages)])
     parked = await leased(journal)
     await journal.scheduling.park(parked, ["example.com", "example.com", "mta1>example.com"])
-    assert await journal.queue_control.parked(["example.com", "nothing.example"]) == {
-        "example.com": 2,
-        "mta1>example.com": 1,
-    }
+    assert await journal.queue_control.lane_names() == ["example.com", "mta1>example.com"]
+    named = ["example.com", "nothing.example", "mta1>example.com"]
+    assert await journal.queue_control.parked_in(named) == {"example.com": 2, "mta1>example.com": 1}
+    assert await journal.queue_control.parked_in(named, 1) == {"example.com": 1, "mta1>example.com": 1}
 
 
 async def a_queue(journal: Journal) -> tuple[str, list[NewMessage]]:

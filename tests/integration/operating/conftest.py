@@ -205,6 +205,8 @@ class Postray:
             if isinstance(self.samples, Exception):
                 raise self.samples
             return answer_of(self.samples, arguments[0])
+        if method == "parked":
+            return {}
         if name == "recorder":
             return BackupState(state="running")
         if name != ACTOR:

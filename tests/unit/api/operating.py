@@ -79,7 +79,12 @@ class OperationsDouble(JournalDouble):
             **vars(self.tenants), create=self._create_tenant, record=self._tenant_record, page=self._tenant_records
         )
         self.membership = SimpleNamespace(actors=self._actors)
-        self.queue_control = SimpleNamespace(parked=self._parked, part=self._queue_part, give_up=self._give_up)
+        self.queue_control = SimpleNamespace(
+            parked_in=self._parked_in,
+            lane_names=self._lane_names,
+            part=self._queue_part,
+            give_up=self._give_up,
+        )
         self.suspensions = SimpleNamespace(active=self._suspensions, suspend=self._suspend, resume=self._resume)
         self.site_actions = SimpleNamespace(latest=self._site_actions, record=self._record_site_actions)
         self.known_names = SimpleNamespace(
@@ -121,8 +126,11 @@ class OperationsDouble(JournalDouble):
         self._read()
         return [TENANT]
 
-    async def _parked(self, lanes: Sequence[str]) -> dict[str, int]:
+    async def _parked_in(self, lanes: Sequence[str], most: int) -> dict[str, int]:
         return self.parked_in
+
+    async def _lane_names(self) -> list[str]:
+        return list(self.parked_in)
 
     async def _suspensions(self) -> list[Suspension]:
         return self.standing_suspensions
