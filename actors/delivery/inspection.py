@@ -1,25 +1,70 @@
 """What an operator sees of a delivery actor: its sites, and where a message's deliveries are in its memory."""
 
 from collections.abc import Container
+from heapq import nlargest
 
 from actors.delivery.held import Key, key_of
 from actors.delivery.site import Site
-from actors.delivery.sites import Sites
+from actors.delivery.sites import Dropped, Sites
+from cluster.policy.replies.putting_off import PuttingOff
 from cluster.policy.replies.verdict import Judgement
-from cluster.routing.site_state import Held, SiteState
+from cluster.policy.routes.destinations import Destination
+from cluster.routing.site_state import Held, SiteState, TenantWaiting
+
+TENANTS_SHOWN = 5
 
 
 def find_sites(sites: Sites, pattern: str, limit: int, actor: str, now: float, epoch_offset: float) -> list[SiteState]:
     """The sites whose names contain ``pattern``, those with most deliveries first. ``now``: loop time. A loop time plus
     ``epoch_offset`` is seconds since the epoch."""
-    found = [site for site in sites if pattern in site.destination.site]
-    found.sort(key=lambda site: len(site.queue) + site.in_flight, reverse=True)
-    return [state_of(site, actor, now, epoch_offset) for site in found[:limit]]
+    found = nlargest(limit, (site for site in sites if pattern in site.destination.site), key=_depth)
+    states = [state_of(site, actor, now, epoch_offset, TENANTS_SHOWN) for site in found]
+    for place, dropped in sites.put_off():
+        if len(states) == limit:
+            break
+        if pattern in place.site:
+            states.append(_state_of_dropped(place, dropped, actor, now, epoch_offset))
+    return states
 
 
-def state_of(site: Site, actor: str, now: float, epoch_offset: float) -> SiteState:
-    """``now`` and ``epoch_offset``: as for ``find_sites``."""
+def _depth(site: Site) -> int:
+    return len(site.queue) + site.in_flight
+
+
+def _state_of_dropped(place: Destination, dropped: Dropped, actor: str, now: float, epoch_offset: float) -> SiteState:
+    """A site that has no work before its next attempts are due."""
+    putting_off = dropped.putting_off or PuttingOff()
+    bound = putting_off.binds(now)
+    return SiteState(
+        actor=actor,
+        source=place.source,
+        site=place.site,
+        share=place.share,
+        shares=place.shares,
+        waiting=0,
+        in_flight=0,
+        connections=0,
+        connection_limit=0,
+        message_rate=0.0,
+        accepted=0,
+        deferred=0,
+        bounced=0,
+        accepted_per_s=0.0,
+        waits_for=bound.words,
+        until=0.0,
+        adjustments=(),
+        last_replies=dropped.last_reply,
+        binds=bound,
+        put_off=putting_off.waiting,
+        retry_at=putting_off.retry_at + epoch_offset,
+    )
+
+
+def state_of(site: Site, actor: str, now: float, epoch_offset: float, turns: int = 0) -> SiteState:
+    """``now`` and ``epoch_offset``: as for ``find_sites``. ``turns``: of so many tenants it is told how much waits."""
     place = site.destination
+    putting_off, tenants = site.putting_off, site.queue.tenants
+    longest = site.queue.longest(turns) if turns and tenants > 1 else ()
     bound, until = site.bound()
     stats, throttle, allowance = site.stats, site.throttle, site.allowance
     counts = stats.counts
@@ -51,6 +96,10 @@ def state_of(site: Site, actor: str, now: float, epoch_offset: float) -> SiteSta
         connection_rate=throttle.opening_rate(),
         warm_up_cap=None if allowance is None else allowance.cap,
         warm_up_left=None if allowance is None or allowance.cap is None else allowance.remaining,
+        put_off=putting_off.waiting if putting_off is not None else 0,
+        retry_at=putting_off.retry_at + epoch_offset if putting_off is not None and putting_off.waiting else 0.0,
+        turns=tuple(TenantWaiting(tenant_id, waiting) for tenant_id, waiting in longest),
+        tenants=tenants,
     )
 
 

@@ -19,7 +19,7 @@ from actors.delivery.outcomes import (
     verdict_on,
     verdicts_of,
 )
-from actors.delivery.site import Site
+from actors.delivery.site import LONGEST_BACK_OFF_S, Site
 from actors.delivery.site_turns import SiteTurns
 from actors.smtp.protocol import ConnectError, SmtpFailure
 from actors.smtp.transaction import TransactionResult
@@ -27,6 +27,7 @@ from cluster.metrics import Counters
 from cluster.policy.balance.loads import Rates
 from cluster.policy.lifecycle import Transition
 from cluster.policy.replies.effects import CARRIED, OfSite, Settled, Unreached, effects_of
+from cluster.policy.replies.putting_off import why_put_off
 from cluster.policy.replies.stage import Stage
 from cluster.policy.replies.verdict import Judgement, Verdict
 from cluster.policy.routes.mx import FAILURE_TTL_S
@@ -81,7 +82,9 @@ class Reporter:
             duration_ms = round(report.duration * 1000)
             site.stats.transactions += 1
             site.stats.spent_s += report.duration
-        self._committer.add(build_outcomes(job, hop, verdicts, duration_ms, self._circumstances(site, job, verdicts)))
+        circumstances = self._circumstances(site, job, verdicts)
+        outcomes = build_outcomes(job, hop, verdicts, duration_ms, circumstances)
+        self._committer.add(outcomes)
         self._rates.carried(site.destination)
         self._back_off(site, job, report, verdicts[0].verdict)
         if is_ambiguous(report):
@@ -90,9 +93,15 @@ class Reporter:
             )
         heard: list[DeliveryVerdict] = []
         accepted = 0
-        for delivery, said in zip(job.deliveries, verdicts, strict=True):
+        for delivery, said, (outcome, _) in zip(job.deliveries, verdicts, outcomes, strict=True):
             self.attempts[said.verdict.judgement] += 1
             site.stats.add(said.verdict.judgement, hop.mx_host, said.response or said.reason)
+            site.heard(
+                said.verdict,
+                is_said=said.code != 0,
+                attempts=delivery.attempts,
+                due_in_s=None if outcome.due_at is None else (outcome.due_at - circumstances.now).total_seconds(),
+            )
             if said.verdict.judgement is Judgement.ACCEPTED:
                 accepted += 1
                 continue
@@ -137,7 +146,8 @@ class Reporter:
             case OfSite.WORKS:
                 site.worked()
             case OfSite.BACKS_OFF | OfSite.BACKS_OFF_FOR_DNS:
-                wait = site.failed() if effects.site is OfSite.BACKS_OFF else site.failed(FAILURE_TTL_S)
+                why = why_put_off(verdict, is_said=False)
+                wait = site.failed(LONGEST_BACK_OFF_S if effects.site is OfSite.BACKS_OFF else FAILURE_TTL_S, why)
                 log.warning("site failed site=%s wait_s=%.0f reason=%r", site.destination, wait, str(report))
 
     def _requires_tls(self, job: Job, stage: Stage) -> bool:

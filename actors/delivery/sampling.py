@@ -24,12 +24,13 @@ def _busyness(site: Site) -> tuple[int, int]:
 async def sample_sites(
     sites: Sites, since: float, most: int, actor: str, policy_version: int, epoch_offset: float
 ) -> SitesSampled:
-    """The sites that have work, at most ``most``, the busiest; and those that ended after ``since``, which is ``at`` of
-    the sample before, or 0. ``epoch_offset``: as for ``find_sites``."""
+    """The sites that have work, or had some, at most ``most``, the busiest; and those that ended after ``since``, which
+    is ``at`` of the sample before, or 0. ``epoch_offset``: as for ``find_sites``."""
     clock = asyncio.get_running_loop().time
     at = clock()
     ended = sites.ended_since(since)
-    working = [site for site in sites if not site.is_idle]
+    # One that is idle and not dropped yet, as it backs off: what it has counted is not to be missed.
+    working = [site for site in sites if not site.is_idle or site.stats.heard_at > since]
     chosen = nlargest(most, working, key=_busyness) if len(working) > most else working
     states = []
     for number, site in enumerate(chosen, 1):

@@ -20,6 +20,8 @@ from cluster.policy.limits.fairness import FairQueue, room
 from cluster.policy.limits.shaping import Limits, TenantLimits
 from cluster.policy.limits.warm_up import Allowance
 from cluster.policy.replies.automation import Adjustments
+from cluster.policy.replies.putting_off import PuttingOff, why_put_off
+from cluster.policy.replies.verdict import Verdict
 from cluster.policy.routes.destinations import Destination
 from cluster.policy.routes.next_hop import NextHop, Unreachable
 
@@ -107,6 +109,9 @@ class Site:
         self._clock = clock
         self._claiming = 0
         self._failures = 0
+        self._failed_for = Bound.BACK_OFF
+        self.putting_off: PuttingOff | None = None
+        """None: nothing was put off here."""
         self._progressed_at = clock()
         self._is_shut = False
         self._lead = 0
@@ -314,8 +319,9 @@ class Site:
         self._progressed_at = self._clock()
         self._is_shut = False
 
-    def failed(self, longest_s: float = LONGEST_BACK_OFF_S) -> float:
+    def failed(self, longest_s: float = LONGEST_BACK_OFF_S, why: Bound = Bound.BACK_OFF) -> float:
         """No connection could be opened: back off, twice as long each time. Returns the seconds."""
+        self._failed_for = why
         wait = min(ldexp(FIRST_BACK_OFF_S, min(self._failures, 30)), longest_s)
         self._failures += 1
         self.blocked_until = self._clock() + wait
@@ -329,6 +335,16 @@ class Site:
     def try_now(self) -> None:
         """End the backoff. The count of failures stays, so that one delivery at a time is sent as a probe."""
         self.blocked_until = 0.0
+
+    def heard(self, verdict: Verdict, *, is_said: bool, attempts: int, due_in_s: float | None) -> None:
+        """The outcome of an attempt at a delivery. ``is_said``: a host's reply says so. ``attempts``: of the delivery,
+        this one included. ``due_in_s``: when it is tried again; None: it is not."""
+        if due_in_s is not None:
+            self.putting_off = self.putting_off or PuttingOff()
+            due_at = self._clock() + due_in_s
+            self.putting_off.put_off(why_put_off(verdict, is_said=is_said), attempts=attempts, due_at=due_at)
+        elif self.putting_off is not None:
+            self.putting_off.settled(attempts=attempts)
 
     def bound(self) -> tuple[Bound, float]:
         """What binds, and until when (loop time; 0: unknown)."""
@@ -346,14 +362,15 @@ class Site:
                 addresses_full=self.pool.fills_addresses(),
                 is_suspended=now < self.suspended_until,
                 is_used_up=self.is_used_up,
-                is_backing_off=now < self.blocked_until,
+                backs_off_for=self._failed_for if self._failures else Bound.NOTHING,
+                put_off_for=self.putting_off.binds(now) if self.putting_off else Bound.NOTHING,
                 is_stalled=self.is_stalled,
             )
         )
         match found:
             case Bound.SUSPENSION:
                 return found, self.suspended_until
-            case Bound.BACK_OFF:
+            case Bound.BACK_OFF | Bound.DNS | Bound.TLS if now < self.blocked_until:
                 return found, self.blocked_until
             case Bound.TENANT_LIMITS:
                 until = self._tenants.wake_at()

@@ -6,6 +6,7 @@ They are shown to operators; no decision depends on them.
 import time
 from collections import deque
 from collections.abc import Callable
+from math import inf
 
 from cluster.policy.replies.verdict import Judgement
 from cluster.routing.site_state import LastReply
@@ -27,6 +28,8 @@ class SiteStats:
         """Messages carried, whatever the host said to them."""
         self.spent_s = 0.0
         """What their transactions took."""
+        self.heard_at = -inf
+        """When something was last said or failed."""
         self._clock = clock
         self._replies: deque[LastReply] = deque(maxlen=REPLIES_KEPT)
         self._seconds: deque[list[int]] = deque(maxlen=WINDOW_S)
@@ -34,8 +37,9 @@ class SiteStats:
 
     def add(self, judgement: Judgement, host: str, text: str) -> None:
         self.counts[judgement] += 1
+        self.heard_at = self._clock()
         if judgement is Judgement.ACCEPTED:
-            second = int(self._clock())
+            second = int(self.heard_at)
             if self._seconds and self._seconds[-1][0] == second:
                 self._seconds[-1][1] += 1
             else:

@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
+from msgspec import Struct
+
 from actors.delivery.courier import Courier
 from actors.delivery.held import HeldDeliveries, key_of
 from actors.delivery.ownership import Ownership
@@ -21,19 +23,28 @@ from cluster.metrics import Gauge
 from cluster.policy.limits.shaping import TenantLimits
 from cluster.policy.limits.warm_up import Allowance
 from cluster.policy.replies.automation import Adjustments
+from cluster.policy.replies.putting_off import PuttingOff
 from cluster.policy.replies.verdict import Judgement
 from cluster.policy.routes.destinations import Destination
 from cluster.routing.active_policy import ActivePolicy
-from cluster.routing.site_state import SiteEnded
+from cluster.routing.site_state import LastReply, SiteEnded
 
 DROPPED_KEPT = 5000
-"""Names of dropped sites kept for operators to look up: some 0.2 KB each."""
+"""Dropped sites kept for operators to look up: some 0.8 KB each."""
 DROPPED_KEPT_S = 86_400.0
 ENDED_KEPT = 2000
 """Counts of dropped sites kept for the next sample of the flight recorder: some 0.4 KB each. When more end between two
 samples, the counts of the oldest are missing there."""
 TOUCHED_KEPT = 10_000
 """Idle sites whose limits automation has changed are kept, so that the change is not lost, up to this many sites."""
+
+
+class Dropped(Struct, frozen=True):
+    """What is kept of a dropped site for operators."""
+
+    putting_off: PuttingOff | None
+    last_reply: tuple[LastReply, ...]
+    """One, or none."""
 
 
 class Sites:
@@ -63,7 +74,7 @@ class Sites:
         self._ended: deque[tuple[float, SiteEnded]] = deque(maxlen=ENDED_KEPT)
         """When it was dropped, the oldest first."""
         self._totals = SiteTotals(self._sites.values, clock)
-        self._dropped: TtlCache[str, None] = TtlCache(DROPPED_KEPT, clock)
+        self._dropped: TtlCache[Destination, Dropped] = TtlCache(DROPPED_KEPT, clock)
         self.wants_allowance = asyncio.Event()
         """Set when a site of a source in warm-up was made: it may send nothing until an allowance is granted."""
 
@@ -75,7 +86,16 @@ class Sites:
 
     def names(self) -> list[str]:
         """The names of all sites, and of those dropped within the last day, as far as they are kept."""
-        return list({place.site for place in self._sites}.union(self._dropped.keys()))
+        dropped = self._dropped.keys()
+        return list({place.site for place in (*self._sites, *dropped)})
+
+    def put_off(self) -> Iterator[tuple[Destination, Dropped]]:
+        """The dropped sites whose mail waits for another attempt."""
+        now, places = self._clock(), self._dropped.keys()
+        for place in places:
+            dropped = self._dropped.get(place)
+            if dropped is not None and dropped.putting_off is not None and dropped.putting_off.binds(now):
+                yield place, dropped
 
     def ended_since(self, since: float) -> tuple[SiteEnded, ...]:
         """The counts of the sites that were dropped after this time, as far as they are kept."""
@@ -116,6 +136,9 @@ class Sites:
         )
         if (came_at := self._ownership.came_at(place)) is not None:
             site.took_over(came_at)
+        if (dropped := self._dropped.get(place)) is not None:
+            site.putting_off = dropped.putting_off
+            self._dropped.forget(place)
         self.suspend_if_due(site)
         return site
 
@@ -175,7 +198,7 @@ class Sites:
         if site.stats.transactions or any(site.stats.counts.values()):
             self._ended.append((now, _counts_of(site)))
         self._totals.ended(site)
-        self._dropped.put(place.site, None, DROPPED_KEPT_S)
+        self._dropped.put(place, Dropped(site.putting_off, site.stats.last_replies()[:1]), DROPPED_KEPT_S)
         self._turns.forget(site)
         self._ownership.forget(place)
         return True
@@ -194,6 +217,7 @@ def _counts_of(site: Site) -> SiteEnded:
         transactions=stats.transactions,
         spent_s=stats.spent_s,
         last_reply=next(iter(stats.last_replies()), None),
+        binds=site.bound()[0],
     )
 
 

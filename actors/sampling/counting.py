@@ -78,13 +78,16 @@ def site_samples(
     lane; ``suspended`` are sites, "" among them where all are."""
     shares: dict[Key, list[SiteState]] = defaultdict(list)
     replies: dict[Key, list[LastReply]] = defaultdict(list)
+    bounds: dict[Key, list[tuple[Bound, int]]] = defaultdict(list)
     for answer in sampled.values():
         for state in answer.sites:
             shares[state.source, state.site].append(state)
             replies[state.source, state.site] += state.last_replies[:1]
+            bounds[state.source, state.site].append((Bound.read(state.binds), state.waiting))
         for ended in answer.ended:
             if ended.last_reply is not None:
                 replies[ended.source, ended.site].append(ended.last_reply)
+            bounds[ended.source, ended.site].append((Bound.read(ended.binds), 0))
     in_lanes: dict[Key, int] = defaultdict(int)
     for lane, count in parked.items():
         if (place := parse(lane)) is not None:
@@ -93,7 +96,15 @@ def site_samples(
     keys = {*shares, *in_lanes, *(key for key, some in counts.items() if any(some))}
     samples = [
         _sample(
-            key, shares[key], counts.get(key, NOTHING), in_lanes[key], replies[key], suspended, at, interval_s, version
+            key,
+            shares[key],
+            counts.get(key, NOTHING),
+            in_lanes[key],
+            replies[key],
+            Bound.SUSPENSION if key[1] in suspended or "" in suspended else binding_of_shares(bounds[key]),
+            at,
+            interval_s,
+            version,
         )
         for key in keys
     ]
@@ -116,16 +127,13 @@ def _sample(
     counts: SiteCounts,
     parked: int,
     replies: Iterable[LastReply],
-    suspended: Collection[str],
+    binds: Bound,
     at: int,
     interval_s: float,
     version: int,
 ) -> SiteSample:
     source, site = key
     accepted, deferred, bounced, transactions, spent_s = counts
-    binds = binding_of_shares((Bound.read(share.binds), share.waiting) for share in shares)
-    if site in suspended or "" in suspended:
-        binds = Bound.SUSPENSION
     last = max(replies, key=lambda reply: reply.at, default=None)
     return SiteSample(
         site=site,

@@ -351,10 +351,15 @@ def _why(facts: MessageFacts, standing: RecipientState, site: str) -> Iterator[s
         if site:
             yield f"Its site is {site}, which no delivery actor has in memory now."
         return
-    yield (
-        f"Its site {site} has {view.depth} waiting, {view.in_flight} in flight, {view.connections} of "
-        f"{view.connection_limit} connections, and took {view.accepted_per_s:g} a second in the last minute."
-    )
+    if view.connection_limit:
+        yield (
+            f"Its site {site} has {view.depth} waiting, {view.in_flight} in flight, {view.connections} of "
+            f"{view.connection_limit} connections, and took {view.accepted_per_s:g} a second in the last minute."
+        )
+    if view.put_off:
+        yield f"Of the mail of its site {site}, {view.put_off} wait for another attempt."
+    if view.tenants > 1:
+        yield f"{view.tenants} tenants have mail waiting there, and take turns."
     if view.waits_for:
         until = f", until {clock(view.until, facts.now)}" if view.until else ""
         yield f"The site waits: {view.waits_for}{until}."

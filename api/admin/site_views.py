@@ -3,17 +3,20 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from heapq import nlargest
 
 from msgspec import Struct
 
 from cluster.journal.suspensions import Suspension
+from cluster.policy.limits.advice import ADVICE
 from cluster.policy.limits.binding import Bound, binding_of_shares
 from cluster.policy.routes.destinations import Destination, parse
 from cluster.policy.routes.sites import matches
-from cluster.routing.site_state import LastReply, SiteState
+from cluster.routing.site_state import LastReply, SiteState, TenantWaiting
 from cluster.routing.views import SourceState
 
 REPLIES_SHOWN = 5
+TENANTS_SHOWN = 5
 
 
 class ReplyView(Struct, frozen=True, kw_only=True):
@@ -37,7 +40,8 @@ class SiteView(Struct, frozen=True, kw_only=True):
     waiting: int
     """In memory."""
     parked: int
-    """In the journal, for lack of room; counted up to 100,000 per lane."""
+    """In the journal, for lack of room. More than 100 in a lane are as of the flight recorder's last look at it, and
+    at most 100,000."""
     in_flight: int
     connections: int
     connection_limit: int
@@ -53,7 +57,17 @@ class SiteView(Struct, frozen=True, kw_only=True):
     """The limit that holds back what is sent; "" when none does."""
     waits_for: str
     """The same in words."""
+    advice: str
+    """What can be done about it."""
     until: datetime | None
+    put_off: int
+    """Deliveries that wait for another attempt, as far as the actors have put them off since they began."""
+    retry_at: datetime | None
+    """When the last of these is due."""
+    tenants: int
+    """How many tenants have deliveries waiting in memory: they take turns."""
+    turns: tuple[TenantWaiting, ...]
+    """Where there are several: those with the most."""
     suspended: tuple[str, ...]
     """Its suspensions, in words."""
     adjustments: tuple[str, ...]
@@ -103,7 +117,15 @@ def site_views(
         for key in keys
         if matches(pattern, key[1]) and source in ("", key[0])
     ]
-    return sorted(views, key=lambda view: (-view.depth, -view.in_flight, view.site, view.source))
+    return sorted(views, key=lambda view: (-view.depth - view.put_off, -view.in_flight, view.site, view.source))
+
+
+def _turns(shares: Sequence[SiteState]) -> tuple[TenantWaiting, ...]:
+    waiting: dict[str, int] = defaultdict(int)
+    for share in shares:
+        for one in share.turns:
+            waiting[one.tenant_id] += one.waiting
+    return tuple(TenantWaiting(*one) for one in nlargest(TENANTS_SHOWN, waiting.items(), key=lambda one: one[1]))
 
 
 def suspended(site: str, suspensions: Sequence[Suspension]) -> tuple[str, ...]:
@@ -184,7 +206,12 @@ def _view(
         accepted_per_s=round(sum(share.accepted_per_s for share in shares), 3),
         binds=binds,
         waits_for=kept_by_source(state, site) if kept and binds is kept else binds.words,
+        advice=ADVICE[binds],
         until=until,
+        put_off=sum(share.put_off for share in shares),
+        retry_at=moment(max((share.retry_at for share in shares), default=0.0)),
+        tenants=max((share.tenants for share in shares), default=0),
+        turns=_turns(shares),
         suspended=suspended(site, suspensions),
         adjustments=tuple(dict.fromkeys(words for share in shares for words in share.adjustments)),
         actors=tuple(sorted({share.actor for share in shares})),

@@ -78,7 +78,9 @@ class Console:
                 lifetime_s=lifetime_s,
                 limits=limits,
             ),
-            SitePages(self._pages, commands, admin, limits_of, self._live, self._entering.is_admitted),
+            SitePages(
+                self._pages, commands, admin, journal.tenants.find, limits_of, self._live, self._entering.is_admitted
+            ),
             OwningPages(self._pages, commands, admin),
             RunningPages(self._pages, commands, admin, journal.operator_audit),
             BatchPages(self._pages, commands, tenants, journal, estimate),

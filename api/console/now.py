@@ -73,7 +73,7 @@ class NowView(Struct, frozen=True, kw_only=True):
 
 
 def now_view(facts: NowFacts) -> NowView:
-    sites = [site for site in facts.sites or () if site.depth or site.in_flight or site.suspended]
+    sites = [site for site in facts.sites or () if site.depth or site.in_flight or site.put_off or site.suspended]
     return NowView(
         at=facts.at,
         troubles=sorted(_troubles(facts, sites), key=lambda trouble: not trouble.is_grave),
@@ -114,10 +114,13 @@ def _troubles(facts: NowFacts, sites: Sequence[SiteView]) -> Iterator[Trouble]:
 
 def held_back(site: SiteView) -> str:
     """What binds a site that has mail waiting, in words; "" for one that nothing holds back."""
-    if site.waits_for and (site.depth or site.suspended):
-        until = f", until {moment(site.until)}" if site.until is not None else ""
-        return f"{number(site.depth)} waiting: {site.waits_for}{until}"
-    return ""
+    if not site.waits_for or not (site.depth or site.put_off or site.suspended):
+        return ""
+    until = f", until {moment(site.until)}" if site.until is not None else ""
+    waiting = [f"{number(site.depth)} waiting"] if site.depth or not site.put_off else []
+    waiting += [f"{number(site.put_off)} put off"] if site.put_off else []
+    turns = f"; {number(site.tenants)} tenants take turns" if site.tenants > 1 else ""
+    return f"{', '.join(waiting)}: {site.waits_for}{until}{turns}"
 
 
 def name_of(site: SiteView) -> str:

@@ -2,7 +2,7 @@
 hosts said, what was done to it, its dialogues live, and suspending it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from functools import partial
 
 from litestar import Response, get, post
@@ -21,6 +21,7 @@ from api.console.requests import ConsoleRequest, form
 from api.http.refusals import Fault, Invalid
 from cluster.intake.backpressure import Overloaded
 from cluster.policy.limits.shaping import Setting
+from cluster.tenancy.tenant import Tenant
 
 SITES_SHOWN = 200
 ACTIONS_SHOWN = 30
@@ -34,6 +35,7 @@ HOURS = (1, 4, 24, 168)
 
 LimitsOf = Callable[[str], Sequence[Setting]]
 """The limits in force at a site, each with the rule that gave it."""
+FindTenant = Callable[[str], Awaitable[Tenant | None]]
 
 
 class SitePages:
@@ -44,6 +46,7 @@ class SitePages:
         pages: Pages,
         commands: Commands,
         admin: Admin,
+        find_tenant: FindTenant,
         limits_of: LimitsOf,
         live: Live,
         is_admitted: Callable[[ConsoleRequest], Awaitable[bool]],
@@ -52,6 +55,7 @@ class SitePages:
         self._pages = pages
         self._commands = commands
         self._admin = admin
+        self._find_tenant = find_tenant
         self._limits_of = limits_of
         self._live = live
         self._is_admitted = is_admitted
@@ -82,13 +86,16 @@ class SitePages:
         found = await self._admin.sites.listing(pattern=name, limit=SITES_SHOWN)
         standing = await self._admin.suspensions.listing()
         since = request.query_params.get("since", "")
+        views = [view for view in found.sites if view.site == name]
         past, missing = await self._past(name, SINCE.get(since, SINCE[USUAL]))
         return self._pages.page(
             request,
             "site",
             session=request.auth,
             name=name,
-            views=[view for view in found.sites if view.site == name],
+            views=views,
+            names=await self._names_of({one.tenant_id for view in views for one in view.turns}),
+            binding={view.binds for view in views},
             silent=found.silent,
             limits=self._limits_of(name),
             actions=(await self._admin.sites.actions(site=name, limit=ACTIONS_SHOWN)).actions,
@@ -100,6 +107,11 @@ class SitePages:
             spans=list(SINCE),
             since=since if since in SINCE else USUAL,
         )
+
+    async def _names_of(self, tenants: Collection[str]) -> dict[str, str]:
+        """The names of tenants by their ids; one that is deleted has none."""
+        found = [await self._find_tenant(id) for id in tenants]
+        return {one.id: one.name for one in found if one is not None}
 
     async def _past(self, name: str, since_s: int) -> tuple[History | None, str]:
         """What the flight recorder sampled of a site, or why that cannot be told."""

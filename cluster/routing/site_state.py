@@ -17,6 +17,13 @@ class LastReply(Form, frozen=True, kw_only=True):
     """accepted, deferred or bounced."""
 
 
+class TenantWaiting(Form, frozen=True):
+    """A tenant's deliveries in a site's memory that wait for their turn."""
+
+    tenant_id: str
+    waiting: int
+
+
 class SiteState(Form, frozen=True, kw_only=True):
     """The state of one share of a site on one delivery actor."""
 
@@ -66,6 +73,14 @@ class SiteState(Form, frozen=True, kw_only=True):
     """Messages that the source may send to the site today, from all actors; None sets no limit."""
     warm_up_left: int | None = None
     """Those of them that this actor has been granted, and has not sent."""
+    put_off: int = 0
+    """Deliveries that wait for another attempt, as far as this actor has put them off itself."""
+    retry_at: float = 0.0
+    """When the last of them is due, in seconds since the epoch; 0 when there are none."""
+    turns: tuple[TenantWaiting, ...] = ()
+    """Where several tenants wait and take turns: those with the most. Not in samples."""
+    tenants: int = 0
+    """How many tenants wait."""
 
 
 class SiteEnded(Form, frozen=True, kw_only=True):
@@ -82,6 +97,8 @@ class SiteEnded(Form, frozen=True, kw_only=True):
     transactions: int
     spent_s: float
     last_reply: LastReply | None
+    binds: str = ""
+    """What held it back when it was dropped, as in ``SiteState``."""
 
 
 class SitesSampled(Form, frozen=True, kw_only=True):

@@ -18,8 +18,14 @@ class Bound(StrEnum):
     NO_MACHINE = "no_machine"
     """No machine has the source's addresses."""
     WARM_UP = "warm_up"
+    DNS = "dns"
+    """The DNS does not tell its hosts."""
+    TLS = "tls"
+    """No connection has the TLS that the mail requires."""
     BACK_OFF = "back_off"
     SILENT_HOSTS = "silent_hosts"
+    DEFERRALS = "deferrals"
+    """Its hosts put off most of what is tried."""
     TENANT_LIMITS = "tenant_limits"
     MESSAGE_RATE = "message_rate"
     CONNECTION_RATE = "connection_rate"
@@ -42,8 +48,11 @@ _WORDS = {
     Bound.SUSPENSION: "suspended",
     Bound.NO_MACHINE: "no machine has the source's addresses",
     Bound.WARM_UP: "the source's warm-up: no more today",
+    Bound.DNS: "the DNS does not tell which hosts take its mail",
+    Bound.TLS: "no connection with the TLS that its mail requires",
     Bound.BACK_OFF: "backing off: no connection could be made",
     Bound.SILENT_HOSTS: "its hosts do not answer",
+    Bound.DEFERRALS: "its hosts put off most of what is tried",
     Bound.TENANT_LIMITS: "its tenants' limits",
     Bound.MESSAGE_RATE: "the message rate",
     Bound.CONNECTION_RATE: "the rate of new connections",
@@ -76,22 +85,26 @@ class SiteFacts(Struct, frozen=True, kw_only=True):
     is_suspended: bool = False
     is_used_up: bool = False
     """The warm-up of the source allows no more today."""
-    is_backing_off: bool = False
+    backs_off_for: Bound = Bound.NOTHING
+    """Why the last connection could not be made, while the site waits after it or sends a probe."""
+    put_off_for: Bound = Bound.NOTHING
+    """Why most of what was tried lately was put off."""
     is_stalled: bool = False
     """Nothing on the wire has ended for a long time."""
 
 
 def binding(site: SiteFacts) -> Bound:
     """What binds now. What stops a site is named even while nothing waits; what slows it only when something does."""
-    stopped = {
-        Bound.SUSPENSION: site.is_suspended,
-        Bound.WARM_UP: site.is_used_up,
-        Bound.BACK_OFF: site.is_backing_off,
-        Bound.SILENT_HOSTS: site.is_stalled,
-    }
-    for bound, applies in stopped.items():
-        if applies:
-            return bound
+    if site.is_suspended:
+        return Bound.SUSPENSION
+    if site.is_used_up:
+        return Bound.WARM_UP
+    if site.backs_off_for is not Bound.NOTHING:
+        return site.backs_off_for
+    if site.is_stalled:
+        return Bound.SILENT_HOSTS
+    if site.put_off_for is not Bound.NOTHING:
+        return site.put_off_for
     if not site.waiting and not site.jobs_waiting:
         return Bound.NOTHING
     if site.waiting and not site.ready and not site.jobs_waiting:

@@ -155,7 +155,7 @@ def _binds(terms: Terms, standing: SiteStanding | None) -> Bound:
 def _cannot_be_told(binds: Bound, terms: Terms, standing: SiteStanding | None) -> str:
     if terms.suspended_s == inf:
         return "it is suspended, and nothing says until when"
-    if binds in (Bound.BACK_OFF, Bound.SILENT_HOSTS, Bound.NO_MACHINE):
+    if binds in (Bound.DNS, Bound.TLS, Bound.BACK_OFF, Bound.SILENT_HOSTS, Bound.NO_MACHINE):
         return binds.words
     if _deferred_share(standing) > HOPELESS:
         return "its hosts put off nearly all mail"

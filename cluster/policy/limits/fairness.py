@@ -6,6 +6,7 @@ a tenant with a million deliveries waiting gets one turn a round, as does a tena
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
+from heapq import nlargest
 from itertools import islice
 from typing import Generic, TypeVar
 
@@ -48,6 +49,13 @@ class FairQueue(Generic[Item]):
     def tenants(self) -> int:
         """How many tenants have waiting items."""
         return len(self._queues) + sum(map(bool, self._held_back.values()))
+
+    def longest(self, count: int) -> list[tuple[str, int]]:
+        """The tenants with the most waiting items, and how many. Examines all tenants."""
+        waiting = (
+            (tenant, len(queue)) for queues in (self._queues, self._held_back) for tenant, queue in queues.items()
+        )
+        return nlargest(count, (one for one in waiting if one[1]), key=lambda one: one[1])
 
     def items(self) -> Iterator[tuple[Item, int]]:
         """Every item, with the number of its tenant's items before it."""

@@ -3,8 +3,11 @@
 import pytest
 
 from api.admin.site_views import SiteView, lane_of, site_views
+from cluster.policy.limits.advice import ADVICE
+from cluster.policy.limits.binding import Bound
 from cluster.policy.routes.destinations import Destination
 from cluster.policy.routes.sites import literal, matches
+from cluster.routing.site_state import TenantWaiting
 from cluster.routing.views import WarmUpUse
 from tests.unit.api.admin_facts import a_reply, a_source, a_state, a_suspension, ahead
 
@@ -41,6 +44,21 @@ def test_the_shares_of_a_site_are_one() -> None:
     assert view.adjustments == ("slowed",)
     assert view.actors == ("delivery-0-0", "delivery-0-1")
     assert [reply.text for reply in view.last_replies] == ["250 1", "250 0"]
+
+
+def test_what_is_put_off_counts_as_depth_and_tenants_of_all_shares_take_turns() -> None:
+    states = [
+        a_state("a.example", put_off=9, retry_at=ahead(seconds=60).timestamp(), binds="dns"),
+        a_state("b.example", waiting=5),
+        a_state(
+            "b.example", share=1, shares=2, tenants=2, turns=(TenantWaiting("tnt_a", 1), TenantWaiting("tnt_b", 3))
+        ),
+        a_state("b.example", share=2, shares=2, tenants=1, turns=(TenantWaiting("tnt_a", 4),)),
+    ]
+    first, second = site_views(states, {}, [], "", "")
+    assert (first.site, first.put_off, first.retry_at, first.depth) == ("a.example", 9, ahead(seconds=60), 0)
+    assert first.advice == ADVICE[Bound.DNS]
+    assert (second.tenants, second.turns) == (2, (TenantWaiting("tnt_a", 5), TenantWaiting("tnt_b", 3)))
 
 
 def test_the_deepest_is_first_also_when_nobody_has_it() -> None:

@@ -7,16 +7,18 @@ from typing import Any, cast
 import pytest
 
 from actors.delivery.held import HeldDeliveries
+from actors.delivery.inspection import find_sites
 from actors.delivery.ownership import Ownership
 from actors.delivery.pool import Pool
 from actors.delivery.sampling import AT_ONCE, sample_sites
 from actors.delivery.site import CLAIMED_PER_CONNECTION, LEAD, STALLED_S, Site
 from actors.delivery.site_turns import SiteTurns, Taken
 from actors.delivery.sites import DROPPED_KEPT_S, Sites
+from cluster.policy.limits.binding import Bound
 from cluster.policy.limits.quantities import rate
 from cluster.policy.limits.shaping import NO_TENANT_LIMITS, TenantLimits
 from cluster.policy.replies.automation import Adjustments
-from cluster.policy.replies.verdict import Judgement
+from cluster.policy.replies.verdict import UNRESOLVED, Judgement
 from cluster.policy.routes.destinations import Destination
 from cluster.routing.active_policy import ActivePolicy
 from cluster.settings import DeliverySettings
@@ -317,6 +319,50 @@ async def test_the_names_of_dropped_sites_are_known_for_a_day_and_not_too_many(m
 
 
 @in_virtual_time
+async def test_a_dropped_site_is_shown_until_what_it_put_off_was_tried_again() -> None:
+    sites = some_sites()
+    place = Destination("one")
+    site = sites.of(place)
+    site.heard(UNRESOLVED, is_said=False, attempts=1, due_in_s=60.0)
+    site.stats.add(Judgement.DEFERRED, "", "no answer of the DNS")
+    assert site.bound() == (Bound.DNS, 0.0)
+    assert sites.drop_if_idle(site)
+    now = asyncio.get_running_loop().time()
+    assert (
+        find_sites(sites, "two", 9, "delivery-0-0", now, 0.0)
+        == find_sites(sites, "", 0, "delivery-0-0", now, 0.0)
+        == []
+    )
+    (state,) = find_sites(sites, "on", 9, "delivery-0-0", now, 1000.0)
+    assert (state.site, state.binds, state.put_off, state.retry_at) == ("one", Bound.DNS, 1, now + 1060)
+    assert [reply.text for reply in state.last_replies] == ["no answer of the DNS"]
+    anew = sites.of(place)
+    assert anew.bound() == (Bound.DNS, 0.0)
+    (state,) = find_sites(sites, "", 9, "delivery-0-0", now, 0.0)
+    assert (state.put_off, state.retry_at) == (1, now + 60)
+    anew.heard(UNRESOLVED, is_said=False, attempts=2, due_in_s=None)
+    assert anew.bound() == (Bound.NOTHING, 0.0)
+    assert sites.drop_if_idle(anew)
+    assert find_sites(sites, "", 9, "delivery-0-0", now, 0.0) == []
+
+
+@in_virtual_time
+async def test_it_is_told_whose_mail_takes_turns_at_a_site() -> None:
+    sites = some_sites()
+    site = sites.of(Destination("one"))
+    site.offer(ready(1))
+    now = asyncio.get_running_loop().time()
+    (state,) = find_sites(sites, "", 9, "delivery-0-0", now, 0.0)
+    assert (state.tenants, state.turns) == (1, ())
+    for tenant, count in (("tnt_much", 5), ("tnt_some", 2)):
+        for number in range(count):
+            site.queue.push(tenant, ready(number))
+    (state,) = find_sites(sites, "", 9, "delivery-0-0", now, 0.0)
+    assert state.tenants == 3
+    assert [(one.tenant_id, one.waiting) for one in state.turns][:2] == [("tnt_much", 5), ("tnt_some", 2)]
+
+
+@in_virtual_time
 async def test_those_at_work_are_the_ones_with_something_to_do_and_their_rest_counts_as_no_standstill() -> None:
     world = World()
     busy, resting = world.fill("busy", 1), world.site("resting")
@@ -347,7 +393,7 @@ async def test_a_sample_has_the_sites_with_work_and_the_counts_of_those_that_end
     quiet = sites.of(Destination("quiet"))
     first = await sample_sites(sites, 0.0, 1, "delivery-0-0", 7, 0.0)
     assert [(one.site, one.waiting) for one in first.sites] == [("busier", 5)]
-    assert (first.left_out, first.ended, first.policy_version) == (1, (), 7)
+    assert (first.left_out, first.ended, first.policy_version) == (2, (), 7), "what is idle has told something"
 
     await asyncio.sleep(1)
     assert sites.drop_if_idle(idle) and sites.drop_if_idle(quiet)
