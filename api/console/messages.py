@@ -1,12 +1,14 @@
 """/messages and /message: the messages of a tenant, and one message: where it is, why, what next, and its timeline."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Redirect
+from msgspec import structs
 
 from analytics.queries import TimelineEvent
 from analytics.timeline import Timeline
@@ -19,17 +21,27 @@ from api.console.tenants import Tenants
 from api.http.body import ApiRequest
 from api.http.existing import MESSAGE, existing
 from api.messages.commands import FailRequest, MessageCommands
-from api.messages.reading import MessageReading
+from api.messages.reading import filter_of
 from api.messages.searching import MessageSearches
 from api.messages.showing import MessageShowing
 from api.messages.versions import Versions
+from api.messages.views import summary
+from cluster.ids import first_id
 from cluster.journal.journal import Journal
+from cluster.journal.message_filter import MessageFilter
 from cluster.policy.lifecycle import Status
 from cluster.settings import MessageSettings
 
 PAGE_SIZE = 50
 EVENTS_SHOWN = 200
 FILTERS = ("status", "to_email", "from_email", "subject", "batch_id", "category", "start_date", "end_date")
+LOOKED_AT = 10_000
+"""Messages that one page looks through for those that are wanted: some 50 ms."""
+AROUND = timedelta(minutes=1)
+"""A message may have got its id so long before it was stored, or after."""
+EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+NOT_DELIVERED = (Status.BOUNCED, Status.FAILED, Status.CANCELLED, Status.SANDBOX)
+"""These have an index."""
 ENDED = (Status.DELIVERED, Status.SENT, Status.CANCELLED, Status.SANDBOX)
 """Nothing more can be asked of a message in these."""
 
@@ -57,7 +69,8 @@ class MessagePages:
         self._explaining = admin.explaining
         self._journal = journal
         self._showing = MessageShowing(journal, versions, timeline, limits)
-        self._reading = MessageReading(MessageSearches(journal), self._showing, limits)
+        self._searches = MessageSearches(journal)
+        self._limits = limits
         self._doing = MessageCommands(journal, versions, lifetime_s, limits)
 
     def handlers(self) -> list[HTTPRouteHandler]:
@@ -72,13 +85,16 @@ class MessagePages:
     async def listing(self, request: ConsoleRequest) -> Response[str]:
         given = {name: request.query_params.get(name, "").strip() for name in (*FILTERS, "tenant", "after")}
         chosen = await self._tenants.chosen(given["tenant"])
-        found, following = None, ""
+        found, older = None, None
         if chosen.id:
             asked: dict[str, Any] = {name: given[name] or None for name in (*FILTERS, "after")}
-            listed = await self._reading.listing(acting_for(chosen.id), page_size=PAGE_SIZE, **asked)
-            found = listed.messages
-            if len(found) == PAGE_SIZE:
-                following = query("/messages", **{**given, "after": found[-1].id})
+            filter = within_days(filter_of(chosen.id, **asked))
+            mark = None if is_indexed(filter) else await self._journal.messages.mark(chosen.id, filter.after, LOOKED_AT)
+            if mark is not None:
+                filter = structs.replace(filter, down_to=max(mark, filter.down_to or ""))
+            rows = await self._searches.some(key_of(chosen.id), filter, PAGE_SIZE)
+            found = [summary(row, self._limits) for row in rows]
+            older = rows[-1].id if len(rows) == PAGE_SIZE else mark
         return self._pages.page(
             request,
             "messages",
@@ -86,7 +102,8 @@ class MessagePages:
             given=given,
             chosen=chosen,
             found=found,
-            following=following,
+            following=query("/messages", **{**given, "after": older}) if older is not None else "",
+            looked_at=LOOKED_AT if older is not None and len(found or ()) < PAGE_SIZE else 0,
             statuses=list(Status),
         )
 
@@ -136,6 +153,24 @@ class MessagePages:
 
     async def _tenant_of(self, id: str) -> str:
         return await existing(MESSAGE, id, self._journal.messages.tenant_of)
+
+
+def within_days(filter: MessageFilter) -> MessageFilter:
+    """The same by ids, which tell when a message was accepted: so no other days are looked at."""
+    after, down_to = filter.after, None
+    if filter.end is not None:
+        after = min(after or "~", first_id("msg_", min(filter.end, LATEST) + AROUND))
+    if filter.start is not None:
+        down_to = first_id("msg_", max(filter.start, EARLIEST) - AROUND)
+    return structs.replace(filter, after=after, down_to=down_to)
+
+
+def is_indexed(filter: MessageFilter) -> bool:
+    """Whether the journal finds such messages without a look at others."""
+    others = (filter.to_email, filter.from_email, filter.subject, filter.category)
+    if any(one is not None for one in others):
+        return False
+    return all(status in NOT_DELIVERED for status in filter.statuses) and not (filter.statuses and filter.batch_id)
 
 
 def said_of(event: TimelineEvent) -> str:

@@ -94,27 +94,19 @@ class MessageReading:
         page: Annotated[int, QueryParameter(ge=1, le=LAST_PAGE)] = 1,
         page_size: Annotated[int, QueryParameter(ge=1, le=LARGEST_PAGE)] = 25,
     ) -> MessageList:
-        faults: list[Fault] = []
-        filter = MessageFilter(
-            tenant_id=request.auth.tenant_id,
-            statuses=_statuses(status, faults),
+        filter = filter_of(
+            request.auth.tenant_id,
+            status=status,
             to_email=to_email,
             from_email=from_email,
             subject=subject,
             batch_id=batch_id,
             template_id=template_id,
             category=category,
-            start=_moment(start_date, "start_date", faults),
-            end=_moment(end_date, "end_date", faults, until=True),
+            start_date=start_date,
+            end_date=end_date,
             after=after,
         )
-        for name, text in _texts(filter):
-            if "\0" in text:
-                faults.append(Fault("Text may not contain NUL", name))
-        if after is not None and not is_id("msg_", after):
-            faults.append(Fault("after is a message id", "after"))
-        if faults:
-            raise Invalid(faults)
         offset = 0 if after is not None else (page - 1) * page_size
         found = await self._searches.page(request.auth, filter, page_size, offset)
         return MessageList(
@@ -129,6 +121,45 @@ class MessageReading:
     async def show(self, request: ApiRequest, id: FromPath[str]) -> MessageDetail:
         withheld = not _SHOW.opens(request.auth, BODIES)
         return (await self._showing.show(request.auth, id, withheld=withheld)).detail
+
+
+def filter_of(
+    tenant_id: str,
+    *,
+    status: str | None = None,
+    to_email: str | None = None,
+    from_email: str | None = None,
+    subject: str | None = None,
+    batch_id: str | None = None,
+    template_id: str | None = None,
+    category: str | None = None,
+    start_date: str | None = None,
+    end_date: str | None = None,
+    after: str | None = None,
+) -> MessageFilter:
+    """What a client has asked for; None means any. Raises Invalid."""
+    faults: list[Fault] = []
+    filter = MessageFilter(
+        tenant_id=tenant_id,
+        statuses=_statuses(status, faults),
+        to_email=to_email,
+        from_email=from_email,
+        subject=subject,
+        batch_id=batch_id,
+        template_id=template_id,
+        category=category,
+        start=_moment(start_date, "start_date", faults),
+        end=_moment(end_date, "end_date", faults, until=True),
+        after=after,
+    )
+    for name, text in _texts(filter):
+        if "\0" in text:
+            faults.append(Fault("Text may not contain NUL", name))
+    if after is not None and not is_id("msg_", after):
+        faults.append(Fault("after is a message id", "after"))
+    if faults:
+        raise Invalid(faults)
+    return filter
 
 
 def _statuses(text: str | None, faults: list[Fault]) -> tuple[Status, ...]:

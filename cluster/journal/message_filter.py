@@ -27,3 +27,5 @@ class MessageFilter(Struct, frozen=True, kw_only=True):
     """Only messages without a send time, or with one until this."""
     after: str | None = None
     """Keyset: only messages older than this id, newest first."""
+    down_to: str | None = None
+    """Only messages with this id, or newer ones."""

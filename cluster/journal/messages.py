@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from psycopg import AsyncConnection
+
 from cluster.journal.database import JournalPart, Row, fetch, rows
 from cluster.journal.day_tables import span
 from cluster.journal.excerpts import without_bodies, without_data
@@ -36,6 +38,7 @@ CONDITIONS = {
     "sends_after": "m.send_at > %(sends_after)s",
     "sends_by": "(m.send_at IS NULL OR m.send_at <= %(sends_by)s)",
     "after": "m.id < %(after)s",
+    "down_to": "m.id >= %(down_to)s",
 }
 
 
@@ -68,25 +71,22 @@ class Messages(JournalPart):
         Raises TookTooLong when the search takes longer than ``LONGEST_SEARCH_S``, and Unavailable.
         """
         where, parameters = _where(filter)
-        # The only statement built at run time: from the fixed conditions above, with all values as parameters.
-        page = QUERIES["messages"].replace("{where}", where)
         count = QUERIES["count_messages"].replace("{where}", where)
         async with self._database.searching() as connection:
-            found = await fetch(
-                connection, page, {**parameters, "limit": limit, "offset": offset, "whole": WHOLE_BYTES}
-            )
-            for index, row in enumerate(found):
-                if row[7] is None and not row[14]:
-                    texts = await rows(
-                        connection, "texts", tenant_id=filter.tenant_id, message_id=row[0], **span([row[0]])
-                    )
-                    found[index] = (*row[:7], *await asyncio.to_thread(_shortened, *texts[0]), *row[9:])
+            found = await _found(connection, filter, limit, offset)
             ((total,),) = await fetch(connection, count, {**parameters, "bound": COUNT_BOUND + 1})
-        return MessagePage(
-            messages=[_message(row) for row in found],
-            total=min(total, COUNT_BOUND),
-            total_is_exact=total <= COUNT_BOUND,
-        )
+        return MessagePage(messages=found, total=min(total, COUNT_BOUND), total_is_exact=total <= COUNT_BOUND)
+
+    async def some(self, filter: MessageFilter, limit: int) -> list[MessageRow]:
+        """As ``page``, without a count."""
+        async with self._database.searching() as connection:
+            return await _found(connection, filter, limit, 0)
+
+    async def mark(self, tenant_id: str, before: str | None, count: int) -> str | None:
+        """The id of the last of ``count`` messages older than ``before``, whatever they are; None when there are fewer.
+        Reads so many entries of an index."""
+        found = await self._database.rows("message_mark", tenant_id=tenant_id, before=before or "~", skip=count - 1)
+        return found[0][0] if found else None
 
     async def contents(self, request_ids: Sequence[str]) -> dict[str, bytes]:
         """The encoded shared content of requests, by request id."""
@@ -101,6 +101,18 @@ class Messages(JournalPart):
     async def attachments(self, tenant_id: str, hashes: Collection[bytes]) -> dict[bytes, bytes]:
         """The bytes of a tenant's attachments, by their SHA-256."""
         return dict(await self._database.rows("attachments", tenant_id=tenant_id, hashes=list(hashes)))
+
+
+async def _found(connection: AsyncConnection[Row], filter: MessageFilter, limit: int, offset: int) -> list[MessageRow]:
+    where, parameters = _where(filter)
+    # The only statement built at run time: from the fixed conditions above, with all values as parameters.
+    page = QUERIES["messages"].replace("{where}", where)
+    found = await fetch(connection, page, {**parameters, "limit": limit, "offset": offset, "whole": WHOLE_BYTES})
+    for index, row in enumerate(found):
+        if row[7] is None and not row[14]:
+            texts = await rows(connection, "texts", tenant_id=filter.tenant_id, message_id=row[0], **span([row[0]]))
+            found[index] = (*row[:7], *await asyncio.to_thread(_shortened, *texts[0]), *row[9:])
+    return [_message(row) for row in found]
 
 
 def _where(filter: MessageFilter) -> tuple[str, dict[str, Any]]:

@@ -54,6 +54,10 @@ SELECT DISTINCT ON (sha256) sha256, content FROM attachments
 WHERE tenant_id = ANY (ARRAY[%(tenant_id)s, '']) AND sha256 = ANY (%(hashes)s::bytea[])
 ORDER BY sha256, tenant_id DESC
 
+-- name: message_mark
+-- The message so many behind the one before it, newest first: ids begin with letters, so every id is less than "~".
+SELECT id FROM messages WHERE tenant_id = %(tenant_id)s AND id < %(before)s ORDER BY id DESC OFFSET %(skip)s LIMIT 1
+
 -- name: message_ids_after
 SELECT id FROM messages
 WHERE tenant_id = %(tenant_id)s AND id > %(after)s AND id < %(before)s ORDER BY id LIMIT %(limit)s

@@ -42,6 +42,22 @@ async def test_a_list_goes_back_by_keys(console: Console, monkeypatch: pytest.Mo
     assert f"after={messages[1].id}" in first
 
 
+async def test_a_search_looks_at_a_part_and_goes_on(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.console.messages.LOOKED_AT", 2)
+    tenant = await a_tenant(console.postray.journal)
+    messages = some_messages(5)
+    await accepted(console, tenant, *messages)
+    wanted = messages[1].to_emails[0]
+    pages = [(await console.http.get(f"/messages?tenant={tenant}&to_email={wanted}")).text]
+    while older := pages[-1].partition('href="/messages?')[2].partition('"')[0]:
+        pages.append((await console.http.get(f"/messages?{older.replace('&amp;', '&')}")).text)
+    assert [messages[1].id in page for page in pages] == [False, True, False]
+    assert ["No such message so far" in page for page in pages] == [True, False, False]
+    assert "No such message" in pages[-1]
+    of_all = (await console.http.get(f"/messages?tenant={tenant}&status=failed")).text
+    assert "No such message" in of_all and "so far" not in of_all
+
+
 async def test_of_several_tenants_one_is_named(console: Console) -> None:
     for name in ("acme", "other"):
         tenant = await a_tenant(console.postray.journal, name)
