@@ -1,0 +1,31 @@
+"""A rolling change: `python -m benchmarks rolling`, run like an operator, changes a node's release while mail flows."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+BROKEN = ("lost", "stuck", "cancelled_but_sent", "disagreements", "inexcusable", "late", "problems")
+
+
+def test_a_node_changes_its_release_while_mail_flows(tmp_path: Path) -> None:
+    path = tmp_path / "rolling.json"
+    arguments = ["--nodes", "2", "--seconds", "10", "--rate", "20", "--patience", "60", "--json", str(path)]
+    run = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "rolling", *arguments],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    record = json.loads(path.read_bytes())
+    verdict, rolled = record["verdict"], record["rolled"]
+    assert record["broken"] == []
+    assert {what: verdict[what] for what in BROKEN} == {what: [] for what in BROKEN}
+    assert (verdict["unanswered"], verdict["surplus"], verdict["duplicated"]) == (0, 0, 0)
+    assert rolled["changes"] == 1
+    assert 0 < rolled["written_by_later"] < rolled["requests"]
+    assert verdict["promised"] > 100 and rolled["lateness"]["copies"] > 100
+    assert [change["kind"] for change in record["recoveries"]] == ["drained", "left", "release changed"]
