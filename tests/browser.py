@@ -65,7 +65,7 @@ class Page:
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._loaded = asyncio.Event()
         self.complaints: list[str] = []
-        """What the browser has logged: what a policy forbids, or what could not be loaded."""
+        """What the browser has logged: what a policy forbids, what could not be loaded, errors of scripts."""
 
     async def open(self) -> None:
         """Make the page."""
@@ -75,6 +75,7 @@ class Page:
         is_phone = self._width < NARROW
         await self._call("Page.enable")
         await self._call("Log.enable")
+        await self._call("Runtime.enable")
         await self._call(
             "Emulation.setDeviceMetricsOverride", width=self._width, height=740, deviceScaleFactor=1, mobile=is_phone
         )
@@ -91,9 +92,18 @@ class Page:
         answer = await self._call("Page.captureScreenshot", captureBeyondViewport=True)
         await asyncio.to_thread(file.write_bytes, base64.b64decode(answer["data"]))
 
-    async def dark(self) -> None:
-        """Show pages as one who prefers dark ones sees them."""
-        await self._call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
+    async def dark(self, scheme: str = "dark") -> None:
+        """Show pages as one who prefers dark ones sees them; or light ones, with ``scheme`` "light"."""
+        await self._call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+
+    async def tab(self) -> None:
+        """Press the key that leads to the next field, link or button."""
+        for kind in ("keyDown", "keyUp"):
+            await self._call("Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab", windowsVirtualKeyCode=9)
+
+    async def json(self, expression: str) -> Any:
+        """What an expression gives."""
+        return json.loads(await self._value(f"JSON.stringify({expression})"))
 
     async def write(self, field: str, text: str) -> None:
         """Write into a field, by its name, as with a keyboard."""
@@ -161,6 +171,10 @@ class Page:
                 self._loaded.set()
             if told.get("method") == "Log.entryAdded":
                 self.complaints.append(told["params"]["entry"]["text"])
+            if told.get("method") == "Runtime.exceptionThrown":
+                self.complaints.append(told["params"]["exceptionDetails"]["text"])
+            if told.get("method") == "Runtime.consoleAPICalled" and told["params"]["type"] == "error":
+                self.complaints.append(str(told["params"]["args"]))
             if (waiting := self._answers.pop(told.get("id"), None)) is None:
                 continue
             if "error" in told:
