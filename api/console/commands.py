@@ -56,7 +56,8 @@ class Commands:
         try:
             said = await work()
         except (Refusal, Overloaded, Unavailable, Rejected) as error:
-            await self._end(noted, f"refused: {error}"[:LONGEST])
+            reason = error.detail if isinstance(error, Refusal) else str(error)
+            await self._end(noted, f"refused: {reason}"[:LONGEST])
             raise
         await self._end(noted, DONE)
         return said

@@ -11,7 +11,6 @@ from analytics.charts.lines import duration_lines, lines
 from analytics.charts.series import Moment, Series, Tone
 from analytics.charts.svg import legend
 from analytics.history import History, SitePoint, WholePoint
-from api.console.words import share
 from cluster.policy.limits.binding import Bound
 
 P = TypeVar("P", SitePoint, WholePoint)
@@ -84,7 +83,7 @@ def what_bound(history: History) -> list[tuple[str, str]]:
         for name, part in point.binds.items():
             parts[name] = parts.get(name, 0.0) + part * point.samples
     longest = sorted(parts.items(), key=lambda one: -one[1])[:BINDS_SHOWN]
-    return [(Bound.read(name).words or name, share(part / samples)) for name, part in longest if samples]
+    return [(Bound.read(name).words or name, f"{part / samples:.0%}") for name, part in longest if samples]
 
 
 def _steps(history: History, points: Sequence[P]) -> tuple[list[Moment], list[P | None]]:

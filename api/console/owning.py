@@ -207,7 +207,7 @@ def _domain_table(title: str, found: list[Domain]) -> Table:
 
 
 def _record_state(status: str, reason: str | None, *, is_needed: bool) -> Cell:
-    tone: Tone = "green" if status == "valid" else "red" if is_needed else "amber"
+    tone: Tone = "green" if status == "valid" else "red" if is_needed and status != "unknown" else "amber"
     return Cell(
         f"{status}{': ' + reason if reason else ''}{'' if is_needed else ' (mail does not need it)'}", tone=tone
     )

@@ -36,7 +36,7 @@ def test_what_bound_is_a_part_of_all_samples() -> None:
         point(2, samples=12, binds={"of a later release": 0.25}),
     )
     assert what_bound(a_history(*points)) == [
-        ("its connections are all in use", "37.50 %"),
-        ("the message rate", "12.50 %"),
-        ("of a later release", "12.50 %"),
+        ("its connections are all in use", "38%"),
+        ("the message rate", "12%"),
+        ("of a later release", "12%"),
     ]
