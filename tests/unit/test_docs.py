@@ -51,6 +51,9 @@ from tests.documents import (
 PACKAGES = ("cluster", "analytics", "actors", "api", "benchmarks")
 DOCS = ROOT / "docs"
 RESULTS = ROOT / "benchmarks" / "results"
+PICTURES = ROOT / "docs" / "images"
+LARGEST_PICTURE = 60_000
+"""In bytes: they stay in the repository for good."""
 
 LANGUAGES = {"", "sh", "toml", "json", "python", "sql"}
 OTHER_PROGRAMS = {"cat", "clickhouse-client", "dig", "git", "grep", "nc", "python3", "tail", "tar"}
@@ -314,9 +317,11 @@ def test_settings_that_are_named_exist() -> None:
 # Results of measurements
 
 
-def test_only_what_is_shown_of_the_results_is_kept() -> None:
+def test_only_pictures_that_are_shown_are_kept_and_they_are_small() -> None:
     shown = {(page.parent / link).resolve() for page in PAGES for link in links(page) if link.endswith(".png")}
-    assert shown == set(RESULTS.rglob("*.png"))
+    pictures = set(PICTURES.rglob("*"))
+    assert shown == set(RESULTS.rglob("*.png")) | pictures
+    assert [path.name for path in pictures if path.stat().st_size > LARGEST_PICTURE] == []
 
 
 def test_kept_records_are_summaries() -> None:
