@@ -49,9 +49,9 @@ def pytest_configure(config: pytest.Config) -> None:
         return  # a worker process, which shares the session's folder
     root = tempfile.mkdtemp(prefix="postray-tests-")
     os.environ["PYTEST_DEBUG_TEMPROOT"] = root
-    # The processes of the tests import the same modules: the first compiles them, wherever Python may not write.
-    if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
-        os.environ["PYTHONPYCACHEPREFIX"] = f"{root}/compiled"
+    # The suite starts hundreds of processes that import the same modules: the first compiles them. They are kept beside
+    # the sources, where pip has put those of the libraries; in a new folder, each session would compile all of them.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     config.add_cleanup(lambda: shutil.rmtree(root, ignore_errors=True))
     if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > MEMORY_FREE and os.access(MEMORY, os.W_OK):
         in_memory = os.environ[IN_MEMORY] = tempfile.mkdtemp(prefix="postray-tests-", dir=MEMORY)
@@ -107,26 +107,31 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def journal_template(postgres: str) -> str:
+def databases(postgres: str) -> Iterator[psycopg.Connection]:
+    """A connection that makes and drops the databases of the tests. Two for each test would cost a third of what its
+    database does."""
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="session")
+def journal_template(postgres: str, databases: psycopg.Connection) -> str:
     """The name of an empty database with the journal's schema."""
     import asyncio
 
-    with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute("CREATE DATABASE journal_template")
+    databases.execute("CREATE DATABASE journal_template")
     asyncio.run(migrate(_database(postgres, "journal_template")))
     return "journal_template"
 
 
 @pytest.fixture
-def journal_dsn(postgres: str, journal_template: str) -> Iterator[str]:
+def journal_dsn(postgres: str, databases: psycopg.Connection, journal_template: str) -> Iterator[str]:
     """A new database with the journal's schema."""
     name = f"journal_{next(_numbers)}"
-    with psycopg.connect(postgres, autocommit=True) as connection:
-        # Files are copied in half the time that it takes to write the pages of a small database to the log.
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {journal_template} STRATEGY FILE_COPY".encode())
+    # Files are copied in half the time that it takes to write the pages of a small database to the log.
+    databases.execute(f"CREATE DATABASE {name} TEMPLATE {journal_template} STRATEGY FILE_COPY".encode())
     yield _database(postgres, name)
-    with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+    databases.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
 @pytest.fixture
