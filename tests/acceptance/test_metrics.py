@@ -1,4 +1,4 @@
-"""GET /metrics of a running postray, and what Debian's promtool says of it."""
+"""GET /metrics of a running postray, and what Debian's promtool says of it. (test_modes has a server of metrics.)"""
 
 import shutil
 import subprocess
@@ -41,18 +41,3 @@ def test_promtool_finds_nothing_wrong_with_them(postray: RunningPostray, tmp_pat
         [PROMTOOL, "check", "metrics"], input=scraped(postray), capture_output=True, text=True, timeout=60, check=False
     )
     assert (ended.returncode, ended.stdout + ended.stderr) == (0, "")
-
-
-async def test_a_server_of_its_own_has_nothing_else(tmp_path: Path) -> None:
-    postray = RunningPostray(tmp_path / "data", POSTRAY_METRICS_BIND="127.0.0.1:0")
-    postray.start()
-    url = postray.run.metrics
-    async with httpx.AsyncClient(timeout=20.0, trust_env=False) as prometheus:
-        assert not url.startswith(postray.run.url)
-        answer = await prometheus.get(url)
-        assert 'postray_actor_answers{actor="metrics-0-0"} 1.0' in answer.text
-        assert 'postray_actor_answers{actor="api-0-0"} 1.0' in answer.text
-        assert (await prometheus.get(url.replace("/metrics", "/healthz"))).status_code == 404
-        assert (await prometheus.get(f"{postray.run.url}/metrics")).status_code == 404
-        assert (await prometheus.get(f"{postray.run.url}/healthz")).status_code == 200
-    postray.stop()
