@@ -14,6 +14,7 @@ import psutil
 from benchmarks.postray import PORTS, START_S, PostrayProcess
 from cluster.installation import running
 from cluster.installation.ports import ANY_PORT
+from tests.waiting import pauses
 
 MAX_WAIT_S = 60.0
 """Time limit for what takes a second or two unless the machine is very busy."""
@@ -137,7 +138,7 @@ class Client:
     ) -> dict[str, Any]:
         """GET ``path`` until the condition holds for its response; after the time limit, fail with the last
         response. ``may_be_away``: after an outage of Postgres, a read may be asked to come again (503)."""
-        deadline = time.monotonic() + MAX_WAIT_S
+        deadline, again = time.monotonic() + MAX_WAIT_S, pauses(most_s=0.5)
         while True:
             answer = await self.api.get(path)
             is_away = may_be_away and answer.status_code == 503 and int(answer.headers["Retry-After"]) >= 1
@@ -146,7 +147,7 @@ class Client:
             if not is_away and holds(body):
                 return body
             assert time.monotonic() < deadline, body
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(next(again))
 
     async def captured(self, recipient: str) -> list[bytes]:
         """The raw captured messages to a recipient."""

@@ -23,6 +23,7 @@ from benchmarks.raylets import RayNodes, ray_cluster, ray_variables
 from cluster.installation.embedded import journal_dsn
 from cluster.journal.journal import Journal
 from tests.acceptance.running import Client, RunningPostray, mail
+from tests.waiting import pauses
 
 VARIABLES = ray_variables()
 MAX_WAIT_S = 45.0
@@ -249,7 +250,7 @@ async def is_accepted(client: Client, batch_id: str) -> bool:
 
 async def until_ready(client: Client, part: str, state: str) -> dict[str, Any]:
     """The parts, when postray is ready, and this part in this state."""
-    deadline = time.monotonic() + MAX_WAIT_S
+    deadline, again = time.monotonic() + MAX_WAIT_S, pauses(most_s=0.5)
     while True:
         try:
             answer = await client.api.get("/readyz")
@@ -260,7 +261,7 @@ async def until_ready(client: Client, part: str, state: str) -> dict[str, Any]:
         except httpx.TransportError as error:
             said = repr(error)
         assert time.monotonic() < deadline, said
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(next(again))
 
 
 def seconds_until_begun(postray: RunningPostray, since: datetime) -> dict[str, float]:

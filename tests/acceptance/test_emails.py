@@ -14,6 +14,7 @@ import pytest
 from cluster.demo import TENANT
 from tests.acceptance.running import MAX_WAIT_S, Client, RunningPostray
 from tests.acceptance.test_main_job import parsed
+from tests.waiting import pauses
 
 PATH = "/api/v1/emails"
 
@@ -42,13 +43,13 @@ class Mailer:
 
     async def until(self, id: str, status: str) -> dict[str, Any]:
         """The email once it has this status and its attempts are told."""
-        deadline = asyncio.get_running_loop().time() + MAX_WAIT_S
+        deadline, again = asyncio.get_running_loop().time() + MAX_WAIT_S, pauses()
         while True:
             shown = await self.get(f"/{id}")
             if shown["status"] == status and (shown["attempts"] or status != "delivered"):
                 return shown
             assert asyncio.get_running_loop().time() < deadline, shown
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(next(again))
 
 
 def email(**fields: Any) -> dict[str, Any]:

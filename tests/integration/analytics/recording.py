@@ -21,6 +21,7 @@ from cluster.journal.journal import Unavailable as JournalUnavailable
 from cluster.journal.records import LogRow
 from cluster.settings import ClickHouseSettings, RetentionSettings
 from tests.integration.analytics.counting import event_counts
+from tests.waiting import pauses
 
 SETTINGS = ClickHouseSettings(poll_interval_ms=1)
 QUICK = replace(PACING, page_interval_s=0.001, first_wait_s=0.001, longest_wait_s=0.01, trim_every=2)
@@ -187,9 +188,10 @@ async def recording(
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    again = pauses()
     async with asyncio.timeout(30):
         while not await condition():
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(next(again))
 
 
 def batch(*events: Event) -> bytes:

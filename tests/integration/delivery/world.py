@@ -49,8 +49,11 @@ from tests import domains
 from tests.integration.dns_server import DnsServer
 from tests.integration.journal.builders import a_request, a_sender_domain
 from tests.tracking import A_KEY
+from tests.waiting import pauses
 
 MAX_WAIT_S = 30.0
+MOST_PAUSE_S = 0.05
+"""Between rounds of paging in, for which mail that is due waits."""
 DELIVERY = DeliverySettings(
     mode="direct", connections_per_site=4, retry_schedule_s=(0.05, 0.5), connection_idle_s=0.2, stop_wait_s=0.5
 )
@@ -187,7 +190,7 @@ class World:
         return await self.until(message, *(status for status in Status if status not in UNFINISHED))
 
     async def until(self, message: NewMessage, *statuses: Status, attempts: int = 0) -> MessageRow:
-        deadline = time.monotonic() + MAX_WAIT_S
+        deadline, again = time.monotonic() + MAX_WAIT_S, pauses(MOST_PAUSE_S)
         while True:
             await self.scheduler.paging.round()
             row = await self.journal.messages.find(self.tenant_id, message.id)
@@ -195,11 +198,11 @@ class World:
             if row.status in statuses and row.retry_count >= attempts:
                 return row
             assert time.monotonic() < deadline, (row, self.crashes)
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(next(again))
 
     async def eventually(self, condition: Callable[[], bool | Awaitable[bool]]) -> None:
         """Page in whatever is due until this holds."""
-        deadline = time.monotonic() + MAX_WAIT_S
+        deadline, again = time.monotonic() + MAX_WAIT_S, pauses(MOST_PAUSE_S)
         while True:
             await self.scheduler.paging.round()
             await self.scheduler.paging.name_lanes()
@@ -208,14 +211,14 @@ class World:
             if holds if isinstance(holds, bool) else await holds:
                 return
             assert time.monotonic() < deadline, self.crashes
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(next(again))
 
     async def arrived(self, count: int) -> None:
         """Return when so many messages have arrived at the peers."""
-        deadline = time.monotonic() + MAX_WAIT_S
+        deadline, again = time.monotonic() + MAX_WAIT_S, pauses(MOST_PAUSE_S)
         while len(self.taken) < count:
             assert time.monotonic() < deadline, len(self.taken)
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(next(again))
 
     def composed_in_threads(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         """The ids of the messages that are composed in threads from now on."""
@@ -231,7 +234,7 @@ class World:
 
     async def events_of(self, message: NewMessage, count: int) -> Sequence[Event]:
         """The events of a message after its acceptance, once there are so many in the log."""
-        deadline = time.monotonic() + MAX_WAIT_S
+        deadline, again = time.monotonic() + MAX_WAIT_S, pauses(MOST_PAUSE_S)
         while True:
             for row in await self.journal.event_log.after("recorder", 1000):
                 self.events += [event for event in decode_batch(row.events) if not isinstance(event, Processed)]
@@ -240,7 +243,7 @@ class World:
             if len(own) >= count:
                 return own
             assert time.monotonic() < deadline, own
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(next(again))
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ from psycopg import AsyncConnection
 from cluster.event_consumer import CannotHandle, EventConsumer, Pacing
 from cluster.journal.journal import Journal
 from cluster.journal.records import LogRow
+from tests.waiting import pauses
 
 PACING = Pacing(page_rows=3, page_interval_s=0.001, first_wait_s=0.001, longest_wait_s=0.005, trim_every=1)
 
@@ -60,9 +61,10 @@ async def reading(*readers: Reader) -> AsyncIterator[None]:
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    again = pauses()
     async with asyncio.timeout(30):
         while not await condition():
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(next(again))
 
 
 async def append(connection: Connection, *rows: bytes) -> None:

@@ -30,6 +30,7 @@ from cluster.webhooks.bundles import OwedEvent, bundled
 from cluster.webhooks.endpoints import Dialect, Endpoint
 from cluster.webhooks.known import KnownEndpoints
 from tests.domains import SECRET
+from tests.waiting import pauses
 
 LOOPBACK = ("127.0.0.0/8",)
 WAITS_S = 30.0
@@ -192,14 +193,16 @@ class PostingWorld:
         return (await self.journal.webhooks.standings([endpoint.id]))[endpoint.id]
 
     async def until_nothing_waits(self, endpoint: Endpoint) -> None:
+        again = pauses()
         async with asyncio.timeout(WAITS_S):
             while (await self.standing(endpoint)).waiting:
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(next(again))
 
     async def until(self, is_so: Callable[[Standing], bool], endpoint: Endpoint) -> Standing:
+        again = pauses()
         async with asyncio.timeout(WAITS_S):
             while not is_so(standing := await self.standing(endpoint)):
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(next(again))
             return standing
 
 
