@@ -96,12 +96,9 @@ class Reporter:
         for delivery, said, (outcome, _) in zip(job.deliveries, verdicts, outcomes, strict=True):
             self.attempts[said.verdict.judgement] += 1
             site.stats.add(said.verdict.judgement, hop.mx_host, said.response or said.reason)
-            site.heard(
-                said.verdict,
-                is_said=said.code != 0,
-                attempts=delivery.attempts,
-                due_in_s=None if outcome.due_at is None else (outcome.due_at - circumstances.now).total_seconds(),
-            )
+            if outcome.due_at is not None or site.putting_off is not None:
+                due_in_s = None if outcome.due_at is None else (outcome.due_at - circumstances.now).total_seconds()
+                site.heard(said.verdict, is_said=said.code != 0, attempts=delivery.attempts, due_in_s=due_in_s)
             if said.verdict.judgement is Judgement.ACCEPTED:
                 accepted += 1
                 continue
