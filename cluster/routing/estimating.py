@@ -4,12 +4,13 @@
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from math import inf
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from cluster.journal.batches import BatchLeft, LeftOfBatch
 from cluster.journal.journal import Journal
@@ -17,6 +18,7 @@ from cluster.journal.records import BatchCounts, DueDelivery
 from cluster.lookup.ttl_cache import TtlCache
 from cluster.policy.lifecycle import FINISHED
 from cluster.policy.limits.estimate import Remaining, SiteEstimate, SiteStanding, Terms, about, estimate, in_all
+from cluster.policy.limits.spreading import spread
 from cluster.policy.routes.destinations import parse
 from cluster.routing.active_policy import ActivePolicy
 from cluster.routing.router import Router
@@ -62,6 +64,8 @@ class _Part(Struct):
     last_due_s: float = 0.0
     domain: str = ""
     """One of them, for limits that depend on it."""
+    pool: str = ""
+    """That of one of them."""
 
 
 class Estimating:
@@ -113,11 +117,12 @@ class Estimating:
             raise CannotTell("its last messages are ending just now")
         now = self._now()
         parts, others = await self._parts(tenant_id, left, now)
+        granted = await self._granted(parts)
+        parts = self._spread(parts, granted)
         keys = sorted(parts, key=lambda key: -parts[key].count)
         others += sum(parts[key].count for key in keys[MOST_SITES:])
         keys = keys[:MOST_SITES]
         standings = await self._standings(keys)
-        granted = await self._granted(keys)
         found = {
             key: estimate(
                 Remaining(count=part.count, deferred=part.deferred, last_due_s=part.last_due_s),
@@ -171,12 +176,34 @@ class Estimating:
             return {}
         return {(one.source, one.site): one for one in found}
 
-    async def _granted(self, keys: Iterable[Key]) -> Mapping[Key, int]:
+    async def _granted(self, parts: Mapping[Key, _Part]) -> Mapping[Key, int]:
         """What sources in warm-up were granted today. Empty where none of these is in warm-up."""
-        if all(self._active_policy.source(source).warm_up is None for source, _ in keys):
+        if all(self._active_policy.source(source).warm_up is None for source, _ in parts):
             return {}
         usage = await self._journal.warm_up.usage(self._active_policy.today(), MOST_WARM_UPS)
         return {(one.source, one.site): one.granted for one in usage}
+
+    def _spread(self, parts: Mapping[Key, _Part], granted: Mapping[Key, int]) -> dict[Key, _Part]:
+        """What a source in warm-up may not send today leaves from the others of its pool."""
+        found = dict(parts)
+        for (source, site), part in parts.items():
+            if self._active_policy.source(source).warm_up is None or found[source, site] is not part:
+                continue
+            weights = self._active_policy.routing.choice(part.pool, self._active_policy.absent)
+            counts = {name: parts[name, site].count for name in {*weights, source} if (name, site) in parts}
+            allowed = {name: self._today((name, site), granted) for name in weights}
+            spread_out = spread(counts, allowed, weights)
+            for name in {**counts, **spread_out}:
+                key, count = (name, site), spread_out.get(name, 0)
+                had = found.get(key) or _Part(domain=part.domain, pool=part.pool)
+                # What waits for another attempt stays with its source.
+                found[key] = replace(had, count=count, deferred=min(had.deferred, count))
+        return {key: part for key, part in found.items() if part.count}
+
+    def _today(self, key: Key, granted: Mapping[Key, int]) -> int | None:
+        """What a source may still send to a site today; None sets no limit."""
+        allowances = self._allowances(key, granted.get(key, 0))
+        return allowances[0] if allowances else None
 
     def _terms(self, tenant_id: str, key: Key, part: _Part, now: datetime, granted: Mapping[Key, int]) -> Terms:
         source, site = key
@@ -217,6 +244,7 @@ def _first(tenant_id: str, group: LeftOfBatch) -> DueDelivery:
 def _add(part: _Part, group: LeftOfBatch, count: int, now: datetime) -> None:
     part.count += count
     part.domain = part.domain or group.domain
+    part.pool = part.pool or group.pool
     if group.waits_for in ("deferred", "scheduled"):
         part.last_due_s = max(part.last_due_s, (group.last_due_at - now).total_seconds())
     if group.waits_for == "deferred":

@@ -174,6 +174,10 @@ class Routing(Struct, frozen=True, kw_only=True):
         free = [name for name in weights if (name, site) not in exhausted and self.cap(name, site, day) != 0]
         return max(free, key=lambda name: (_score(name, key, weights[name]), name), default=None)
 
+    def choice(self, pool: str, absent: Set[str] = frozenset()) -> Mapping[str, int]:
+        """The sources that messages of a pool leave from, with their weights. ``absent`` as for ``choose_source``."""
+        return self._weights(pool, absent)
+
     def waiting_source(self, pool: str, key: str, absent: Set[str] = frozenset()) -> str:
         """The source that a message would leave from if all of its pool might send: it waits there when none may."""
         weights = self._weights(pool, absent)

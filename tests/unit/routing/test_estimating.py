@@ -124,6 +124,20 @@ async def test_by_the_rate_of_the_policies_while_nothing_was_sampled() -> None:
     assert world.asked == [("left", ["tnt_1", 100]), ("standings", [("", SITE)])]
 
 
+async def test_what_one_source_may_not_send_today_leaves_from_the_others_of_its_pool() -> None:
+    world = World(a_group(342, pool="both"), routing=ROUTING)
+    world.granted = [WarmUpDay("mta1", SITE, 10, 30)]
+    found = await world.estimate(QUEUED=342)
+    assert {site.source: (site.recipients, site.wait_for_tomorrow) for site in found.sites} == {
+        "mta1": (20, 0),
+        "mta2": (322, 0),
+    }
+    assert found.earliest_at is not None and (found.earliest_at - NOW).total_seconds() == 161, "322 at 2 a second"
+    world = World(a_group(342, pool="both"), routing=ROUTING)
+    world.granted = [WarmUpDay("mta1", SITE, 30, 30)]
+    assert [(site.source, site.recipients) for site in (await world.estimate(QUEUED=342)).sites] == [("mta2", 342)]
+
+
 async def test_what_waits_for_tomorrows_warm_up_is_said() -> None:
     world = World(a_group(342), routing=ROUTING)
     world.granted = [WarmUpDay("mta1", SITE, 10, 30), WarmUpDay("mta2", SITE, 1, 30)]
