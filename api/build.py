@@ -88,11 +88,13 @@ class Api:
         standing_in: StandingIn,
         tasks: Tasks,
         token_keys: TokenKeys,
+        large: LargeRequests,
         tokens: "SignedTokens | None" = None,
     ) -> None:
         """``draining`` closes ``server`` while the node drains. ``standing_in`` pages in for want of a scheduler.
         ``token_keys`` has the keys of tracked mail. ``tokens`` verifies JWTs."""
         self._tokens = tokens
+        self._large = large  # for its metrics
         self._token_keys = token_keys
         self._server = server
         self._journal = journal
@@ -170,6 +172,20 @@ async def api(context: Context, links: Links) -> Api:
     token_keys = TokenKeys(journal, context.vault)
     domains = domain_manager(context, links, journal, routing.active_policy)
     webhooks = WebhookParts(journal=journal, vault=context.vault, settings=settings.webhooks, call=links.call)
+    large = LargeRequests(
+        Setup(
+            dsn=context.postgres_dsn,
+            application=f"{context.name}-large",
+            offer_grace_s=settings.delivery.offer_grace_s,
+            lifetime_s=settings.delivery.lifetime_s,
+            public_url=settings.http.base_url,
+            limits=settings.message,
+            max_body_bytes=settings.http.max_body_bytes,
+        ),
+        offers.add,
+        limiter,
+        lambda: routing.active_policy.routing.pools,
+    )
     server = ApiServer(
         settings.http,
         journal=journal,
@@ -181,20 +197,7 @@ async def api(context: Context, links: Links) -> Api:
         aliases=routing.resolver.aliases,
         lifetime_s=settings.delivery.lifetime_s,
         offers=offers,
-        large=LargeRequests(
-            Setup(
-                dsn=context.postgres_dsn,
-                application=f"{context.name}-large",
-                offer_grace_s=settings.delivery.offer_grace_s,
-                lifetime_s=settings.delivery.lifetime_s,
-                public_url=settings.http.base_url,
-                limits=settings.message,
-                max_body_bytes=settings.http.max_body_bytes,
-            ),
-            offers.add,
-            limiter,
-            lambda: routing.active_policy.routing.pools,
-        ),
+        large=large,
         timeline=timeline,
         ask_recorder=partial(links.call, RECORDER),
         webhooks=webhooks,
@@ -234,6 +237,7 @@ async def api(context: Context, links: Links) -> Api:
         StandingIn(paging, has_scheduler),
         Tasks(),
         token_keys,
+        large,
         tokens,
     )
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from benchmarks.chaos import report, scenario
 from benchmarks.chaos.faults import DEALT, OF_NODES
 from benchmarks.counts.command import counts
+from benchmarks.estimates.command import estimates
 from benchmarks.everything import everything
 from benchmarks.measuring import SCENARIOS, command, compare, plot, table
 from benchmarks.postray import PostrayDidNotStart
@@ -146,7 +147,7 @@ def chaos_table(records: tuple[Path, ...]) -> None:
 
 for _name in SCENARIOS:
     main.add_command(command(_name))
-for _command in (everything, compare, plot, table, counts, soak, simulate):
+for _command in (everything, compare, plot, table, counts, soak, estimates, simulate):
     main.add_command(_command)
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ a 250; with ``Writing.SOON`` a tenth of a second later, at less cost. Figures co
 sender. On an ``SinkBehavior`` it misbehaves, for a share of the messages.
 
 A recipient's local part may determine what the sink does: ``….no`` is refused with 550, ``….later`` with 450 once,
-``….poison`` always with 450.
+``….poison`` always with 450, ``….slow`` taken after a second.
 """
 
 import asyncio
@@ -99,6 +99,7 @@ DEFER = ServerReply(451, "4.3.0 try again later")
 CLOSING = ServerReply(421, "4.3.2 not now", then=Then.CLOSE)
 UNKNOWN = ServerReply(550, "5.1.1 no such mailbox")
 GREYLISTED = ServerReply(450, "4.2.1 try again in a moment")
+RECIPIENT_SLOWLY = ServerReply(250, "2.1.5 recipient taken, at last", delay_s=SLOW_S)
 SLOWLY = ServerReply(250, "2.0.0 taken, at last", delay_s=SLOW_S)
 
 # For each manner: whether the message is accepted, whether a reply is sent, and the answer.
@@ -187,6 +188,8 @@ class Sink:
             return UNKNOWN
         if fate == "poison":
             return GREYLISTED
+        if fate == "slow":
+            return RECIPIENT_SLOWLY
         if fate == "later" and address not in self._greylisted and len(self._greylisted) < LATER_KEPT:
             self._greylisted.add(address)
             return GREYLISTED

@@ -52,8 +52,10 @@ curl -s http://127.0.0.1:8080/metrics
 
 A node tells of its own actors, each on the node where it runs. So scrape every node; the sums over all of them have
 everything once. Every value has the label `actor`, the name of the actor (`delivery-0-1` is the second delivery actor
-of node 0); what is told of the node itself has none. Actors are asked in parallel, for 2 s at most, and less
-where Prometheus waits for less. Where one does not answer, the rest is told, and `postray_actor_answers` is 0 for it.
+of node 0); what is told of the node itself, and of the embedded Postgres, has none. The embedded ClickHouse is a part
+of the recorder's process: `postray_process_…` of the actor `recorder` is about both. Actors are asked in parallel, for
+2 s at most, and less where Prometheus waits for less. Where one does not answer, the rest is told, and
+`postray_actor_answers` is 0 for it.
 What was collected is told again for half a second.
 
 A counter begins at 0 when its process starts: Prometheus' `rate` and `increase` take that into account. A gauge

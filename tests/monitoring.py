@@ -5,6 +5,7 @@ from pathlib import Path
 from cluster.context import Facts
 from cluster.monitoring.machine import MachineMetrics
 from cluster.monitoring.page import MetricsPage
+from cluster.monitoring.postgres import PostgresMetrics
 from cluster.monitoring.scraping import Scraping
 
 
@@ -17,4 +18,6 @@ def no_metrics() -> MetricsPage:
     async def call(actor: str, method: str, *arguments: object) -> object:
         raise AssertionError(f"{actor} was asked")
 
-    return MetricsPage(Scraping("node", look, call, MachineMetrics(Path("/"), 0), clock=lambda: 0.0))
+    return MetricsPage(
+        Scraping("node", look, call, MachineMetrics(Path("/"), 0), PostgresMetrics(Path("/nowhere")), clock=lambda: 0.0)
+    )

@@ -23,7 +23,7 @@ from actors.delivery.site import LONGEST_BACK_OFF_S, Site
 from actors.delivery.site_turns import SiteTurns
 from actors.smtp.protocol import ConnectError, SmtpFailure
 from actors.smtp.transaction import TransactionResult
-from cluster.metrics import Counters
+from cluster.metrics import Counters, Histogram
 from cluster.policy.balance.loads import Rates
 from cluster.policy.lifecycle import Transition
 from cluster.policy.replies.effects import CARRIED, OfSite, Settled, Unreached, effects_of
@@ -42,6 +42,11 @@ class Reporter:
     took a message may still report its failure. ``clock``: monotonic seconds."""
 
     attempts = Counters("postray_attempts_total", "Attempts at deliveries, by what came of them.", "result", Judgement)
+    latency = Histogram(
+        "postray_delivery_latency_seconds",
+        "From when a message was first due, at its acceptance or its send time, until a host took it for a recipient.",
+        (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 28_800, 86_400),
+    )
 
     def __init__(
         self,
@@ -101,6 +106,7 @@ class Reporter:
                 site.heard(said.verdict, is_said=said.code != 0, attempts=delivery.attempts, due_in_s=due_in_s)
             if said.verdict.judgement is Judgement.ACCEPTED:
                 accepted += 1
+                self.latency.observe((circumstances.now - delivery.dated_at).total_seconds())
                 continue
             facts = Settled(
                 code=said.code,

@@ -12,8 +12,9 @@ from cluster.routing.site_state import SitesSampled
 
 LONG_S = "1"
 """The bucket of histograms up to which a call, a post or a turn of an event loop is not a slow one: seconds."""
-STARTED_TOLD_S = 60.0
-"""That a process has begun is in all samples of so long: the first of them may have been dropped."""
+STARTED_TOLD_S = 600.0
+"""That a process has begun is in all samples of so long: the first of them may be lacking, since the recorder or
+ClickHouse was away with it."""
 _LAG = "postray_process_loop_lag_seconds"
 _Of = Mapping[str, Reading]
 """The readings of an actor, by their names."""

@@ -33,7 +33,7 @@ class Section(Struct, frozen=True, kw_only=True):
     legend: Markup = Markup("")
     chart: Markup = Markup("")
     stays_open: bool = False
-    """The rows are not folded, however many they are."""
+    """The rows are not folded, however many they are, and have the width of the page."""
 
 
 class Volumes:

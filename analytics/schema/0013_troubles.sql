@@ -2,7 +2,7 @@
 -- endpoints of webhooks and ClickHouse itself went. Samples of before have nothing of it.
 ALTER TABLE samples
     ADD COLUMN IF NOT EXISTS refused            UInt32                       COMMENT 'Requests that were not taken in the interval: postray was full, or the journal away' CODEC(ZSTD(1)),
-    ADD COLUMN IF NOT EXISTS started            Map(LowCardinality(String), DateTime('UTC')) COMMENT 'Actors whose processes began in the minute before, and when' CODEC(ZSTD(1)),
+    ADD COLUMN IF NOT EXISTS started            Map(LowCardinality(String), DateTime('UTC')) COMMENT 'Actors whose processes began in the ten minutes before, and when' CODEC(ZSTD(1)),
     ADD COLUMN IF NOT EXISTS stood_s            Map(LowCardinality(String), Float32) COMMENT 'Actors whose event loop stood still for a second or longer, and for how long in the interval' CODEC(ZSTD(1)),
     ADD COLUMN IF NOT EXISTS nodes              UInt32                       COMMENT 'Live nodes that take actors; 0: it is not known' CODEC(ZSTD(1)),
     ADD COLUMN IF NOT EXISTS journal_failures   UInt32                       COMMENT 'Calls of the journal in the interval that failed, since it was away or too slow' CODEC(ZSTD(1)),

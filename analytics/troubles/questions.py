@@ -86,7 +86,16 @@ ORDER BY place, site, class, code, late
 LIMIT {MOST_ROWS}
 """
 _HOLDING = ", ".join(
-    f"'{bound}'" for bound in (Bound.SUSPENSION, Bound.NO_MACHINE, Bound.WARM_UP, Bound.BACK_OFF, Bound.SILENT_HOSTS)
+    f"'{bound}'"
+    for bound in (
+        Bound.SUSPENSION,
+        Bound.NO_MACHINE,
+        Bound.WARM_UP,
+        Bound.BACK_OFF,
+        Bound.SILENT_HOSTS,
+        Bound.DNS,
+        Bound.TLS,
+    )
 )
 HELD = f"""
 SELECT toUnixTimestamp(at) AS moment, site, toString(binds) AS bound, sum(queued + parked) AS waiting

@@ -44,8 +44,6 @@ from cluster.demo import TENANT
 from cluster.journal.journal import Journal
 
 TELL_S = 0.5
-RESTING_S = 30.0
-"""What the storm did ends so long after it, or so: it is told with it."""
 LATE_S = 240.0
 """How long load and storm may exceed their time before the run is aborted."""
 
@@ -154,13 +152,27 @@ async def _troubles(world: ChaosWorld, storm: Storm, options: ChaosOptions) -> t
     if options.is_rolling:
         return [], []
     await facts.wait_for_actors(world.postray.idle, options.max_wait_s)
-    begin, end = storm.lasted
-    times = ("--since", _time(begin - NEAR_S), "--until", _time(end + RESTING_S))
+    if not await _is_sampled(world, options.max_wait_s):
+        return [], ["the flight recorder took no sample at rest"]
+    times = ("--since", _time(storm.lasted[0] - NEAR_S))
     page = ("--html", str(options.told_page)) if options.told_page is not None else ()
     told = await to_its_end(world.postray.command, "report", "--about", "troubles", *times, "--json", *page)
     if told.returncode:
         return [], [f"postray report: {told.stderr[-500:]}"]
     return msgspec.json.decode(told.stdout, type=list[FoundTrouble]), []
+
+
+async def _is_sampled(world: ChaosWorld, max_wait_s: float) -> bool:
+    """Wait for a sample of now: it tells of the processes that run since the storm."""
+    now = round(time.time())
+    until = time.monotonic() + max_wait_s
+    while time.monotonic() < until:
+        asked = f"SELECT max(toUnixTimestamp(at)) > {now} FROM samples"
+        told = await to_its_end(world.postray.command, "sql", asked, "--format", "csv")
+        if told.returncode == 0 and told.stdout.split()[-1:] == ["1"]:
+            return True
+        await asyncio.sleep(TELL_S)
+    return False
 
 
 def _time(at: float) -> str:

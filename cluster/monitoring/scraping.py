@@ -14,6 +14,7 @@ from cluster.context import Context, Facts, Links
 from cluster.intake.backpressure import MIB
 from cluster.metrics import Gauge, GaugesByName, Reading
 from cluster.monitoring.machine import MachineMetrics
+from cluster.monitoring.postgres import PostgresMetrics
 from cluster.peers import Call, PeerGone, call_within
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ class Scraping:
         look: Callable[[], Awaitable[Facts]],
         call: Call,
         machine: MachineMetrics,
+        postgres: PostgresMetrics,
         *,
         clock: Callable[[], float],
     ) -> None:
@@ -57,6 +59,7 @@ class Scraping:
         self._look = look
         self._call = call
         self._machine = machine
+        self._postgres = postgres
         self._clock = clock
         self._actors: tuple[str, ...] = ()
         self._looked_at = -LOOK_EVERY_S
@@ -81,9 +84,12 @@ class Scraping:
         self._answered = {actor: int(answer is not None) for actor, answer in zip(self._actors, answers, strict=True)}
         self._collected_at = self._clock()
         self._took_s = self._collected_at - began
-        machine = await asyncio.to_thread(metrics.own, self._machine)  # a disk may let one wait
+        machine = await asyncio.to_thread(self._of_machine)  # a disk may let one wait
         told = {actor: answer for actor, answer in zip(self._actors, answers, strict=True) if answer is not None}
         self._collected = {"": [*metrics.own(self), *machine], **told}
+
+    def _of_machine(self) -> list[Reading]:
+        return [*metrics.own(self._machine), *metrics.own(self._postgres)]
 
     async def _find_actors(self, answer_s: float) -> None:
         try:
@@ -113,4 +119,5 @@ class Scraping:
 def scraping_of(context: Context, links: Links) -> Scraping:
     """That of a process's node."""
     machine = MachineMetrics(context.data_path, context.settings.http.min_free_disk_mb * MIB)
-    return Scraping(context.node_id, links.look, links.call, machine, clock=time.monotonic)
+    postgres = PostgresMetrics(context.data_path / "postgres")
+    return Scraping(context.node_id, links.look, links.call, machine, postgres, clock=time.monotonic)

@@ -66,6 +66,7 @@ class _Part(Struct):
     """One of them, for limits that depend on it."""
     pool: str = ""
     """That of one of them."""
+    moves: bool = False
 
 
 class Estimating:
@@ -125,7 +126,7 @@ class Estimating:
         standings = await self._standings(keys)
         found = {
             key: estimate(
-                Remaining(count=part.count, deferred=part.deferred, last_due_s=part.last_due_s),
+                Remaining(count=part.count, deferred=part.deferred, last_due_s=part.last_due_s, moves=part.moves),
                 self._terms(tenant_id, key, part, now, granted),
                 standings.get(key),
             )
@@ -189,7 +190,7 @@ class Estimating:
         for (source, site), part in parts.items():
             if self._active_policy.source(source).warm_up is None or found[source, site] is not part:
                 continue
-            weights = self._active_policy.routing.choice(part.pool, self._active_policy.absent)
+            weights = self._active_policy.routing.weights(part.pool, self._active_policy.absent)
             counts = {name: parts[name, site].count for name in {*weights, source} if (name, site) in parts}
             allowed = {name: self._today((name, site), granted) for name in weights}
             spread_out = spread(counts, allowed, weights)
@@ -197,7 +198,7 @@ class Estimating:
                 key, count = (name, site), spread_out.get(name, 0)
                 had = found.get(key) or _Part(domain=part.domain, pool=part.pool)
                 # What waits for another attempt stays with its source.
-                found[key] = replace(had, count=count, deferred=min(had.deferred, count))
+                found[key] = replace(had, count=count, deferred=min(had.deferred, count), moves=count > had.count)
         return {key: part for key, part in found.items() if part.count}
 
     def _today(self, key: Key, granted: Mapping[Key, int]) -> int | None:

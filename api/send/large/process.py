@@ -13,12 +13,14 @@ import threading
 from collections.abc import Callable
 
 import msgspec
+import psutil
 
 from api.send.large.frames import LENGTH, Promised, Setup, WorkerAnswer, WorkerJob, decode_page, frame, unpickled
 from api.send.large.spool import Spool
 from cluster.installation.own_python import run_module
 from cluster.intake.backpressure import Overloaded
 from cluster.journal.records import DueDelivery
+from cluster.metrics import Gauge, Seconds
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +37,22 @@ Due = Callable[[list[DueDelivery]], object]
 class WorkerProcess:
     """Runs one worker at a time, for one request at a time."""
 
+    processor = Seconds(
+        "postray_large_worker_cpu_seconds_total",
+        "Processor time of the processes that take in large requests, those that have ended included.",
+        lambda worker: worker._ended_cpu_s + worker._cpu_s(),
+    )
+    memory = Gauge(
+        "postray_large_worker_resident_memory_bytes",
+        "Memory of the process that takes in large requests; 0 while there is none.",
+        lambda worker: worker._of_worker(lambda process: process.memory_info().rss),
+    )
+    files = Gauge(
+        "postray_large_worker_open_fds",
+        "Its open files and sockets.",
+        lambda worker: worker._of_worker(lambda process: process.num_fds()),
+    )
+
     def __init__(self, setup: Setup, due: Due) -> None:
         """``due`` receives the committed deliveries, page by page."""
         self._setup = setup
@@ -43,6 +61,19 @@ class WorkerProcess:
         self._reader: asyncio.StreamReader
         self._writer: asyncio.StreamWriter
         self._idle: asyncio.TimerHandle | None = None
+        self._ended_cpu_s = 0.0
+
+    def _of_worker(self, read: Callable[[psutil.Process], float]) -> float:
+        """0 while there is no worker, or it has just ended."""
+        if self._process is None:
+            return 0.0
+        try:
+            return read(psutil.Process(self._process.pid))
+        except psutil.NoSuchProcess:
+            return 0.0
+
+    def _cpu_s(self) -> float:
+        return self._of_worker(lambda process: sum(process.cpu_times()[:2]))
 
     async def run(self, job: WorkerJob, body: Spool) -> Promised:
         """Return the ids of a request's messages once it is committed. Raises the worker's exception, and Overloaded
@@ -115,6 +146,7 @@ class WorkerProcess:
             self._idle = None
         if self._process is None:
             return
+        self._ended_cpu_s += self._cpu_s()
         process, self._process = self._process, None
         self._writer.transport.abort()
         process.kill()

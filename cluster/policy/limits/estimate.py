@@ -28,6 +28,9 @@ SHORTEST_S = 0.001
 """No transaction is shorter."""
 SLACK_S = 10.0
 """What claims, connections and commits may add to the end."""
+MOVING_S = 60.0
+"""How long mail may take from a source that may send no more today to another: it goes back to its lane, and is paged
+in anew."""
 LIKELY_LEFT = 0.05
 """Rounds of attempts are counted until fewer than so many deliveries are expected to be left."""
 LONG_JITTER = 1.25
@@ -71,6 +74,8 @@ class Remaining(Struct, frozen=True, kw_only=True):
     """Those of ``count`` that wait for another attempt."""
     last_due_s: float = 0.0
     """Until the last of what is deferred or scheduled is due."""
+    moves: bool = False
+    """Whether a part of it is still with another source of the pool, which may send no more today."""
 
 
 class Terms(Struct, frozen=True, kw_only=True):
@@ -129,7 +134,7 @@ def estimate(mail: Remaining, terms: Terms, standing: SiteStanding | None) -> Si
     earliest = max(start_s + _sent_s(now, fastest, terms, start_s), mail.last_due_s)
     ready_s = max(start_s, mail.last_due_s)
     latest = max(start_s + _sent_s(waiting, slowest, terms, start_s), ready_s + mail.deferred / slowest)
-    latest = (latest + SLACK_S) + _again_s(mail, terms, standing)
+    latest += SLACK_S + (MOVING_S if mail.moves else 0.0) + _again_s(mail, terms, standing)
     return SiteEstimate(
         earliest_s=min(earliest, latest),
         latest_s=min(latest, max(terms.lifetime_s, earliest) + SLACK_S),

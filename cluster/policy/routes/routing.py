@@ -168,19 +168,15 @@ class Routing(Struct, frozen=True, kw_only=True):
         sources that no machine has, skipped if the pool has another. "" means that no pool applies and the system
         chooses the address; None that no source of the pool may send there today.
         """
-        weights = self._weights(pool, absent)
+        weights = self.weights(pool, absent)
         if not weights:
             return ""
         free = [name for name in weights if (name, site) not in exhausted and self.cap(name, site, day) != 0]
         return max(free, key=lambda name: (_score(name, key, weights[name]), name), default=None)
 
-    def choice(self, pool: str, absent: Set[str] = frozenset()) -> Mapping[str, int]:
-        """The sources that messages of a pool leave from, with their weights. ``absent`` as for ``choose_source``."""
-        return self._weights(pool, absent)
-
     def waiting_source(self, pool: str, key: str, absent: Set[str] = frozenset()) -> str:
         """The source that a message would leave from if all of its pool might send: it waits there when none may."""
-        weights = self._weights(pool, absent)
+        weights = self.weights(pool, absent)
         return max(weights, key=lambda name: (_score(name, key, weights[name]), name), default="")
 
     def cap(self, source: str, site: str, day: date) -> int | None:
@@ -200,13 +196,13 @@ class Routing(Struct, frozen=True, kw_only=True):
 
     def serves(self, source: str, absent: Set[str] = frozenset()) -> bool:
         """Whether mail of any pool may leave from the source."""
-        return any(source in self._weights(pool, absent) for pool in self.pools if source in self.pools[pool])
+        return any(source in self.weights(pool, absent) for pool in self.pools if source in self.pools[pool])
 
     def waiting_pools(self, absent: Set[str]) -> tuple[str, ...]:
         """The pools none of whose sources is on a machine: their mail waits. ``absent`` as for ``choose_source``."""
         return tuple(sorted(name for name, weights in self.pools.items() if weights.keys() <= absent))
 
-    def _weights(self, pool: str, absent: Set[str] = frozenset()) -> Mapping[str, int]:
+    def weights(self, pool: str, absent: Set[str] = frozenset()) -> Mapping[str, int]:
         """The sources to choose from: those of the pool that a machine has, or all, to wait there, when none has."""
         weights = self.pools.get(self.pool(pool), {})
         if absent and not absent.isdisjoint(weights):

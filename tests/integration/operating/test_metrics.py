@@ -174,6 +174,8 @@ async def test_every_actor_counts_its_part_of_a_message(installation: Installati
     assert metrics["api-0-0"]["postray_http_requests_total"] == {"": 1}
     delivery = metrics["delivery-0-0"]
     assert delivery["postray_claims_claimed_total"] == {"": 3}
+    latency = delivery["postray_delivery_latency_seconds"]
+    assert latency["+Inf"] == 3 and latency["60"] == 3, "from acceptance to a host's 250"
     assert delivery["postray_attempts_total"] == {"accepted": 3, "deferred": 0, "bounced": 0}
     assert delivery["postray_outcomes_committed_total"] == {
         "delivered": 3,

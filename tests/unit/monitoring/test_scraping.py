@@ -12,6 +12,7 @@ from cluster.context import Facts
 from cluster.metrics import Reading
 from cluster.monitoring.machine import MachineMetrics
 from cluster.monitoring.page import PATIENCE, MetricsPage
+from cluster.monitoring.postgres import PostgresMetrics
 from cluster.monitoring.scraping import ANSWER_S, FRESH_S, LOOK_EVERY_S, PART, PATIENCE_S, Scraping
 from cluster.peers import PeerGone
 from cluster.policy.placement import Living
@@ -28,7 +29,14 @@ class Cluster:
         self.broken: dict[str, Exception | None] = {}
         """None: it never answers."""
         self.now = 100.0
-        self.scraping = Scraping("here", self.look, self.call, MachineMetrics(Path("/"), 7), clock=lambda: self.now)
+        self.scraping = Scraping(
+            "here",
+            self.look,
+            self.call,
+            MachineMetrics(Path("/"), 7),
+            PostgresMetrics(Path("/nowhere")),
+            clock=lambda: self.now,
+        )
 
     async def look(self) -> Facts:
         self.looks += 1

@@ -15,7 +15,7 @@ from cluster.lookup.resolver import Resolver
 from cluster.policies import check_policies
 from cluster.policy.lifecycle import Status
 from cluster.policy.limits.binding import Bound
-from cluster.policy.limits.estimate import SiteStanding
+from cluster.policy.limits.estimate import MOVING_S, SiteStanding
 from cluster.routing.active_policy import ActivePolicy
 from cluster.routing.estimating import CannotTell, Estimating
 from cluster.routing.router import Router
@@ -133,6 +133,7 @@ async def test_what_one_source_may_not_send_today_leaves_from_the_others_of_its_
         "mta2": (322, 0),
     }
     assert found.earliest_at is not None and (found.earliest_at - NOW).total_seconds() == 161, "322 at 2 a second"
+    assert found.latest_at is not None and (found.latest_at - found.earliest_at).total_seconds() > MOVING_S
     world = World(a_group(342, pool="both"), routing=ROUTING)
     world.granted = [WarmUpDay("mta1", SITE, 30, 30)]
     assert [(site.source, site.recipients) for site in (await world.estimate(QUEUED=342)).sites] == [("mta2", 342)]

@@ -1,0 +1,1 @@
+"""Estimates of batches against their real ends: ``python -m benchmarks estimates``."""
