@@ -43,6 +43,7 @@ from benchmarks.scenarios import (
     submission,
     templates,
     tracking,
+    watched,
     webhooks,
 )
 from benchmarks.tuning import options
@@ -73,6 +74,7 @@ SCENARIOS: Mapping[str, tuple[type[Struct], Make]] = {
     "images": (images.Options, images.Images),
     "tracking": (tracking.Options, tracking.Tracking),
     "webhooks": (webhooks.Options, webhooks.Webhooks),
+    "watched": (watched.WatchedOptions, watched.Watched),
     "console": (console.ConsoleOptions, console.ConsolePages),
     "growth": (growth.GrowthOptions, growth.Growth),
     "backlog": (backlog.BacklogOptions, backlog.Backlog),

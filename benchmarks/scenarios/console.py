@@ -21,6 +21,7 @@ from msgspec import Meta
 
 from benchmarks.blocking import to_its_end
 from benchmarks.console_filling import Amounts, Filled, fill
+from benchmarks.consoles import ANSWER_S, live_now, logged_in
 from benchmarks.phases import Tell
 from benchmarks.records import Better, Repeat
 from benchmarks.runner import Measure
@@ -32,10 +33,8 @@ from cluster.settings import host_port
 MESSAGES, SITES = 1_000_000, 10_000
 """The amounts of the target."""
 MOST_MS = 200.0
-ANSWER_S = 30.0
 SETTLED_S = 60.0
 """The sites are in memory within this time; what is not then stays parked."""
-CSRF = re.compile(r'name="csrf" value="([^"]+)"')
 
 
 def pages(filled: Filled) -> Mapping[str, tuple[str, str]]:
@@ -173,7 +172,7 @@ class ConsolePages:
         samples: dict[str, list[float]] = {name: [] for name in self._pages}
         whole = 0
         times = max(1, round(share * self.settings.times))
-        async with self._logged_in() as http, self._followed(http):
+        async with logged_in(self._sending.world.postray) as http, self._followed(http):
             await watch.start()
             for number in range(times):
                 for name, (path, words) in self._pages.items():
@@ -193,23 +192,12 @@ class ConsolePages:
         )
 
     @asynccontextmanager
-    async def _logged_in(self) -> AsyncIterator[httpx.AsyncClient]:
-        postray = self._sending.world.postray
-        async with httpx.AsyncClient(base_url=f"http://{postray.settings.admin.bind}", timeout=ANSWER_S) as http:
-            found = CSRF.search((await http.get("/login")).text)
-            assert found is not None
-            answer = await http.post("/login", data={"csrf": found[1], "token": postray.operator_token})
-            assert answer.status_code == 303, answer.text
-            yield http
-
-    @asynccontextmanager
     async def _followed(self, http: httpx.AsyncClient) -> AsyncIterator[None]:
         """``Now`` is open in another window."""
 
         async def follow() -> None:
-            async with http.stream("GET", "/live/now", timeout=None) as live:
-                async for _ in live.aiter_bytes():
-                    pass
+            async for _ in live_now(http):
+                pass
 
         following = asyncio.create_task(follow())
         try:

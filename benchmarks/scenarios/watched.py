@@ -1,0 +1,128 @@
+"""The watched scenario: what looking costs mail: end-to-end while a monitor scrapes the metrics each second and ten
+operators have the console open, and without them, in turn."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import Annotated
+
+import httpx
+from msgspec import Meta
+
+from benchmarks.consoles import ANSWER_S, live_now, logged_in
+from benchmarks.mail import Mail
+from benchmarks.phases import Tell
+from benchmarks.records import Better, Repeat
+from benchmarks.runner import Measure
+from benchmarks.scenarios.blast import Options, shoot
+from benchmarks.scenarios.in_turn import together
+from benchmarks.scenarios.sending import COUNTED, Messages, SendingWorld
+
+ALONE, WATCHED = "alone", "watched"
+SCRAPED_EVERY_S = 1.0
+
+
+class WatchedOptions(Options, frozen=True, kw_only=True):
+    messages: Messages = 15_000
+    consoles: Annotated[int, Meta(ge=0, le=100, description="Consoles that have Now open, live.")] = 10
+
+
+class Watched:
+    """The watched scenario."""
+
+    name = "watched"
+    title = "End to end, alone and watched: a scrape each second, and ten consoles"
+    notes = (
+        COUNTED,
+        "The consoles and the scrapes are made by the harness, on the same cores. The two ways are measured in turn, "
+        "each repeat beginning with the other. The flight recorder samples in both.",
+    )
+
+    def __init__(self, options: WatchedOptions) -> None:
+        self.settings = options
+        self._mail = Mail(options.shape)
+        self._sending = SendingWorld(options)
+        self._turn = 0
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        return (
+            Measure(f"delivered, {ALONE}", "msg/s", Better.HIGHER),
+            Measure(f"delivered, {WATCHED}", "msg/s", Better.HIGHER),
+            Measure(f"delivered, {WATCHED} / {ALONE}", "times", Better.HIGHER, 0.97),
+            Measure("scrapes", "a repeat", Better.HIGHER),
+            Measure("live parts", "a repeat", Better.HIGHER),
+        )
+
+    async def open(self, tell: Tell) -> None:
+        await self._sending.open(tell)
+
+    async def close(self) -> None:
+        await self._sending.close()
+
+    async def measure(self, share: float, tell: Tell) -> Repeat:
+        """Raises RuntimeError when a console got nothing."""
+        ways = (ALONE, WATCHED) if self._turn % 2 == 0 else (WATCHED, ALONE)
+        self._turn += 1
+        looks = Looks()
+        found = {name: await self._measured(name, looks, round(share * self.settings.messages), tell) for name in ways}
+        figures = {f"delivered, {name}": one.figures["delivered"] for name, one in found.items()}
+        figures[f"delivered, {WATCHED} / {ALONE}"] = figures[f"delivered, {WATCHED}"] / figures[f"delivered, {ALONE}"]
+        figures |= {"scrapes": looks.scrapes, "live parts": sum(looks.parts)}
+        if not all(looks.parts):
+            raise RuntimeError("a console got no part of the page")
+        return together(found, figures, WATCHED)
+
+    async def _measured(self, name: str, looks: "Looks", messages: int, tell: Tell) -> Repeat:
+        def told(text: str, done: float = 0.0) -> None:
+            tell(f"{name}: {text}", done)
+
+        shot = partial(shoot, self._sending, self._mail, messages, self.settings, told)
+        if name == ALONE:
+            return await shot()
+        async with self._watched(looks):
+            return await shot()
+
+    @asynccontextmanager
+    async def _watched(self, looks: "Looks") -> AsyncIterator[None]:
+        """Those who look, until the end of the block. Raises what ended one of them before."""
+        postray = self._sending.world.postray
+        async with AsyncExitStack() as stack:
+            consoles = [await stack.enter_async_context(logged_in(postray)) for _ in range(self.settings.consoles)]
+            looks.parts = [0] * len(consoles)
+            tasks = [asyncio.create_task(looks.follow(number, http)) for number, http in enumerate(consoles)]
+            tasks.append(asyncio.create_task(looks.scrape(postray.url)))
+            try:
+                yield
+            finally:
+                ended = [task for task in tasks if task.done()]
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+            for task in ended:
+                task.result()
+
+
+class Looks:
+    """What those who look have got."""
+
+    def __init__(self) -> None:
+        self.scrapes = 0
+        self.parts: list[int] = []
+        """Of each console."""
+
+    async def follow(self, number: int, http: httpx.AsyncClient) -> None:
+        (await http.get("/")).raise_for_status()
+        async for line in live_now(http):
+            self.parts[number] += line.startswith("event: part")
+
+    async def scrape(self, url: str) -> None:
+        loop = asyncio.get_running_loop()
+        async with httpx.AsyncClient(base_url=url, timeout=ANSWER_S) as http:
+            next_at = loop.time()
+            while True:
+                (await http.get("/metrics")).raise_for_status()
+                self.scrapes += 1
+                next_at = max(next_at + SCRAPED_EVERY_S, loop.time())
+                await asyncio.sleep(next_at - loop.time())
