@@ -32,7 +32,8 @@ from analytics.attempts import ATTEMPTS, AttemptsWanted, attempt_columns, attemp
 from analytics.backup import BackupState, ClickHouseBackup, forget_backups
 from analytics.client import ClickHouse, ClickHouseRejected, ClickHouseUnavailable
 from analytics.damage import Damage, looked_again
-from analytics.door.server import SqlDoor
+from analytics.door.asked import SqlAnswer, SqlWanted
+from analytics.door.server import SqlDoor, ask
 from analytics.erasing import erase_recipients, erase_tenant
 from analytics.feed import FeedFilter, FeedPage, feed
 from analytics.history import History, HistoryWanted, history
@@ -69,7 +70,6 @@ MOST_INSERTED = 15_000
 """Events inserted at once, which the last row may exceed: each takes some 2 KB of memory in Python and ClickHouse."""
 
 RETENTION = RetentionSettings()
-
 P = ParamSpec("P")
 T = TypeVar("T")
 W = TypeVar("W")
@@ -223,7 +223,6 @@ class Recorder:
 
     async def history(self, wanted: HistoryWanted) -> History:
         """How it went, by the samples. Raises ClickHouseUnavailable."""
-        self.ready()
         return await self._in_asking_thread(lambda: history(self._asking_connection(), wanted))
 
     async def standings(self, wanted: Sequence[tuple[str, str]]) -> list[SiteStanding]:
@@ -233,6 +232,10 @@ class Recorder:
     async def parked(self) -> Mapping[str, int]:
         """How many deliveries are parked in each lane, as of the last look at it."""
         return self.sampler.parked() if self.sampler is not None else {}
+
+    async def sql(self, wanted: SqlWanted) -> SqlAnswer:
+        """What an operator asks in the console, through the SQL door. Raises QueryFailed."""
+        return await ask(self.door, wanted)
 
     async def erase_events(self, tenant_id: str) -> bool:
         """Begin to delete all events of a tenant; returns whether none is left. Call it until then."""
@@ -246,8 +249,7 @@ class Recorder:
         return is_done
 
     async def erase_recipients(self, job: EraseJob) -> bool:
-        """Begin or go on to delete what there is about recipients; returns whether nothing is left. Call it until
-        then."""
+        """Begin or go on to delete what there is about recipients. Call it until it returns that nothing is left."""
         asked_ms = int(job.created_at.timestamp() * 1000)
         try:
             is_done = await self._in_thread(
@@ -301,8 +303,7 @@ class Recorder:
             raise CannotHandle(error.reason or type(error).__name__) from error
 
     async def _in_thread(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, lambda: call(*args, **kwargs))
+        return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: call(*args, **kwargs))
 
     async def _asked(self, count: Callable[[ClickHouse, W, Uncounted], T], wanted: W) -> T:
         """Raises ClickHouseUnavailable."""

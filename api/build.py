@@ -11,6 +11,7 @@ from msgspec import structs
 
 from analytics.timeline import RECORDER, Timeline, timelines_of
 from api.admin.routes import Admin
+from api.console.sql import asking
 from api.scheduled_sends import settle_abandoned
 from api.send.large.frames import Setup
 from api.send.large.requests import LargeRequests
@@ -203,6 +204,7 @@ async def api(context: Context, links: Links) -> Api:
         webhooks=webhooks,
         readiness=readiness,
         estimate=estimating.estimate,
+        ask_sql=asking(links.call, settings.analytics.max_query_s),
         limits=settings.message,
         why_full=watch.why_full,
         helo_name=settings.smtp.helo_name,

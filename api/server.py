@@ -13,6 +13,7 @@ from api.batches import Estimate, cannot_tell
 from api.console.app import Console
 from api.console.front import Front
 from api.console.requests import FORM_BYTES
+from api.console.sql import AskSql, no_sql
 from api.health import Readiness
 from api.http.auth import Authenticator, Tokens
 from api.http.unread import UnreadBodies
@@ -76,6 +77,7 @@ class ApiServer:
         webhooks: WebhookParts,
         readiness: Readiness,
         estimate: Estimate = cannot_tell,
+        ask_sql: AskSql = no_sql,
         limits: MessageSettings = DEFAULT_LIMITS,
         why_full: WhyFull = never_full,
         helo_name: str = "",
@@ -91,7 +93,8 @@ class ApiServer:
         ``directory`` has the tenants and API keys, ``active_policy`` the routing, ``domains`` the sender domains.
         ``aliases`` looks up CNAME records. ``token_keys`` reads the tokens of tracked mail.
         ``lifetime_s`` is delivery.lifetime_s. ``offers`` is called with committed requests (see Intake). ``large``
-        accepts large requests. ``ask_recorder`` asks for statistics, ``estimate`` tells when a batch will be done.
+        accepts large requests. ``ask_recorder`` asks for statistics, ``estimate`` tells when a batch will be done,
+        ``ask_sql`` asks the events for the console.
         ``why_full`` returns the reason while the system is full. ``helo_name`` is smtp.helo_name. ``forwards_reports``
         is that of ``BounceSettings``. ``admin`` has the operators' routes, and ``admin_bind`` is where the console
         answers; "": nowhere. ``tokens`` verifies JWTs; without it none is accepted.
@@ -167,6 +170,7 @@ class ApiServer:
                 limits=limits,
                 limits_of=lambda site: active_policy.shaping.explain(site, hosts=active_policy.hosts_of(site)),
                 estimate=estimate,
+                ask_sql=ask_sql,
                 trusted_proxies=settings.trusted_proxies,
             )
             front = Front(UnreadBodies(self._console.app, FORM_BYTES), whole)

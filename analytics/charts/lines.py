@@ -1,10 +1,10 @@
-"""Curves over time: counts on a linear scale, durations on a logarithmic one."""
+"""Curves over time: counts and amounts on a linear scale, durations on a logarithmic one."""
 
 from collections.abc import Callable, Sequence
 
 from markupsafe import Markup
 
-from analytics.charts.scale import counts, durations, lasting, on_log, short
+from analytics.charts.scale import amount, amounts, counts, durations, exact, lasting, on_log, short
 from analytics.charts.series import Moment, Series, check
 from analytics.charts.svg import element, frame, key, percent, together, tooltip
 
@@ -17,6 +17,15 @@ def lines(title: str, moments: Sequence[Moment], series: Sequence[Series]) -> Ma
     top = marks[-1]
     ticks = [(mark / top, short(mark)) for mark in marks]
     return _chart(title, moments, series, ticks, lambda value: value / top, lambda value: f"{value:,.0f}")
+
+
+def amount_lines(title: str, moments: Sequence[Moment], series: Sequence[Series]) -> Markup:
+    """The same of amounts, which need not be whole; none is negative."""
+    check(moments, series)
+    marks = amounts(max(_values(series), default=0))
+    top = marks[-1]
+    ticks = [(mark / top, amount(mark)) for mark in marks]
+    return _chart(title, moments, series, ticks, lambda value: value / top, exact)
 
 
 def duration_lines(title: str, moments: Sequence[Moment], series: Sequence[Series]) -> Markup:

@@ -18,6 +18,16 @@ def counts(most: float, about: int = 4) -> list[float]:
     return [step * i for i in range(math.ceil(most / step) + 1)]
 
 
+def amounts(most: float, about: int = 4) -> list[float]:
+    """Marks from 0 to at least ``most``, the last being the end of the scale; parts of one among them."""
+    if most <= 0:
+        return [0.0, 1.0]
+    rough = most / about
+    magnitude = 10.0 ** math.floor(math.log10(rough))
+    step = next(step * magnitude for step in _STEPS if step * magnitude >= rough * (1 - 1e-9))
+    return [step * i for i in range(math.ceil(most / step * (1 - 1e-9)) + 1)]
+
+
 def durations(least: float, most: float) -> list[float]:
     """Marks of a logarithmic scale of seconds around both ends; at least two."""
     below = max((i for i, mark in enumerate(_DURATIONS) if mark <= least), default=0)
@@ -40,6 +50,16 @@ def short(value: float) -> str:
             scaled = value / size
             return f"{scaled:.3g}{unit}" if scaled < 1000 else f"{scaled:.0f}{unit}"
     return f"{value:.0f}"
+
+
+def amount(value: float) -> str:
+    """An amount in few letters: 0.025, 12.5, 950, 1.2k."""
+    return f"{value:.3g}" if abs(value) < 1000 else short(value)
+
+
+def exact(value: float) -> str:
+    """An amount as it is told beside a chart: 1,234,567; 0.0254321."""
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.6g}"
 
 
 def lasting(seconds: float) -> str:

@@ -9,20 +9,17 @@ import logging
 import secrets
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
 from typing import Any
 
 import msgspec
 
-from analytics.door import allowed, blocks
+from analytics.door import blocks
 from analytics.door.failures import ErrorCode, QueryFailed, failed, timed_out
-from analytics.door.filters import of_tenant
-from analytics.door.jobs import COMPRESSIONS, Backend, Job, RunningQuery, Totals
+from analytics.door.jobs import Job, RunningQuery, Totals
 from analytics.door.logins import Login, Logins
-from analytics.door.parsing import DEFAULT_FORMAT, MOST_BYTES, Checked, settings_of
+from analytics.door.parsing import MOST_BYTES
+from analytics.door.queries import Queries
 from analytics.door.requests import Parameters, SqlRequest, credentials, is_on, parameters, request_of
-from analytics.door.turns import QueryTurns
-from cluster.metrics import Counter, Gauge
 from cluster.settings import AnalyticsSettings
 
 log = logging.getLogger(__name__)
@@ -30,12 +27,6 @@ log = logging.getLogger(__name__)
 HEALTH = frozenset({b"/ping"})
 FIRST_BYTES = 1024 * 1024
 """Of an answer, collected before its head is sent."""
-ANSWER_GRACE_S = 5.0
-"""How much longer than the engine's own limit the door waits."""
-END_GRACE_S = 1.0
-"""How long an answer waits for the end of its query."""
-ZONE = "UTC"
-"""Time zone of times without one; the tables' columns have it too."""
 
 _KINDS = {
     "CSV": "text/csv; charset=UTF-8; header=absent",
@@ -65,26 +56,10 @@ class AnswerCutOff(Exception):
 class SqlApp:
     """Serves queries."""
 
-    queries = Counter("postray_sql_queries_total", "Queries through the SQL door that were answered in full.")
-    refused = Counter("postray_sql_refused_total", "Queries through the SQL door that were refused, or failed.")
-    overrunning = Gauge(
-        "postray_sql_overrunning",
-        "Queries through the SQL door that have been ended, and compute on.",
-        lambda app: len(app._ending),
-    )
-    running = Gauge("postray_sql_queries", "Queries through the SQL door that run now.", lambda app: app._turns.running)
-
-    def __init__(self, settings: AnalyticsSettings, backend: Backend, logins: Logins, database: str) -> None:
+    def __init__(self, settings: AnalyticsSettings, queries: Queries, logins: Logins) -> None:
         self._settings = settings
-        self._backend = backend
+        self._queries = queries
         self._logins = logins
-        self._database = database
-        self._turns = QueryTurns(settings.max_queries, settings.max_waiting)
-        self._ending: set[asyncio.Future[None]] = set()
-
-    def hold(self) -> bool:
-        """Let the queries that run wait for a moment. Returns whether they wait already."""
-        return bool(self._turns.running) and self._backend.hold()
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -104,7 +79,7 @@ class SqlApp:
             in_blocks = is_on(given, "compress")
             await self._answer(scope, given, receive, sending, query_id)
         except QueryFailed as error:
-            self.refused += 1
+            self._queries.refused += 1
             if begun:
                 raise AnswerCutOff(error.text) from error
             headers = {"X-ClickHouse-Exception-Code": str(error.code), "X-ClickHouse-Query-Id": query_id}
@@ -114,7 +89,7 @@ class SqlApp:
             # As ClickHouse, and as its drivers expect: only to those who may not in, errors are said in plain text.
             await _send(send, error.status, blocks.packed(body) if in_blocks and error.status != 403 else body, headers)
         except _Gone:
-            self.refused += 1
+            self._queries.refused += 1
 
     async def _answer(self, scope: Any, given: Parameters, receive: Receive, send: Send, query_id: str) -> None:
         path, method = scope["path"], scope["method"]
@@ -141,74 +116,14 @@ class SqlApp:
         await self._query(request, login, query_id, receive, send)
 
     async def _query(self, request: SqlRequest, login: Login, query_id: str, receive: Receive, send: Send) -> None:
-        if request.database not in ("", "default", self._database):
-            raise failed(
-                ErrorCode.UNKNOWN_DATABASE, f"Database {request.database[:100]} cannot be used: it is {self._database}"
-            )
-        checked = await self._backend.check(request.query, is_tenant=login.is_tenant)
-        format = checked.format or request.format or DEFAULT_FORMAT
-        if format not in allowed.FORMATS:
-            raise failed(ErrorCode.UNKNOWN_FORMAT, f"Format {format[:100]} is not available here")
-        encoding = next((name for name in request.accepted if name in COMPRESSIONS), "")
-        job = Job(
-            query=checked,
-            format=format,
-            settings=self._all_settings(checked, request, login),
-            parameters=request.parameters,
-            database=self._database,
-            compression=encoding,
-        )
         gone = asyncio.ensure_future(_disconnected(receive))
         try:
-            async with asyncio.timeout(self._settings.max_query_s + ANSWER_GRACE_S), AsyncExitStack() as turn:
-                await turn.enter_async_context(self._turns.turn(login.tenant_id))
-                running = await self._backend.start(job)
-                try:
-                    await _Answering(running, login, job, query_id, gone, send, in_blocks=request.in_blocks).run(
-                        self._settings.max_query_s
-                    )
-                finally:
-                    await self._end(running, turn.pop_all(), query_id, login)
-        except TimeoutError:
-            raise timed_out(self._settings.max_query_s) from None
+            async with self._queries.run(request, login, query_id) as (job, running):
+                await _Answering(running, login, job, query_id, gone, send, in_blocks=request.in_blocks).run(
+                    self._settings.max_query_s
+                )
         finally:
             gone.cancel()
-        self.queries += 1
-
-    async def _end(self, running: RunningQuery, turn: AsyncExitStack, query_id: str, login: Login) -> None:
-        """End a query. The engine looks at its limits and at orders to end only between two calls of functions. So what
-        a function does with a very long value is not broken off: the client is answered without it, and the query keeps
-        its turn until it ends."""
-        ending = asyncio.ensure_future(_ended(running, turn))
-        self._ending.add(ending)
-        ending.add_done_callback(self._ending.discard)
-        await asyncio.wait((ending,), timeout=END_GRACE_S)
-        if not ending.done():
-            log.warning("a query computes on after its end query_id=%s tenant=%s", query_id, login.tenant_id)
-
-    def _all_settings(self, checked: Checked, request: SqlRequest, login: Login) -> dict[str, str]:
-        caps = {
-            "max_execution_time": max(1, int(self._settings.max_query_s)),
-            "max_memory_usage": self._settings.max_memory_mb * 1024**2,
-            "max_result_rows": self._settings.max_result_rows,
-        }
-        asked = settings_of(checked, request.settings, caps)
-        settings = {
-            **{name: str(most) for name, most in caps.items()},
-            "session_timezone": ZONE,
-            **asked,
-            "max_threads": "1",
-            "output_format_parallel_formatting": "0",
-            "max_bytes_before_external_group_by": str(caps["max_memory_usage"] // 2),
-            "max_bytes_before_external_sort": str(caps["max_memory_usage"] // 2),
-            "max_temporary_data_on_disk_size_for_query": str(self._settings.max_spill_mb * 1024**2),
-            "timeout_overflow_mode": "throw",
-            "allow_ddl": "0",
-            "allow_introspection_functions": "0",
-        }
-        if login.is_tenant:
-            settings |= of_tenant(self._database, login.tenant_id)
-        return settings
 
 
 class _Answering:
@@ -317,11 +232,6 @@ def _summary(totals: Totals | None, login: Login) -> str:
         "elapsed_ns": totals.elapsed_ns if totals else 0,
     }
     return msgspec.json.encode({name: str(value) for name, value in values.items()}).decode()
-
-
-async def _ended(running: RunningQuery, turn: AsyncExitStack) -> None:
-    async with turn:
-        await running.close()
 
 
 async def _body(receive: Receive) -> bytes:

@@ -6,10 +6,13 @@ from functools import partial
 from pathlib import Path
 
 from analytics.door.app import HEALTH, SqlApp
+from analytics.door.asked import SqlAnswer, SqlWanted
 from analytics.door.embedded import EmbeddedEngine
+from analytics.door.failures import ErrorCode, failed
 from analytics.door.jobs import Backend
 from analytics.door.logins import FindKey, Logins
 from analytics.door.proxied import OwnServer
+from analytics.door.queries import Queries
 from analytics.engine import connect
 from cluster.clickhouse_dsn import DATABASE, server_of
 from cluster.http.connections import ConnectionBounds
@@ -61,8 +64,8 @@ class SqlDoor:
         self._tenants_off = why_tenants_off(settings, clickhouse)
         logins = Logins(password, find_key, tenants_off=self._tenants_off)
         bounds = ConnectionBounds(connections=MOST_CONNECTIONS, per_address=MOST_OF_ADDRESS)
-        self._app = SqlApp(settings, self._backend, logins, database)
-        self._server = HttpServer(self._app, bounds, health=HEALTH)
+        self._queries = Queries(settings, self._backend, database)
+        self._server = HttpServer(SqlApp(settings, self._queries, logins), bounds, health=HEALTH)
 
     async def start(self) -> str:
         """Listen; returns the URL. Raises OSError, CannotStart."""
@@ -75,7 +78,11 @@ class SqlDoor:
 
     def hold(self) -> bool:
         """Let queries wait for a moment: a timeline is asked for. Returns whether they wait already."""
-        return self._app.hold()
+        return self._queries.hold()
+
+    async def answer(self, wanted: SqlWanted) -> SqlAnswer:
+        """What an operator asks in the console. Raises QueryFailed."""
+        return await self._queries.answer(wanted)
 
     def problem(self) -> str | None:
         """Why no query is answered; None if all is well."""
@@ -85,6 +92,13 @@ class SqlDoor:
         """Let queries in progress finish within 5 s, and end."""
         await self._server.stop()
         await self._backend.close()
+
+
+async def ask(door: SqlDoor | None, wanted: SqlWanted) -> SqlAnswer:
+    """What the door answers, where there is one. Raises QueryFailed."""
+    if door is None:
+        raise failed(ErrorCode.ACCESS_DENIED, "The SQL door is off: analytics.bind is empty")
+    return await door.answer(wanted)
 
 
 def confinement_of(data_dir: Path, clickhouse: ClickHouseSettings) -> Callable[[], object]:

@@ -26,6 +26,7 @@ from api.console.requests import FORM_BYTES, ConsoleRequest
 from api.console.running import RunningPages
 from api.console.sessions import Sessions
 from api.console.sites import LimitsOf, SitePages
+from api.console.sql import AskSql, SqlPages
 from api.console.tenants import Tenants
 from api.console.watching import Watcher
 from api.health import Readiness
@@ -54,10 +55,12 @@ class Console:
         limits: MessageSettings,
         limits_of: LimitsOf,
         estimate: Estimate,
+        ask_sql: AskSql,
         trusted_proxies: Sequence[str] = (),
     ) -> None:
         """``admin`` has the services. ``lifetime_s`` is the new lifetime of a retried message, ``limits`` apply to
-        composed ones. ``limits_of`` tells the limits of a site, ``estimate`` when a batch will be done.
+        composed ones. ``limits_of`` tells the limits of a site, ``estimate`` when a batch will be done;
+        ``ask_sql`` asks the events.
         ``trusted_proxies``: networks of proxies whose X-Forwarded-For is believed."""
         trusted = tuple(map(network, trusted_proxies))
         self._pages = Pages()
@@ -84,6 +87,7 @@ class Console:
             OwningPages(self._pages, commands, admin),
             RunningPages(self._pages, commands, admin, journal.operator_audit),
             BatchPages(self._pages, commands, tenants, journal, estimate),
+            SqlPages(self._pages, commands, ask_sql),
         )
         operators = RouteGroup(
             "/",

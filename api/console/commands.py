@@ -45,13 +45,20 @@ class Commands:
         return Redirect(then, status_code=303, cookies=[said_cookie(request, said)])
 
     async def noted(
-        self, request: ConsoleRequest, operator: str, command: str, subject: str, work: Callable[[], Awaitable[str]]
+        self,
+        request: ConsoleRequest,
+        operator: str,
+        command: str,
+        subject: str,
+        work: Callable[[], Awaitable[str]],
+        *,
+        most: int = LONGEST,
     ) -> str:
-        """Do ``work`` with a note of it; returns what it returns. Raises what it raises, and Unavailable without
-        having done anything when it cannot be noted."""
+        """Do ``work`` with a note of it; returns what it returns. ``most``: characters of the subject that are kept.
+        Raises what it raises, and Unavailable without having done anything when it cannot be noted."""
         address = address_of(request, self._trusted)
         noted = await self._audit.begin(
-            self._clock(), operator=operator, address=address, command=command, subject=subject[:LONGEST]
+            self._clock(), operator=operator, address=address, command=command, subject=subject[:most]
         )
         try:
             said = await work()

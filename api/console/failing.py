@@ -34,7 +34,7 @@ class Failures:
     def answer(self, request: ConsoleRequest, error: Exception) -> Response[Any]:
         if isinstance(error, NotLoggedIn):
             return self._to_login(request)
-        status, faults = _failure(request, error)
+        status, faults = failure(request, error)
         headers = {"retry-after": str(RETRY_AFTER_S)} if status == 503 else {}
         answer = self._pages.page(
             request, "failure", session=request.scope.get("auth"), status=status, faults=faults, code=status
@@ -52,7 +52,7 @@ class Failures:
         return Redirect("/login" if asked == "/" else f"/login?next={quote(asked)}", status_code=303)
 
 
-def _failure(request: ConsoleRequest, error: Exception) -> tuple[int, list[Fault]]:
+def failure(request: ConsoleRequest, error: Exception) -> tuple[int, list[Fault]]:
     """The status, and what is said."""
     if isinstance(error, HTTPException):
         if error.status_code >= 500:

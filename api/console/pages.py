@@ -56,6 +56,7 @@ PLACES: Sequence[Place] = (
     Place("/suppressions", "Suppressions"),
     Place("/webhooks", "Webhooks"),
     Place("/sources", "Sources"),
+    Place("/sql", "SQL"),
     Place("/storage", "Storage"),
     Place("/audit", "Audit"),
 )

@@ -51,6 +51,13 @@ async def form(request: ConsoleRequest) -> dict[str, str]:
     return await _form(request, request.auth.csrf)
 
 
+async def typed(request: ConsoleRequest) -> dict[str, str]:
+    """What a form has that was refused, to be shown once more: nothing of one that comes from another origin."""
+    if not is_from_here(request.headers):
+        return {}
+    return _fields(await request.body())
+
+
 async def _form(request: ConsoleRequest, token: str) -> dict[str, str]:
     if not is_from_here(request.headers):
         raise Forbidden(FOREIGN, help=help_texts.CONSOLE_FORM)
@@ -61,13 +68,18 @@ async def _form(request: ConsoleRequest, token: str) -> dict[str, str]:
             body = await request.body()
     except TimeoutError:
         raise Stalled("The form stopped arriving") from None
-    try:
-        fields = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=_MOST_FIELDS))
-    except ValueError:
-        raise Forbidden("The form has too many fields", help=help_texts.CONSOLE_FORM) from None
+    fields = _fields(body)
     if not token or not is_same(fields.pop(CSRF, ""), token):
         raise Forbidden(FOREIGN, help=help_texts.CONSOLE_FORM)
     return fields
+
+
+def _fields(body: bytes) -> dict[str, str]:
+    """Raises Forbidden."""
+    try:
+        return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=_MOST_FIELDS))
+    except ValueError:
+        raise Forbidden("The form has too many fields", help=help_texts.CONSOLE_FORM) from None
 
 
 def cookie(request: Request[Any, Any, Any], name: str) -> str:

@@ -58,6 +58,7 @@ PURE = (
     "api/admin/site_views.py",
     "api/console/history.py",
     "api/console/now.py",
+    "api/console/result.py",
     "api/console/tables.py",
     "api/console/words.py",
     "cluster/doctor/judging",

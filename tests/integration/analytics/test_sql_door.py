@@ -193,7 +193,7 @@ async def test_a_large_answer_is_streamed_and_a_late_error_breaks_it_off(
 async def test_an_answer_that_takes_too_long_breaks_off_and_says_why(
     clickhouse: ClickHouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("analytics.door.app.ANSWER_GRACE_S", -2.4)  # before the engine's own limit
+    monkeypatch.setattr("analytics.door.queries.ANSWER_GRACE_S", -2.4)  # before the engine's own limit
     async with opened(tmp_path, max_query_s=2.9, max_result_rows=10**12) as door:
         text = b""
         with pytest.raises(Exception, match="payload"):
@@ -228,8 +228,8 @@ async def test_a_query_has_limits(clickhouse: ClickHouse, tmp_path: Path) -> Non
 async def test_who_asks_for_what_cannot_be_broken_off_gets_an_answer_and_the_query_keeps_its_place(
     clickhouse: ClickHouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("analytics.door.app.ANSWER_GRACE_S", 0.5)
-    monkeypatch.setattr("analytics.door.app.END_GRACE_S", 0.2)
+    monkeypatch.setattr("analytics.door.queries.ANSWER_GRACE_S", 0.5)
+    monkeypatch.setattr("analytics.door.queries.END_GRACE_S", 0.2)
     # One call of a function, whose work grows with the square of the length: some seconds.
     long = "SELECT repeat('a', {length}) ILIKE concat('%', repeat('a', {half}), 'b%')"
     async with opened(tmp_path, max_queries=2, max_query_s=1.0) as door:

@@ -15,11 +15,13 @@ from msgspec import structs
 from actors.measuring import StorageWatch
 from analytics.backup import BackupState
 from analytics.client import ClickHouse
+from analytics.door.server import SqlDoor
 from analytics.history import HistoryWanted, SitePoint, WholePoint
 from analytics.queries import MessageEvents, TimelineEvent
 from analytics.statistics import Names, Statistics
 from analytics.storage import StoredPartition
 from api.admin.routes import Admin
+from api.console.sql import asking
 from api.server import ApiServer
 from cluster.cli import main
 from cluster.installation import running
@@ -97,6 +99,8 @@ class Postray:
         self.tried: list[tuple[str, str]] = []
         self.outlook: BatchEstimate | str = "nothing is known of deliveries here"
         """When each batch will be done; a text is why nothing can be said."""
+        self.door: SqlDoor | None = None
+        """Answers SQL; None: the recorder does not answer."""
         self.webhooks = Actors()
         self.look: Callable[[int], Awaitable[None]] | None = None
         """What looks at a sender domain; None finds nothing."""
@@ -143,6 +147,7 @@ class Postray:
             webhooks=webhook_parts(journal, self.webhooks),
             readiness=self._readiness,
             estimate=self._estimate,
+            ask_sql=asking(self._call, 30.0),
             admin=admin,
             admin_bind="127.0.0.1:0",
         )
@@ -200,6 +205,10 @@ class Postray:
         if name == "scheduler":
             self.reports_asked.append((method, *arguments))
             return self.reports and self.reports.get(method)
+        if method == "sql":
+            if self.door is None:
+                raise PeerGone(name, "not there")
+            return await self.door.answer(arguments[0])
         if method == "history":
             self.histories.append(arguments[0])
             if isinstance(self.samples, Exception):
@@ -389,6 +398,7 @@ async def asked(postray: Postray, clickhouse: ClickHouse, tmp_path: Path) -> Asy
     """A postray with a SQL door."""
     async with opened(tmp_path) as door:
         at(postray, door.url)
+        postray.door = door.door
         yield postray
 
 
