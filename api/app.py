@@ -221,7 +221,7 @@ def create_app(
             image_checks.stop,
         ],
         openapi_config=_openapi(),
-        state=State({"body_budget": BodyBudget()}),
+        state=State({"body_budget": BodyBudget(), "noting": admin.noting if admin else None}),
         # The process configures logging: Litestar would replace its handlers.
         logging_config=None,
         debug=False,

@@ -340,4 +340,5 @@ def admin(
         put_in_force=partial(put_in_force, journal, context.vault, settings.delivery),
         retention=settings.retention,
         default_limits=RequestLimits(**structs.asdict(settings.limits)),
+        trusted_proxies=settings.http.trusted_proxies,
     )

@@ -49,18 +49,20 @@ class Operators:
         self._clock = clock
 
     async def guard(self, connection: Connection, route: BaseRouteHandler) -> None:
-        """Admit an operator. Raises Unauthenticated when the token is missing or wrong, and Unavailable."""
+        """Admit an operator; the request's ``user`` is the name. Raises Unauthenticated when the token is missing or
+        wrong, and Unavailable."""
         authorization = connection.headers.get("authorization")
         if authorization is None:
             raise Unauthenticated("Missing Authorization header", help=help_texts.OPERATOR_TOKEN)
-        await self.check(authorization)
+        connection.scope["user"] = await self.check(authorization)
 
-    async def check(self, authorization: str) -> None:
-        """Raises Unauthenticated when this is not the Authorization header of an operator, and Unavailable."""
+    async def check(self, authorization: str) -> str:
+        """The name of the operator whose Authorization header this is. Raises Unauthenticated when it is none's, and
+        Unavailable."""
         scheme, _, shown = authorization.partition(" ")
         if scheme.lower() != "bearer":
             raise Unauthenticated(INVALID, help=help_texts.OPERATOR_TOKEN)
-        await self.name_of(shown.strip())
+        return await self.name_of(shown.strip())
 
     async def name_of(self, shown: str) -> str:
         """The name of an operator's token. Raises Unauthenticated when it is none, and Unavailable."""

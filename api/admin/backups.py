@@ -4,7 +4,6 @@ backup`` calls it until the backup is there, and takes it from the recorder's no
 from typing import Annotated
 
 import msgspec
-from litestar import post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import JSONBody
 from msgspec import Struct
@@ -12,6 +11,7 @@ from msgspec import Struct
 from analytics.backup import BackupState
 from analytics.client import ClickHouseUnavailable
 from api.admin.asking import ask
+from api.admin.changing import post
 from api.http.body import TypedBody
 from api.http.errors import answers
 from api.http.examples import Example

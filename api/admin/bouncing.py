@@ -7,11 +7,11 @@ sent cannot bounce (policy/lifecycle.py), so it ends as failed.
 from collections.abc import Sequence
 
 import msgspec
-from litestar import post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import JSONBody
 from msgspec import Struct
 
+from api.admin.changing import post
 from api.admin.searching import QueueNames, QueueQuery, QueueSearch, check_query, pages
 from api.http.body import TypedBody
 from api.http.errors import answers

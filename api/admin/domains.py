@@ -3,10 +3,11 @@
 from typing import Annotated
 
 import msgspec
-from litestar import delete, get, patch, post
+from litestar import get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, JSONBody, QueryParameter
 
+from api.admin.changing import delete, patch, post
 from api.domains import bodies
 from api.domains.bodies import DomainChange, DomainChangeBody, DomainRequest
 from api.domains.calls import LISTED, MOST_LISTED, missing

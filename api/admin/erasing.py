@@ -1,9 +1,10 @@
 """/api/admin/tenants/{tenant}/recipients/erasejob: erases recipients of any tenant, for operators."""
 
-from litestar import get, post
+from litestar import get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, JSONBody
 
+from api.admin.changing import post
 from api.admin.naming import NameFinder
 from api.http.errors import answers
 from api.http.examples import ERASE_JOB_ID, TENANT, Example

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from litestar import delete, get, post
+from litestar import get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, JSONBody
 from msgspec import structs
 
+from api.admin.changing import delete, post
 from api.admin.naming import NameFinder
 from api.http import help_texts
 from api.http.errors import answers

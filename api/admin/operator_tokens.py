@@ -5,11 +5,12 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
-from litestar import delete, get, post
+from litestar import get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import JSONBody, PathParameter
 from msgspec import Struct
 
+from api.admin.changing import delete, post
 from api.http import help_texts
 from api.http.body import TypedBody
 from api.http.errors import answers

@@ -4,11 +4,12 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 import msgspec
-from litestar import get, post
+from litestar import get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import Struct
 
+from api.admin.changing import post
 from api.http.body import TypedBody
 from api.http.errors import answers
 from api.http.examples import Example

@@ -6,11 +6,11 @@ The new pool and route are in the journal, so they survive restarts. Deliveries 
 from collections.abc import Sequence
 
 import msgspec
-from litestar import post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import JSONBody
 from msgspec import Struct
 
+from api.admin.changing import post
 from api.admin.naming import NameFinder
 from api.admin.searching import QueueNames, QueueQuery, QueueSearch, check_query, pages
 from api.http.body import TypedBody

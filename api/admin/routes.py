@@ -6,6 +6,7 @@ from analytics.timeline import Timeline
 from api.admin.access import FormerToken, Operators, OperatorsOrKeys
 from api.admin.backups import BackupCalls
 from api.admin.bouncing import Bouncing
+from api.admin.changing import ROOT
 from api.admin.domains import DomainAdministration
 from api.admin.erasing import Erasing
 from api.admin.explaining import Explaining, TriedUntil
@@ -15,6 +16,7 @@ from api.admin.inbound import InboundListing
 from api.admin.keys import TenantsKeyCalls
 from api.admin.naming import FindSite, NamedSites, NameFinder
 from api.admin.nodes import NodeCalls
+from api.admin.noting import Noting
 from api.admin.operator_tokens import OperatorTokenCalls
 from api.admin.placing import Describe, ListSources, Placing, PutInForce
 from api.admin.queue_ages import QueueAgesCalls
@@ -35,6 +37,8 @@ from api.admin.webhooks import WebhookOverview
 from api.http.access import Caller
 from api.http.routes import Guard, RouteGroup, for_caller, resource
 from api.webhooks.parts import WebhookParts
+from cluster.access.noting import Notes
+from cluster.access.terms import network
 from cluster.journal.journal import Journal
 from cluster.peers import Call
 from cluster.routing.deliverers import Deliverers
@@ -71,11 +75,14 @@ class Admin:
         retention: RetentionSettings = RETENTION,
         default_limits: RequestLimits = DEFAULTS,
         former_tokens: Sequence[FormerToken] = (),
+        trusted_proxies: Sequence[str] = (),
     ) -> None:
         """``token`` is the derived operator token (cluster.keys), ``former_tokens`` are those of former secrets.
         ``call`` calls other actors. ``directory`` has the tenants and API keys of this process,
         ``token_keys`` the keys of tracked mail.
-        ``default_limits`` are those of the settings for a tenant."""
+        ``default_limits`` are those of the settings for a tenant. ``trusted_proxies``: networks of proxies whose
+        X-Forwarded-For is believed."""
+        self.noting = Noting(Notes(journal.operator_audit), tuple(map(network, trusted_proxies)))
         self.operators = Operators(token, journal, former_tokens)
         deliverers = Deliverers(journal, call)
         parked = Parked(journal.queue_control, call)
@@ -138,8 +145,8 @@ class Admin:
     def routes(self, of_keys: Guard) -> list[RouteGroup]:
         """``of_keys`` is the guard of the routes for keys: some of the routes are for them as well."""
         handlers = [handler for part in self._parts for handler in part.handlers()]
-        operating = resource("/api/admin", *handlers, tag="operating")
-        shared = resource("/api/admin", *self._of_tenants.handlers(), tag="tenants")
+        operating = resource(ROOT, *handlers, tag="operating")
+        shared = resource(ROOT, *self._of_tenants.handlers(), tag="tenants")
         either = OperatorsOrKeys(self.operators, of_keys)
         return [
             for_caller(Caller.OPERATOR, operating, guard=self.operators.guard),

@@ -7,11 +7,11 @@ site is tried at once, even if the last connections to it failed.
 from collections.abc import Sequence
 
 import msgspec
-from litestar import post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import JSONBody
 from msgspec import Struct
 
+from api.admin.changing import post
 from api.admin.searching import QueueNames, QueueQuery, QueueSearch, check_query, pages
 from api.http.body import TypedBody
 from api.http.errors import answers

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from typing import Annotated
 
 import msgspec
-from litestar import get, post
+from litestar import get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import JSONBody, QueryParameter
 from msgspec import Struct
@@ -16,6 +16,7 @@ from msgspec import Struct
 from analytics.client import ClickHouseUnavailable
 from analytics.storage import StoredPartition
 from api.admin.asking import ask
+from api.admin.changing import post
 from api.http.body import TypedBody
 from api.http.errors import answers
 from api.http.examples import Example

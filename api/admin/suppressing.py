@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 
-from litestar import delete, get, post
+from litestar import get
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, JSONBody, QueryParameter
 from litestar.response import Stream
 from msgspec import Struct
 
+from api.admin.changing import delete, post
 from api.admin.naming import NameFinder
 from api.http import help_texts
 from api.http.body import ApiRequest

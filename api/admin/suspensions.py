@@ -8,11 +8,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import msgspec
-from litestar import delete, get, post
+from litestar import get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import JSONBody, QueryParameter
 from msgspec import Struct
 
+from api.admin.changing import delete, post
 from api.admin.naming import NameFinder
 from api.http.body import TypedBody
 from api.http.errors import answers

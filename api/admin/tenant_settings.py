@@ -10,12 +10,13 @@ from typing import Any, TypeVar
 from zoneinfo import available_timezones
 
 import msgspec
-from litestar import get, put
+from litestar import get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, JSONBody
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
+from api.admin.changing import put
 from api.http import help_texts
 from api.http.body import ApiRequest, TypedBody
 from api.http.changes import change_of, given_in

@@ -7,11 +7,12 @@ at once, and its data is erased in the background.
 from typing import Annotated
 
 import msgspec
-from litestar import delete, get, patch, post
+from litestar import get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import UNSET, Struct, UnsetType
 
+from api.admin.changing import delete, patch, post
 from api.http import help_texts
 from api.http.body import TypedBody
 from api.http.errors import answers

@@ -4,12 +4,13 @@ from datetime import date
 from typing import Annotated, Any
 
 import msgspec
-from litestar import get, post
+from litestar import get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import JSONBody, QueryParameter
 from msgspec import Struct
 
 from api.admin.asking import ask
+from api.admin.changing import post
 from api.http import help_texts
 from api.http.body import TypedBody
 from api.http.errors import answers

@@ -1,9 +1,9 @@
 """/api/admin/tracking/rotate-key: a new key for the tokens of tracked mail."""
 
-from litestar import post
 from litestar.handlers import HTTPRouteHandler
 from msgspec import Struct
 
+from api.admin.changing import post
 from api.http import help_texts
 from api.http.errors import answers
 from api.http.refusals import Conflict

@@ -9,11 +9,11 @@ from datetime import datetime
 from typing import Annotated
 
 import msgspec
-from litestar import post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import JSONBody
 from msgspec import Meta, Struct
 
+from api.admin.changing import post
 from api.http.body import TypedBody
 from api.http.errors import answers
 from api.http.examples import Example

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from litestar import get, post
+from litestar import get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, QueryParameter
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from analytics.attempts import AttemptsWanted
+from api.admin.changing import post
 from api.admin.naming import NameFinder
 from api.http.errors import answers
 from api.http.examples import WEBHOOK_ID, Example

@@ -13,6 +13,7 @@ from litestar.types import Message, Scope
 from analytics.timeline import Timeline
 from api.admin.routes import Admin
 from api.batches import Estimate
+from api.console.auditing import AuditPages
 from api.console.batches import BatchPages
 from api.console.commands import Commands
 from api.console.entering import Entering
@@ -31,6 +32,7 @@ from api.console.tenants import Tenants
 from api.console.watching import Watcher
 from api.health import Readiness
 from api.http.routes import RouteGroup
+from cluster.access.noting import Notes
 from cluster.access.terms import network
 from cluster.http.application import Application
 from cluster.journal.journal import Journal
@@ -67,7 +69,7 @@ class Console:
         self._watcher = Watcher(admin, journal, readiness)
         self._live = Live()
         sessions = Sessions(journal.console_sessions, admin.operators)
-        commands = Commands(journal.operator_audit, trusted)
+        commands = Commands(Notes(journal.operator_audit), trusted)
         tenants = Tenants(journal.known_names, admin.names)
         self._entering = Entering(self._pages, sessions, commands, trusted)
         parts = (
@@ -85,8 +87,9 @@ class Console:
                 self._pages, commands, admin, journal.tenants.find, limits_of, self._live, self._entering.is_admitted
             ),
             OwningPages(self._pages, commands, admin),
-            RunningPages(self._pages, commands, admin, journal.operator_audit),
+            RunningPages(self._pages, commands, admin),
             BatchPages(self._pages, commands, tenants, journal, estimate),
+            AuditPages(self._pages, journal.operator_audit),
             SqlPages(self._pages, commands, ask_sql),
         )
         operators = RouteGroup(

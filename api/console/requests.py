@@ -12,7 +12,8 @@ from litestar.datastructures import Cookie, State
 from api.console.sessions import LoggedIn, is_same
 from api.http import help_texts
 from api.http.refusals import Forbidden, Stalled, UnsupportedMedia
-from cluster.access.client_address import client_address
+from cluster.access.client_address import client_of
+from cluster.access.noting import LONGEST_ADDRESS
 from cluster.policy.routes.networks import Network
 
 COOKIE = "postray_console"
@@ -105,6 +106,4 @@ def next_page(text: str) -> str:
 
 def address_of(request: Request[Any, Any, Any], trusted: Sequence[Network]) -> str:
     """The client's address, for the audit and the throttle."""
-    peer = request.scope["client"]
-    forwarded = [value.decode("latin-1") for name, value in request.scope["headers"] if name == b"x-forwarded-for"]
-    return str(client_address(peer[0] if peer else "", forwarded, trusted))[:64]
+    return str(client_of(request.scope, trusted))[:LONGEST_ADDRESS]

@@ -1,5 +1,4 @@
-"""What runs beside mail: webhooks with their posts, sources and their warm-up, what is stored, and what operators
-did."""
+"""What runs beside mail: webhooks with their posts, sources and their warm-up, and what is stored."""
 
 from collections.abc import Sequence
 
@@ -15,7 +14,6 @@ from api.console.requests import ConsoleRequest, form
 from api.console.tables import Button, Cell, Facts, Field, Table, Tone, size
 from api.console.words import moment, number
 from api.http.refusals import Fault, Invalid
-from cluster.journal.operator_audit import NEWEST, OperatorAudit
 from cluster.routing.views import SourceState
 
 PAGE_SIZE = 100
@@ -28,11 +26,10 @@ SWITCHES = ("enable", "disable", "pause", "resume")
 class RunningPages:
     """The routes of this module."""
 
-    def __init__(self, pages: Pages, commands: Commands, admin: Admin, audit: OperatorAudit) -> None:
+    def __init__(self, pages: Pages, commands: Commands, admin: Admin) -> None:
         self._pages = pages
         self._commands = commands
         self._admin = admin
-        self._audit = audit
 
     def handlers(self) -> list[HTTPRouteHandler]:
         return [
@@ -41,7 +38,6 @@ class RunningPages:
             post("/webhook/switch")(self.switch),
             get("/sources")(self.sources),
             get("/storage")(self.storage),
-            get("/audit")(self.audit),
         ]
 
     async def webhooks(self, request: ConsoleRequest) -> Response[str]:
@@ -212,29 +208,6 @@ class RunningPages:
             ),
         ]
         return self._pages.lists(request, "Storage", facts=[Facts("The disk", facts)], tables=tables)
-
-    async def audit(self, request: ConsoleRequest) -> Response[str]:
-        text = request.query_params.get("before", "")
-        before = int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else NEWEST
-        found = await self._audit.latest(before, PAGE_SIZE)
-        table = Table(
-            title="What operators did in the console, newest first",
-            columns=("At", "Operator", "From", "Command", "To what", "Outcome"),
-            rows=[
-                (
-                    Cell(moment(one.at)),
-                    Cell(one.operator),
-                    Cell(one.address),
-                    Cell(one.command),
-                    Cell(one.subject),
-                    Cell(one.outcome or "not known", tone="" if one.outcome == "done" else "amber"),
-                )
-                for one in found
-            ],
-            none="Nothing.",
-            more=query("/audit", before=found[-1].id) if len(found) == PAGE_SIZE else "",
-        )
-        return self._pages.lists(request, "Audit", tables=[table])
 
 
 def _answer_of(one: TenantsEndpoint) -> str:

@@ -35,6 +35,8 @@ GRACE_S = 15.0
 """Longer than a query may take, and the door itself waits."""
 LONGEST_REASON = 2000
 TRY_LATER = 503
+COMMANDS = ("run SQL", "download SQL")
+"""As they are noted: for a page, and for a file."""
 
 AskSql = Callable[[SqlWanted], Awaitable[SqlAnswer]]
 
@@ -119,7 +121,7 @@ class SqlPages:
                 found.append(await self._answer(text, is_file=is_file))
                 return ""
 
-            command = "download SQL" if is_file else "run SQL"
+            command = COMMANDS[is_file]
             await self._commands.noted(request, request.auth.operator, command, text, work, most=len(text))
         except (Refusal, Overloaded, Unavailable, Rejected) as error:
             return self._failed(request, text, error)

@@ -20,7 +20,7 @@ from api.http.limiting import admit
 from api.http.refusals import Forbidden, Unauthenticated
 from api.http.routes import access_of
 from cluster.access.claims import BadToken
-from cluster.access.client_address import client_address
+from cluster.access.client_address import client_of
 from cluster.access.terms import KeyTerms, network
 from cluster.journal.records import ApiKey
 from cluster.keys import is_key, key_hash
@@ -133,9 +133,7 @@ class Authenticator:
 
     def _client(self, scope: Scope) -> Address | str:
         """The client's address, or the text in its place that is none."""
-        peer = scope["client"]
-        forwarded = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
-        return client_address(peer[0] if peer else "", forwarded, self._trusted)
+        return client_of(scope, self._trusted)
 
 
 def refuse_subusers(scope: Scope) -> None:

@@ -24,6 +24,7 @@ OPERATOR_TOKENS = "`postray operator-token list` or GET /api/admin/operator-toke
 OPERATOR_TOKEN_NAME = (
     "`postray operator-token revoke` or DELETE /api/admin/operator-tokens/{id} revokes it; or choose another name"
 )
+CONSOLE_AUDIT = "The page Audit lists what operators did in the last 400 days"
 CONSOLE_FORM = "Load the page again, and send its form"
 CONSOLE_MESSAGE = "The page of the message says where it is, why, and what comes next"
 SCOPE = (

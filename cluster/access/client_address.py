@@ -7,7 +7,8 @@ address that is no trusted proxy is the client's.
 
 import ipaddress
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from cluster.access.terms import within
 from cluster.policy.routes.networks import Address, Network, plain
@@ -34,6 +35,13 @@ def client_address(peer: str, forwarded: Iterable[str], trusted: Sequence[Networ
             if isinstance(address, str) or not within(address, trusted):
                 return address
     return address  # the request began at the last of the proxies
+
+
+def client_of(scope: Mapping[str, Any], trusted: Sequence[Network]) -> Address | str:
+    """The same for an ASGI request."""
+    peer = scope["client"]
+    forwarded = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
+    return client_address(peer[0] if peer else "", forwarded, trusted)
 
 
 def address_key(host: str) -> str:

@@ -8,6 +8,7 @@ import click
 import psutil
 
 from cluster.commands.instance import in_place, settings_of
+from cluster.commands.noting import note
 from cluster.commands.output import console, errors
 from cluster.installation import running
 from cluster.installation.private_files import make_data_dir
@@ -17,6 +18,8 @@ from cluster.settings import Settings
 DOWN_MAX_WAIT_S = 15.0
 """Time limit for stopping, beyond the wait for replies of hosts."""
 DOWN_LOOK_S = 0.3
+BEGUN = "begun"
+"""The outcome in the notes: the journal may end with it."""
 
 
 @click.command()
@@ -33,17 +36,20 @@ def down(config: str | None, node: str | None) -> None:
     hosts that have a whole message and have not answered (delivery.stop_wait_s); Ctrl-C ends that."""
     settings = settings_of(config)
     if node is not None:
+        note(settings, node or "this node", BEGUN)
         _end_node(settings, node)
         if not node:
             _end_own_command(Path(settings.data_dir).resolve())
         return
     if settings.ray.address:
+        note(settings, "the cluster", BEGUN)
         _end_cluster(settings)
         return
     data_dir = Path(settings.data_dir).resolve()
     run = running.read_run(data_dir)
     if run is None or not psutil.pid_exists(run.pid) or running.DataLock(data_dir).is_free():
         raise click.ClickException(f"postray is not running on {data_dir}")
+    note(settings, "", BEGUN)
     process = psutil.Process(run.pid)
     process.terminate()
     try:

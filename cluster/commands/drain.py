@@ -7,12 +7,15 @@ from pathlib import Path
 
 import click
 
+from cluster.access.noting import Notes
+from cluster.commands import doing
 from cluster.commands.instance import Instance, settings_of
 from cluster.commands.output import NAME, console
 from cluster.installation import running
 from cluster.installation.embedded import journal_dsn
 from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.membership import Membership
+from cluster.journal.operator_audit import Doer
 from cluster.policy.placement import kind_of
 from cluster.topology import LISTENING
 
@@ -89,10 +92,16 @@ async def _on_node(
         if len(matching) != 1:
             known = "\n  ".join(nodes)
             raise click.ClickException(f"{node!r} names {len(matching)} nodes of:\n  {known}")
-        await work(journal.membership, matching[0])
+        doer = Doer(way="command", operator=doing.operator())
+        async with Notes(journal.operator_audit).of(doer, doing.command_name(), matching[0], refused=_refused):
+            await work(journal.membership, matching[0])
     finally:
         await journal.close()
     return matching[0]
+
+
+def _refused(error: Exception) -> str | None:
+    return error.message if isinstance(error, click.ClickException) else None
 
 
 async def _until_drained(membership: Membership, node_id: str, listening: Collection[str]) -> None:

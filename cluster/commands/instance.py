@@ -1,6 +1,7 @@
 """The running postray of a data directory, for its operator: over HTTP, with a token derived from the secret.
 
-This module owns how commands find it and how they show its errors. It never uses the journal or Ray.
+This module owns how commands find it, how they tell who types them, and how they show its errors. It never uses the
+journal or Ray.
 """
 
 import http.client
@@ -18,6 +19,7 @@ from typing import Any, BinaryIO, Literal, TypeVar
 import click
 import msgspec
 
+from cluster.commands import doing
 from cluster.installation import running
 from cluster.keys import operator_token
 from cluster.printable import printable
@@ -175,7 +177,11 @@ class Instance:
         data = body if kind or body is None else json.dumps(body).encode()
         with self._failures_told():
             while True:
-                headers = {"Authorization": f"Bearer {self._tokens[0]}", "Content-Type": kind or "application/json"}
+                headers = {
+                    "Authorization": f"Bearer {self._tokens[0]}",
+                    "Content-Type": kind or "application/json",
+                    **doing.headers(),
+                }
                 if kind:
                     body.seek(0)  # a former token may have been tried
                     headers["Content-Length"] = str(os.fstat(body.fileno()).st_size)

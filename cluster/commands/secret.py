@@ -5,8 +5,10 @@ from pathlib import Path
 import click
 
 from cluster.commands.instance import run_of, settings_of
+from cluster.commands.noting import note
 from cluster.commands.output import console, json_option, print_json
 from cluster.installation.rotation import MOST_FORMER, TooManyFormer, new_secret, rotate
+from cluster.journal.operator_audit import DONE
 from cluster.vault import FILE
 
 
@@ -47,6 +49,8 @@ def rotate_(config: str | None, as_json: bool) -> None:
     if ring is None:
         raise click.ClickException(f"there is no {file} yet: postray up makes it")
     is_running = run_of(settings) is not None
+    if is_running:
+        note(settings, "", DONE)
     if as_json:
         print_json({"rotated": True, "file": str(file), "restart": is_running})
         return

@@ -1,13 +1,32 @@
 -- What operators did.
 
 -- name: begin_operator_command
-INSERT INTO operator_audit (at, operator, address, command, subject, outcome)
-VALUES (%(at)s, %(operator)s, %(address)s, %(command)s, %(subject)s, '')
+INSERT INTO operator_audit (at, operator, way, address, command, subject, outcome)
+VALUES (%(at)s, %(operator)s, %(way)s, %(address)s, %(command)s, %(subject)s, '')
 RETURNING id
 
 -- name: end_operator_command
 UPDATE operator_audit SET outcome = %(outcome)s WHERE id = %(id)s
 
+-- name: repeat_operator_command
+-- Where it is what the operator did last, within the hour before: counted there, in place of a row of its own.
+WITH this AS (SELECT * FROM operator_audit WHERE id = %(id)s),
+last AS (
+    SELECT before.id FROM this JOIN operator_audit AS before ON before.id < this.id
+    WHERE before.operator = this.operator AND before.way = this.way AND before.at > this.at - interval '1 day'
+    ORDER BY before.id DESC LIMIT 1),
+repeated AS (
+    UPDATE operator_audit AS before SET times = before.times + 1, last_at = this.at
+    FROM this, last
+    WHERE before.id = last.id AND before.command = this.command AND before.subject = this.subject
+        AND before.address = this.address AND before.outcome = %(outcome)s
+        AND coalesce(before.last_at, before.at) > this.at - interval '1 hour'
+    RETURNING before.id)
+DELETE FROM operator_audit WHERE id = (SELECT this.id FROM this, repeated)
+
 -- name: operator_commands
-SELECT id, at, operator, address, command, subject, outcome FROM operator_audit
+SELECT id, at, operator, way, address, command, subject, outcome, times, last_at FROM operator_audit
 WHERE id < %(before)s ORDER BY id DESC LIMIT %(limit)s
+
+-- name: operator_command
+SELECT id, at, operator, way, address, command, subject, outcome, times, last_at FROM operator_audit WHERE id = %(id)s

@@ -39,6 +39,7 @@ TABLES = (
     "deliveries",
     "mail_in",
     "site_actions",
+    "operator_audit",
     "suppressions",
     "suppression_imports",
     "event_log",
@@ -170,14 +171,15 @@ class RecipientErasure(JournalPart):
         await self._in_pages("mail_in_after", "erase_these_mail_in", is_about, 0, tenant_id=job.tenant_id)
 
     async def replies(self, job: EraseJob) -> None:
-        """Empty replies of hosts and lines of uploaded lists that name the addresses, where they are kept apart from
-        messages."""
+        """Empty replies of hosts, queries of operators and lines of uploaded lists that name the addresses, where they
+        are kept apart from messages."""
         mentions = Mentions(job.addresses)
 
         def is_about(row: Row) -> bool:
             return any(map(mentions.are_in, row[1:]))
 
         await self._in_pages("site_actions_after", "empty_site_actions", is_about, 0)
+        await self._in_pages("audit_after", "empty_audit", is_about, 0)
         await self._in_pages("faulty_imports_after", "empty_import_faults", is_about, "", tenant_id=job.tenant_id)
 
     async def _in_pages(

@@ -89,6 +89,14 @@ DELETE FROM mail_in WHERE id = ANY (%(ids)s::bigint[])
 -- name: site_actions_after
 SELECT id, detail, reply FROM site_actions WHERE id > %(after)s ORDER BY id LIMIT %(limit)s
 
+-- name: audit_after
+SELECT id, subject, outcome FROM operator_audit WHERE id > %(after)s ORDER BY id LIMIT %(limit)s
+
+-- name: empty_audit
+UPDATE operator_audit SET subject = '[erased]',
+    outcome = CASE WHEN outcome = 'done' THEN outcome ELSE '[erased]' END
+WHERE id = ANY (%(ids)s::bigint[])
+
 -- name: empty_site_actions
 UPDATE site_actions SET detail = '', reply = '' WHERE id = ANY (%(ids)s::bigint[])
 

@@ -14,7 +14,7 @@ from tests.integration.console.conftest import Console, csrf
 
 async def commands(console: Console) -> list[tuple[str, str, str]]:
     found = await console.postray.journal.operator_audit.latest(NEWEST, 100)
-    return [(one.operator, one.command, one.outcome) for one in reversed(found)]
+    return [(one.doer.operator, one.command, one.outcome) for one in reversed(found)]
 
 
 async def test_without_a_login_every_page_leads_to_it(visitor: Console) -> None:

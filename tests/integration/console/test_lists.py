@@ -117,7 +117,7 @@ async def test_sources_storage_and_what_was_done(console: Console, monkeypatch: 
     assert "mta1.example.com" in sources and "day 3" in sources and "mta1 to site.example" in sources
     storage = (await console.http.get("/storage")).text
     assert "deliveries" in storage and "Free" in storage
-    monkeypatch.setattr("api.console.running.PAGE_SIZE", 1)
+    monkeypatch.setattr("api.console.auditing.PAGE_SIZE", 1)
     tenant = await a_tenant(console.postray.journal)
     await console.send("/", "/tenant/suspend", id=tenant)
     newest = (await console.http.get("/audit")).text
@@ -125,6 +125,10 @@ async def test_sources_storage_and_what_was_done(console: Console, monkeypatch: 
     older = newest.partition('href="/audit?before=')[2].partition('"')[0]
     assert "log in" in (await console.http.get(f"/audit?before={older}")).text
     assert (await console.http.get("/audit?before=x")).status_code == 200
+    note = newest.partition('href="/audited?id=')[2].partition('"')[0]
+    assert "suspend tenant" in (await console.http.get(f"/audited?id={note}")).text
+    for id in ("", "x", "0", "9" * 30):
+        assert (await console.http.get("/audited", params={"id": id})).status_code == 404
 
 
 @needs_chromium

@@ -208,7 +208,17 @@ async def test_mail_that_came_in_goes_when_it_names_the_address(world: World) ->
         "INSERT INTO site_actions (at, source, site, tenant_id, action, detail, reply, made_by) "
         "VALUES (now(), '', 's', '', 'x', '', '550 <ada@example.com> no', 'automation')"
     )
+    for subject in ("SELECT 1 WHERE recipient = 'Ada@example.com'", "SELECT 2"):
+        await world.sql(
+            "INSERT INTO operator_audit (at, operator, address, command, subject, outcome) "
+            "VALUES (now(), 'bob', '', 'run SQL', %s, 'done')",
+            subject,
+        )
     await world.to_end(await world.ask(tenant, ADA))
+    assert await world.sql("SELECT subject, outcome FROM operator_audit ORDER BY id") == [
+        ("[erased]", "done"),
+        ("SELECT 2", "done"),
+    ]
     left = {kind for (kind,) in await world.sql("SELECT kind FROM mail_in")}
     assert left == {name for name, _, is_about in MAILS if not is_about}
     assert await world.sql("SELECT reply FROM site_actions") == [("",)]

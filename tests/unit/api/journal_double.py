@@ -13,6 +13,7 @@ from cluster.journal.branded_links import BrandedLink
 from cluster.journal.idempotency import FirstAnswer, IdempotencyKey
 from cluster.journal.images import ImagePage
 from cluster.journal.message_filter import MessageFilter
+from cluster.journal.operator_audit import Doer
 from cluster.journal.records import (
     ApiKey,
     BatchCounts,
@@ -47,6 +48,11 @@ class JournalDouble:
         self.keys: dict[bytes, ApiKey] = {}
         self.key_records: list[KeyRecord] = []
         """The keys that /v3/api_keys shows; those of ``keys`` only authenticate."""
+        self.noted: list[tuple[Doer, str, str]] = []
+        """What operators did: who, which command, to what."""
+        self.outcomes: list[str] = []
+        """Of what was noted, in its order."""
+        self.operator_audit = SimpleNamespace(begin=self._begin_command, end=self._end_command)
         self.key_uses: list[Mapping[str, datetime]] = []
         self.lookups = 0
         self.verified = {("tnt_acme", "mail.example.com"), ("tnt_acme", "xn--bcher-kva.example")}
@@ -134,6 +140,14 @@ class JournalDouble:
         self.scheduled_sends = SimpleNamespace(
             schedule=self._schedule, reschedule=self._reschedule, entries=self._scheduled_sends
         )
+
+    async def _begin_command(self, at: datetime, doer: Doer, command: str, subject: str) -> int:
+        self.noted.append((doer, command, subject))
+        self.outcomes.append("")
+        return len(self.noted) - 1
+
+    async def _end_command(self, id: int, outcome: str) -> None:
+        self.outcomes[id] = outcome
 
     async def _groups_among(self, tenant_id: str, ids: Iterable[int]) -> set[int]:
         self._read()
