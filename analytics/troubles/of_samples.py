@@ -12,7 +12,6 @@ from analytics.troubles.recorded import Held, Recorded, Trouble, TroubleKind
 from cluster.policy.limits.binding import Bound
 from cluster.policy.limits.quantities import duration_text
 from cluster.policy.placement import kind_of
-from cluster.topology import SUPERVISOR
 
 EVERY_S = 10
 APART_S = 2.5 * EVERY_S
@@ -20,7 +19,7 @@ APART_S = 2.5 * EVERY_S
 TOGETHER_S = 20.0
 """Starts that follow each other so soon have one cause, where …"""
 MANY_KINDS = 5
-"""… they are of so many kinds of actors, the supervisor among them."""
+"""… they are of so many kinds of actors. Not all: one of them may have been killed again before it was seen."""
 SAME_S = 3.0
 """Times so near are those of one start."""
 STOOD_S = 1.5
@@ -90,7 +89,7 @@ def _starts(recorded: Recorded) -> Iterator[Trouble]:
             last += 1
         group = starts[first : last + 1]
         kinds = {kind_of(actor) for _, actor in group}
-        if len(kinds) >= MANY_KINDS and SUPERVISOR in kinds:
+        if len(kinds) >= MANY_KINDS:
             yield Trouble(
                 kind=TroubleKind.BEGAN,
                 begin=float(group[0][0]),

@@ -151,6 +151,8 @@ def test_starts_of_processes_are_told_once_each_and_those_of_all_as_one() -> Non
     ]
     whole = {"started": {actor: T0 + 200 + i for i, actor in enumerate(LIVING)}}
     assert found(recorded(samples=samples({210: whole, 220: whole}))) == [(TroubleKind.BEGAN, "", 200, 207)]
+    some = {"started": {actor: T0 + 200 for actor in LIVING if actor != "supervisor"}}
+    assert [one[0] for one in found(recorded(samples=samples({210: some})))] == [TroubleKind.BEGAN]
     before = {"started": dict.fromkeys(LIVING, T0 - 20)}
     assert found(recorded(samples=samples({10: before}))) == [], "what began before the time is not of it"
 
