@@ -5,6 +5,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from cluster.sizes import size_text
+
 Tone = Literal["", "green", "amber", "red"]
 
 
@@ -52,11 +54,5 @@ class Field(Struct, frozen=True, kw_only=True):
 
 
 def size(bytes: float | None) -> str:
-    """1.5 GiB; "not known" for None."""
-    if bytes is None:
-        return "not known"
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(bytes) < 1024:
-            return f"{bytes:.0f} {unit}" if unit == "B" else f"{bytes:.1f} {unit}"
-        bytes /= 1024
-    return f"{bytes:.1f} TiB"
+    """1.5 GB; "not known" for None."""
+    return "not known" if bytes is None else size_text(bytes)

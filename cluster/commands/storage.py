@@ -10,6 +10,7 @@ from rich.table import Table
 
 from cluster.commands.instance import Instance, Json
 from cluster.commands.output import console, json_option, moment, number, plain, print_json, table
+from cluster.sizes import size_text
 
 PARTS = {
     "capture": "captured mail",
@@ -107,15 +108,7 @@ def _show(config: str | None, *, as_json: bool) -> None:
 
 
 def size(bytes: int | None) -> str:
-    """A number of bytes in short form; decimal units."""
-    if bytes is None:
-        return "-"
-    value, unit = float(bytes), "B"
-    for unit in ("B", "KB", "MB", "GB", "TB"):
-        if abs(value) < 1000 or unit == "TB":
-            break
-        value /= 1000
-    return f"{number(round(value, 1))} {unit}"
+    return "-" if bytes is None else size_text(bytes)
 
 
 def _disk(outlook: Json) -> Table:

@@ -63,7 +63,7 @@ def disk(installation: Installation) -> Iterator[Finding]:
     facts = judging.Disk(
         free=shutil.disk_usage(place).free, inodes=found.f_favail if found.f_files else None, kind=_kind(place)
     )
-    yield from judging.of_disk(facts, str(place), installation.settings.http.min_free_disk_mb * judging.MB)
+    yield from judging.of_disk(facts, str(place), installation.settings.http.min_free_disk_mb * 1024**2)
 
 
 def _kind(place: Path) -> str:

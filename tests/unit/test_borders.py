@@ -61,6 +61,7 @@ PURE = (
     "api/console/result.py",
     "api/console/tables.py",
     "api/console/words.py",
+    "cluster/sizes.py",
     "cluster/doctor/judging",
     "cluster/mail_in",
     "cluster/message/composable.py",

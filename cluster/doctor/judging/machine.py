@@ -6,9 +6,8 @@ from statistics import median
 from msgspec import Struct
 
 from cluster.doctor.findings import Finding, ok, problem, warning
+from cluster.sizes import GB, size_text
 
-MB = 1024**2
-GB = 1024**3
 LOW_DISK_BYTES = 5 * GB
 LOW_INODES = 100_000
 FORGETFUL = ("tmpfs", "ramfs")
@@ -72,11 +71,11 @@ def of_clock(clock: Clock) -> Iterator[Finding]:
 
 def of_disk(disk: Disk, place: str, min_free: int) -> Iterator[Finding]:
     """``min_free``: bytes below which mail is refused."""
-    free = gb(disk.free)
+    free = size_text(disk.free)
     if disk.free < min_free:
         yield problem(f"{free} free at {place}, less than http.min_free_disk_mb: mail is refused; make room")
     elif disk.free < max(LOW_DISK_BYTES, 2 * min_free):
-        yield warning(f"{free} free at {place}: below {gb(min_free)} mail is refused; make room")
+        yield warning(f"{free} free at {place}: below {size_text(min_free)} mail is refused; make room")
     else:
         yield ok(f"{free} free at {place}")
     if disk.inodes is not None and disk.inodes < LOW_INODES:
@@ -116,15 +115,14 @@ def of_open_files(limit: int, connections: int) -> Finding:
 
 
 def of_memory(memory: Memory) -> Finding:
-    share, told = memory.used / memory.total, f"{gb(memory.used)} of {gb(memory.total)} of memory are in use"
+    share = memory.used / memory.total
+    told = f"{size_text(memory.used)} of {size_text(memory.total)} of memory are in use"
     if share >= RAY_ENDS_AT:
         return problem(f"{told}: Ray ends processes above {RAY_ENDS_AT:.0%}; end other programs, or add memory")
     if memory.total < LITTLE_MEMORY_BYTES:
-        return warning(f"{gb(memory.total)} of memory is little: give postray {gb(LITTLE_MEMORY_BYTES)} or more")
+        return warning(
+            f"{size_text(memory.total)} of memory is little: give postray {size_text(LITTLE_MEMORY_BYTES)} or more"
+        )
     if share >= MEMORY_USED:
         return warning(f"{told}: above {RAY_ENDS_AT:.0%} Ray ends processes; end other programs, or add memory")
     return ok(told)
-
-
-def gb(size: int) -> str:
-    return f"{size / GB:.1f} GB"

@@ -4,8 +4,6 @@ import pytest
 
 from cluster.doctor.findings import FindingState
 from cluster.doctor.judging.machine import (
-    GB,
-    MB,
     Clock,
     Disk,
     Memory,
@@ -15,6 +13,7 @@ from cluster.doctor.judging.machine import (
     of_memory,
     of_open_files,
 )
+from cluster.sizes import GB, MB
 
 OK, WARNING, PROBLEM = FindingState
 ROOM = Disk(free=100 * GB, inodes=10**7, kind="ext4")
