@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 from psycopg import Connection
 
 from actors import build as actors
@@ -28,6 +28,7 @@ from cluster.installation.embedded import EmbeddedPostgres
 from cluster.installation.ports import ANY_PORT, HeldPort
 from cluster.journal.journal import Journal, migrate
 from cluster.journal.statements import QUERIES
+from cluster.launch.fencing import fence_of
 from cluster.settings import DeliverySettings, HttpSettings, Settings, SmtpSettings
 from cluster.smtpd.certificate import server_context
 from cluster.smtpd.envelope import Answer, ReceivedMessage
@@ -198,6 +199,7 @@ async def _start(product: Product, context: Callable[..., Context], stack: Async
     links = Links(call=call, kill=kill, share=share, look=place, start=place, end=place, ask_for=place)
     for name, builder in ((DELIVERY, actors.delivery), (SCHEDULER, actors.scheduler), (API, api.api)):
         own = context(name=name)
+        own = structs.replace(own, fence=await fence_of(own))
         part: Any = await builder(own, links)
         parts[name] = part
         await part.start()
