@@ -74,6 +74,7 @@ class Scheduler:
         await self._dispatcher.refresh()
         self._tasks.spawn("members", self._dispatcher.keep_fresh())
         self.paging.begin(self._tasks)
+        self.paging.begin_lanes(self._tasks)
         self._tasks.spawn("erasing", self._eraser.run())
         self._tasks.spawn("erasing recipients", self._recipient_eraser.run())
         self._tasks.spawn("importing", self._importer.run())

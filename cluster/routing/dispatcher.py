@@ -9,6 +9,8 @@ import asyncio
 import logging
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
 
 from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.records import DeliveryActor, DueDelivery
@@ -158,13 +160,23 @@ class Dispatcher:
         tenant that holds little may have room where others do not."""
         if asyncio.get_running_loop().time() >= self._full.get((owner.name, tenant_id), 0.0):
             return False
-        self._passed[owner.name].add(Lane(str(place), tenant_id))
+        self.pass_by(owner, Lane(str(place), tenant_id))
         return True
 
-    async def offer(self, deliveries: Sequence[DueDelivery], contents: Mapping[str, Shared]) -> list[DueDelivery]:
+    def pass_by(self, owner: DeliveryActor, lane: Lane) -> None:
+        """Note that deliveries are being parked in an owner's lane without an offer; ``park`` follows."""
+        self._passed[owner.name].add(lane)
+
+    async def offer(
+        self,
+        deliveries: Sequence[DueDelivery],
+        contents: Mapping[str, Shared],
+        hurry: asyncio.Event | None = None,
+    ) -> list[DueDelivery]:
         """Offer deliveries to their owners; returns those that were refused, not offered, or whose offer was lost.
 
-        ``contents`` has shared contents by request id, which the owners await instead of reading the journal.
+        ``contents`` has shared contents by request id, which the owners await instead of reading the journal. Once
+        ``hurry`` is set, an offer without an answer counts as lost.
         """
         await self.prepare(deliveries)
         by_owner: dict[str, list[DueDelivery]] = defaultdict(list)
@@ -176,12 +188,13 @@ class Dispatcher:
                 unowned.append(waiting)
             else:
                 by_owner[to.name].append(waiting)
-        refused = await asyncio.gather(*(self._offer_to(name, own, contents) for name, own in by_owner.items()))
+        call = self._call if hurry is None else partial(_call_until, hurry, self._call)
+        refused = await asyncio.gather(*(self._offer_to(call, name, own, contents) for name, own in by_owner.items()))
         return [waiting for some in (unowned, *refused) for waiting in some]
 
     async def park(self, refused: Sequence[DueDelivery]) -> list[Lane]:
         """Park refused deliveries in their lanes, and return the lanes. Owners are then notified of these lanes and of
-        those that ``is_backing_off`` has recorded. Raises Unavailable."""
+        those that ``pass_by`` has noted. Raises Unavailable."""
         lanes = [self.lane_of(waiting) for waiting in refused]
         if refused:
             await self._journal.scheduling.park(refused, [lane.destination for lane in lanes])
@@ -196,11 +209,11 @@ class Dispatcher:
         return lanes
 
     async def _offer_to(
-        self, name: str, deliveries: list[DueDelivery], contents: Mapping[str, Shared]
+        self, call: Call, name: str, deliveries: list[DueDelivery], contents: Mapping[str, Shared]
     ) -> list[DueDelivery]:
         try:
             answer: OfferAnswer = await call_within(
-                ANSWER_S, self._call, name, "offer", encode_offer(deliveries), dict(contents)
+                ANSWER_S, call, name, "offer", encode_offer(deliveries), dict(contents)
             )
         except PeerGone as gone:
             log.warning("offer lost actor=%s deliveries=%d reason=%r", name, len(deliveries), gone.reason)
@@ -214,3 +227,17 @@ class Dispatcher:
             self._full = {full: until for full, until in self._full.items() if until > now}
             self._full.update(((name, waiting.tenant_id), now + FULL_S) for waiting in refused)
         return refused
+
+
+async def _call_until(hurry: asyncio.Event, call: Call, actor: str, method: str, *arguments: Any) -> Any:
+    """The result of a call. Raises PeerGone also when there is none by the time that ``hurry`` is set."""
+    calling = asyncio.ensure_future(call(actor, method, *arguments))
+    hurried = asyncio.ensure_future(hurry.wait())
+    try:
+        await asyncio.wait((calling, hurried), return_when=asyncio.FIRST_COMPLETED)
+        if not calling.done():
+            raise PeerGone(actor, "no answer yet, and paging ends")
+        return calling.result()
+    finally:
+        calling.cancel()
+        hurried.cancel()

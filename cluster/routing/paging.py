@@ -2,8 +2,9 @@
 
 One mechanism serves everything that is due later: send_at, retries, deliveries of a dead owner, those that found no
 room, those past their lifetime. The scheduler runs it, and while there is none the API processes do
-(``standing_in.py``): several may, since rows are taken with SKIP LOCKED. The only state kept here is which lanes were
-full a moment ago, which saves offers that would be refused.
+(``standing_in.py``): several may, since rows are taken with SKIP LOCKED. What looks through all that is parked is for
+the scheduler alone. The only state kept here is which lanes were full a moment ago, which saves offers that would be
+refused.
 """
 
 import asyncio
@@ -37,17 +38,28 @@ LANES_AT_MOST_S = 10.0
 UNAVAILABLE_S = 1.0
 STRANDED_S = 1.0
 """Time between two rounds over lanes without an owner, if the last round moved nothing."""
+ANSWERED_S = 2.0
+"""At the end, owners that are asked have so long to answer. Then their deliveries are parked."""
 END_S = 3.0
-"""Longest wait for the present round at the end: an owner may be slow to answer."""
+"""Longest wait for the present round at the end."""
 
 
 class Paging:
     """``journal``: the source of due deliveries. ``dispatcher`` knows their owners."""
 
-    leased = Counter("postray_scheduler_leased_total", "Due deliveries paged in for their owners.")
-    parked = Counter("postray_scheduler_parked_total", "Due deliveries parked in their lanes without an offer.")
-    expired = Counter("postray_scheduler_expired_total", "Deliveries ended because their lifetime was over.")
-    full = Gauge("postray_scheduler_full_lanes", "Lanes taken to be full.", lambda paging: len(paging._full))
+    leased = Counter(
+        "postray_scheduler_leased_total",
+        "Due deliveries paged in for their owners, by the scheduler, or by API processes while there is none.",
+    )
+    parked = Counter(
+        "postray_scheduler_parked_total", "Due deliveries parked in their lanes without an offer, by the same."
+    )
+    expired = Counter(
+        "postray_scheduler_expired_total", "Deliveries ended because their lifetime was over, by the same."
+    )
+    full = Gauge(
+        "postray_scheduler_full_lanes", "Lanes taken to be full, by the same.", lambda paging: len(paging._full)
+    )
 
     def __init__(self, journal: Journal, dispatcher: Dispatcher, lease_s: float) -> None:
         """``lease_s``: how long an owner may hold what it is offered without claiming it."""
@@ -58,21 +70,29 @@ class Paging:
         self._full: dict[Lane, float] = {}
         self._paging: asyncio.Task[None] | None = None
         self._is_ending = False
+        self._hurry = asyncio.Event()
         self.problem: str | None = None
 
     def begin(self, tasks: Tasks) -> None:
-        """Begin; it goes on until these tasks are stopped, which follows ``end``."""
+        """Begin to page in; it goes on until these tasks are stopped, which follows ``end``."""
         self._is_ending = False
+        self._hurry.clear()
         self._paging = tasks.spawn("paging", self._keep_paging())
+
+    def begin_lanes(self, tasks: Tasks) -> None:
+        """Begin to look through what is parked, until these tasks are stopped."""
         tasks.spawn("lanes", self._keep_naming_lanes())
         tasks.spawn("stranded", self._keep_moving_stranded())
 
     async def end(self) -> None:
-        """Begin no further round, and wait for the present one: what is leased and not offered would wait until its
-        lease is over."""
+        """Begin no further round, and wait for the present one: what is leased and neither taken nor parked would wait
+        until its lease is over."""
         self._is_ending = True
         if self._paging is not None:
-            await asyncio.wait((self._paging,), timeout=END_S)
+            _, running = await asyncio.wait((self._paging,), timeout=ANSWERED_S)
+            if running:
+                self._hurry.set()
+                await asyncio.wait(running, timeout=END_S - ANSWERED_S)
 
     # What is due
 
@@ -97,7 +117,7 @@ class Paging:
         now = asyncio.get_running_loop().time()
         self._full = {lane: until for lane, until in self._full.items() if until > now}
         page = await self._journal.scheduling.page_in(PAGE, self._lease_s, self._decide)
-        refused = await self._dispatcher.offer(page.leased, {})
+        refused = await self._dispatcher.offer(page.leased, {}, self._hurry)
         self._full.update(dict.fromkeys(await self._dispatcher.park(refused), now + FULL_S))
         self.leased += len(page.leased)
         self.parked += page.parked
@@ -120,7 +140,9 @@ class Paging:
         owner = self._dispatcher.owner_of(place)
         if owner is None or self._dispatcher.is_backing_off(owner, place, waiting.tenant_id):
             return str(place)
-        if Lane(str(place), waiting.tenant_id) in self._full:
+        if (lane := Lane(str(place), waiting.tenant_id)) in self._full:
+            # The owner may have emptied the lane since it was told of it.
+            self._dispatcher.pass_by(owner, lane)
             return str(place)
         return owner.epoch
 

@@ -12,7 +12,15 @@ from cluster.policy.routes.destinations import Destination
 from cluster.routing.dispatcher import FULL_S as OWNER_FULL_S
 from cluster.routing.dispatcher import Dispatcher
 from cluster.routing.offer import OfferAnswer, decode_offer
-from cluster.routing.paging import EMPTIED_PAGES, END_S, LANES_AT_MOST_S, LANES_S, PAGE, Paging, lanes_pause_s
+from cluster.routing.paging import (
+    EMPTIED_PAGES,
+    END_S,
+    LANES_AT_MOST_S,
+    LANES_S,
+    PAGE,
+    Paging,
+    lanes_pause_s,
+)
 from cluster.tasks import Tasks
 from tests.unit.virtual_time import in_virtual_time
 
@@ -250,17 +258,75 @@ async def test_an_end_waits_until_what_is_leased_was_offered() -> None:
 
 
 @in_virtual_time
-async def test_an_end_does_not_wait_for_an_owner_that_does_not_answer() -> None:
-    world = await a_world(Backlog(deliveries("a.example")))
+async def test_at_the_end_what_a_silent_owner_did_not_take_is_parked_and_nothing_else() -> None:
+    """Otherwise it would wait until its lease is over."""
+    backlog = Backlog([])
+    backlog.members = [ONE, DeliveryActor("two", 8, frozenset({"out"}))]
+    world = await a_world(backlog)
+    owner_of = {name: world.dispatcher.owner_of(Destination(name, "")) for name in (f"{i}.example" for i in range(20))}
+    backlog.due = deliveries(*owner_of)
+    silent_ones = {name for name, owner in owner_of.items() if owner == backlog.members[1]}
+    assert 0 < len(silent_ones) < len(owner_of)
     tasks, asked = Tasks(), asyncio.Event()
+    call = world._call
 
     async def silent(name: str, method: str, *args: Any) -> Any:
-        asked.set()
-        await asyncio.Event().wait()
+        if name == "two":
+            asked.set()
+            await asyncio.Event().wait()
+        return await call(name, method, *args)
 
     world.dispatcher._call = silent
     world.paging.begin(tasks)
     await asked.wait()
+    async with asyncio.timeout(END_S):
+        await world.paging.end()
+    await tasks.stop()
+    assert {lane for _, lane in backlog.parked} == silent_ones
+    assert world.dispatcher.offers["lost"] == len(silent_ones)
+
+
+@in_virtual_time
+async def test_an_end_does_not_wait_for_a_journal_that_stands_still() -> None:
+    backlog = Backlog(deliveries("a.example"))
+    world = await a_world(backlog, room=0)
+    tasks, parking = Tasks(), asyncio.Event()
+
+    async def park(deliveries: Sequence[DueDelivery], lanes: Sequence[str]) -> None:
+        parking.set()
+        await asyncio.Event().wait()
+
+    backlog.park = park  # type: ignore[method-assign]
+    world.paging.begin(tasks)
+    await parking.wait()
     async with asyncio.timeout(END_S + 0.1):
         await world.paging.end()
+    await tasks.stop()
+
+
+async def test_the_owner_is_told_of_a_full_lane_again_when_more_was_parked_in_it() -> None:
+    """It may have emptied the lane meanwhile, and forgotten it."""
+    backlog = Backlog(deliveries("a.example"))
+    world = await a_world(backlog, room=0)
+    await world.paging.round()
+    await world.dispatcher.tell_owners()
+    await world.paging.round()
+    assert backlog.decided == [[7], ["a.example"]]
+    world.calls.clear()
+    await world.dispatcher.tell_owners()
+    assert world.calls == [("one", "fetch_from_lanes", [Lane("a.example", "tnt_1")])]
+
+
+@in_virtual_time
+async def test_only_with_the_lanes_is_what_is_parked_looked_through() -> None:
+    lane = Lane("a.example", "tnt_1")
+    world = await a_world(Backlog([], lane))
+    tasks = Tasks()
+    world.paging.begin(tasks)
+    await asyncio.sleep(5.0)
+    assert world.calls == []
+    world.paging.begin_lanes(tasks)
+    await asyncio.sleep(0.1)
+    assert world.calls == [("one", "fetch_from_lanes", [lane])]
+    await world.paging.end()
     await tasks.stop()
