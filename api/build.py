@@ -21,7 +21,7 @@ from api.webhooks.parts import WebhookParts
 from cluster import metrics
 from cluster.context import Context, Links
 from cluster.draining import Draining
-from cluster.http.server import IN_ORDER
+from cluster.http.ending import IN_ORDER
 from cluster.intake.backpressure import Overloaded, Watch
 from cluster.journal.journal import Journal
 from cluster.keys import operator_token

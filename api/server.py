@@ -28,9 +28,10 @@ from api.tracking.recording import Engagements
 from api.tracking.serving import PATH as TRACKING
 from api.webhooks.parts import WebhookParts
 from cluster.http.connections import ConnectionBounds
+from cluster.http.ending import AT_ONCE, Ending
 from cluster.http.partly import PathsOf
 from cluster.http.paths import OneSpelling
-from cluster.http.server import AT_ONCE, Ending, HttpServer
+from cluster.http.server import HttpServer
 from cluster.intake.backpressure import WhyFull, never_full
 from cluster.intake.idempotency import Idempotency
 from cluster.intake.intake import Intake, Offers
@@ -203,11 +204,15 @@ class ApiServer:
         return all(server.running() for server in (self._server, self._public, self._console_server) if server)
 
     async def stop(self, ending: Ending = AT_ONCE) -> None:
-        """Accept no more connections, let requests in progress finish, and end."""
+        """Accept no more connections, neither over HTTP nor for submission, let what is in progress finish, and end."""
         if self._console is not None:
             self._console.end_live()
+        self._server.refuse(ending)
+        others = [server.stop(ending) for server in (self._console_server, self._public) if server]
+        if self.submission is not None:
+            others.append(self.submission.stop())
+        await asyncio.gather(*others)
         # The server of the whole application is the last: it ends the intake with itself.
-        await asyncio.gather(*(server.stop(ending) for server in (self._console_server, self._public) if server))
         await self._server.stop(ending)
 
 

@@ -11,6 +11,8 @@ from cluster.access.noting import Notes
 from cluster.commands import doing
 from cluster.commands.instance import Instance, settings_of
 from cluster.commands.output import NAME, console
+from cluster.draining import DRAINING_S
+from cluster.http.ending import IN_ORDER
 from cluster.installation import running
 from cluster.installation.embedded import journal_dsn
 from cluster.journal.journal import Journal, Unavailable
@@ -20,8 +22,9 @@ from cluster.policy.placement import kind_of
 from cluster.topology import LISTENING
 
 DRAIN_LOOK_S = 0.2
-CLOSED_S = 30.0
-"""How long processes that listen may take to answer what they have begun."""
+CLOSED_S = DRAINING_S + IN_ORDER.grace_s + 2 * IN_ORDER.leaving_s + 5.0
+"""How long processes that listen may take to notice, to answer what they have begun, and to end what is behind that,
+with some room. The servers of a process end together; only the whole application leaves after the others."""
 
 
 @click.command()

@@ -13,11 +13,11 @@ from typing import Any
 
 import psutil
 import uvicorn
-from msgspec import Struct
 from msgspec.structs import replace
 
 from cluster.http.accepting import Acceptor
 from cluster.http.connections import ConnectionBounds, Connections, Seat, affordable
+from cluster.http.ending import AT_ONCE, Ending
 from cluster.http.protocol import HttpProtocol
 from cluster.http.turns import ConnectionTurns
 from cluster.listening import bound
@@ -26,30 +26,10 @@ from cluster.policy.routes.host_names import host_port, joined
 
 log = logging.getLogger(__name__)
 
-CUT_OFF_S = 2.0
-"""How long the end may take after requests in progress were cut off."""
 LOOK_S = 0.01
 """How often a stop looks whether they have finished."""
 DATE_S = 1.0
 """How often the answers' Date is renewed; it counts in seconds."""
-
-
-class Ending(Struct, frozen=True, kw_only=True):
-    """How a server ends, in seconds from the beginning of the end."""
-
-    listens_s: float
-    """Connections that clients have begun are still accepted: a round trip, since a client sends as soon as it knows
-    that the connection is open."""
-    quiet_s: float
-    """A connection without a request in progress may still bring one, which is answered: it may be on its way."""
-    grace_s: float
-    """Then requests in progress are cut off."""
-
-
-AT_ONCE = Ending(listens_s=0.05, quiet_s=0.3, grace_s=3.0)
-"""The process ends."""
-IN_ORDER = Ending(listens_s=0.5, quiet_s=2.0, grace_s=12.0)
-"""The process goes on and nothing waits for its port: its node drains."""
 
 
 class CannotStart(Exception):
@@ -109,13 +89,19 @@ class HttpServer:
         """Whether the server is running."""
         return self._serving is not None and not self._serving.done()
 
+    def refuse(self, ending: Ending = AT_ONCE) -> None:
+        """Begin to end: accept no more connections. The application goes on until ``stop``, which follows."""
+        if self._server is not None:
+            self._server.ask_to_stop(ending)
+
     async def stop(self, ending: Ending = AT_ONCE) -> None:
         """Accept no more connections, let requests in progress finish, and end. A second call may end it sooner."""
         server, serving = self._server, self._serving
         if server is None or serving is None:
             return
         server.ask_to_stop(ending)
-        most_s = ending.grace_s + CUT_OFF_S
+        server.may_leave.set()
+        most_s = server.grace_left_s() + ending.leaving_s
         done, _ = await asyncio.wait((serving,), timeout=most_s)
         if not done:
             log.warning("stop took more than %g s; cut off", most_s)
@@ -151,8 +137,12 @@ class _Server(uvicorn.Server):
     ) -> None:
         super().__init__(config)
         self.listening = asyncio.Event()
+        self.may_leave = asyncio.Event()
+        """Set when the application may end."""
         self._asked_to_stop = asyncio.Event()
         self._ending = AT_ONCE
+        self._ends_since = 0.0
+        """The loop time when it was first asked to stop."""
         self._listener = listener
         self._connections = Connections(bounds)
         self._health = health
@@ -172,9 +162,16 @@ class _Server(uvicorn.Server):
         self.listening.set()
 
     def ask_to_stop(self, ending: Ending) -> None:
+        if not self.should_exit:
+            self._ends_since = asyncio.get_running_loop().time()
         self._ending = ending
         self.should_exit = True
         self._asked_to_stop.set()
+
+    def grace_left_s(self) -> float:
+        """For how long requests in progress may still go on."""
+        since_s = asyncio.get_running_loop().time() - self._ends_since
+        return max(0.0, self._ending.grace_s - since_s)
 
     async def main_loop(self) -> None:
         while not await self.on_tick(0):  # keeps the Date header
@@ -186,13 +183,12 @@ class _Server(uvicorn.Server):
         state, clock = self.server_state, asyncio.get_running_loop().time
         acceptor = self._acceptor
         assert acceptor is not None
-        began = clock()
         self._connections.is_ending = True
         acceptor.refuse()
         self._shut(lambda connection: connection.is_answering)
         is_listening, is_quiet = True, False
         while is_listening or acceptor.is_opening or state.connections or state.tasks:
-            since_s, ending = clock() - began, self._ending
+            since_s, ending = clock() - self._ends_since, self._ending
             if is_listening and since_s >= ending.listens_s:
                 acceptor.close()
                 is_listening = False
@@ -205,6 +201,7 @@ class _Server(uvicorn.Server):
                     task.cancel()
                 break
             await asyncio.sleep(LOOK_S)
+        await self.may_leave.wait()
         if not self.force_exit:
             await self.lifespan.shutdown()
 

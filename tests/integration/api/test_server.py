@@ -4,13 +4,18 @@ import asyncio
 import signal
 import socket
 from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
 
 import httpx
 import pytest
 
 from api.server import ApiServer
+from api.submission.server import SubmissionParts
+from cluster.http.ending import Ending
 from cluster.journal.journal import Journal
-from cluster.settings import HttpSettings
+from cluster.settings import HttpSettings, SubmissionSettings, TrackingSettings
+from cluster.smtpd.certificate import certificate_of
 from cluster.tenancy.directory import TenantDirectory
 from tests.domains import a_manager
 from tests.integration.api.conftest import Site
@@ -148,6 +153,39 @@ async def test_start_leaves_signals_alone_and_stop_frees_the_port(site: Site) ->
     with pytest.raises(OSError):
         await asyncio.open_connection(host, port)
     await site.server.stop()  # a second call does no harm
+
+
+async def test_all_servers_refuse_together_while_one_of_them_finishes_a_request(site: Site, tmp_path: Path) -> None:
+    server = site.another(
+        tracking=TrackingSettings(bind="127.0.0.1:0"),
+        submission=SubmissionParts(
+            SubmissionSettings(bind="127.0.0.1:0"), "mx.postray.example", partial(certificate_of, "localhost", tmp_path)
+        ),
+    )
+    host, port = _address(await server.start())
+    assert server.submission is not None
+    reader, writer = await asyncio.open_connection(*_address(server.public_url))
+    writer.write(b"POST /t/u/x HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nfour")
+    stopping = asyncio.create_task(server.stop(Ending(listens_s=0.1, quiet_s=0.5, grace_s=30.0, leaving_s=5.0)))
+    async with asyncio.timeout(10.0):
+        for refusing in (port, server.submission.port):
+            while await _is_listening(host, refusing):
+                await asyncio.sleep(0.05)
+    assert not stopping.done()
+    writer.write(b"!")
+    async with asyncio.timeout(10.0):
+        assert b" 404 " in await reader.readline()
+        await stopping
+    writer.close()
+
+
+async def _is_listening(host: str, port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection(host, port)
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 async def test_a_port_that_is_taken(journal: Journal, journal_dsn: str) -> None:
