@@ -1,6 +1,7 @@
 """Axes: the marks of a scale, and numbers in short form."""
 
 import math
+import sys
 
 _STEPS = (1, 2, 5, 10)
 _DURATIONS = (0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 6 * 3600.0, 86_400.0, 7 * 86_400.0, 30 * 86_400.0)
@@ -23,6 +24,8 @@ def amounts(most: float, about: int = 4) -> list[float]:
     if most <= 0:
         return [0.0, 1.0]
     rough = most / about
+    if not sys.float_info.min <= rough < sys.float_info.max / 100:  # steps of it would be 0, or infinite
+        return [0.0, most]
     magnitude = 10.0 ** math.floor(math.log10(rough))
     step = next(step * magnitude for step in _STEPS if step * magnitude >= rough * (1 - 1e-9))
     return [step * i for i in range(math.ceil(most / step * (1 - 1e-9)) + 1)]

@@ -11,6 +11,11 @@ ROWS = "JSONCompactStringsEachRowWithNamesAndTypes"
 FORMATS: dict[Shape, str] = {"rows": ROWS, "csv": "CSVWithNames"}
 HEAD_LINES = 2
 """Of ``ROWS``."""
+WRITTEN: dict[Shape, dict[str, str]] = {
+    "rows": {"date_time_output_format": "simple", "output_format_pretty_grid_charset": "UTF-8"},
+    "csv": {},
+}
+"""Settings in place of those of a query: how times and NULL are written, where a page reads them."""
 
 
 class SqlWanted(Form, frozen=True, kw_only=True):

@@ -5,11 +5,11 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from analytics.door import allowed
-from analytics.door.asked import FORMATS, HEAD_LINES, SqlAnswer, SqlWanted
+from analytics.door.asked import FORMATS, HEAD_LINES, WRITTEN, SqlAnswer, SqlWanted
 from analytics.door.failures import ErrorCode, QueryFailed, failed, timed_out
 from analytics.door.filters import of_tenant
 from analytics.door.jobs import COMPRESSIONS, Backend, Job, RunningQuery
@@ -58,10 +58,16 @@ class Queries:
 
     @asynccontextmanager
     async def run(
-        self, request: SqlRequest, login: Login, query_id: str, *, own_format: str = ""
+        self,
+        request: SqlRequest,
+        login: Login,
+        query_id: str,
+        *,
+        own_format: str = "",
+        own_settings: Mapping[str, str] | None = None,
     ) -> AsyncIterator[tuple[Job, RunningQuery]]:
         """A query that has begun. Its answer is read within the context, which lasts no longer than the limit of time.
-        ``own_format``: in place of the one that the query names. Raises QueryFailed."""
+        ``own_format``, ``own_settings``: in place of those that the query names. Raises QueryFailed."""
         if request.database not in ("", "default", self._database):
             raise failed(
                 ErrorCode.UNKNOWN_DATABASE, f"Database {request.database[:100]} cannot be used: it is {self._database}"
@@ -74,7 +80,7 @@ class Queries:
         job = Job(
             query=checked,
             format=format,
-            settings=self._all_settings(checked, request, login),
+            settings={**self._all_settings(checked, request, login), **(own_settings or {})},
             parameters=request.parameters,
             database=self._database,
             compression=encoding,
@@ -100,9 +106,11 @@ class Queries:
         began, data, lines = time.monotonic(), bytearray(), 0
         most_lines = HEAD_LINES + wanted.most_rows if wanted.shape == "rows" else None
         is_whole, totals = False, None
-        own_format = FORMATS[wanted.shape]
+        own_format, own_settings = FORMATS[wanted.shape], WRITTEN[wanted.shape]
         try:
-            async with self.run(request, _OPERATOR, str(uuid.uuid4()), own_format=own_format) as (_, running):
+            async with self.run(
+                request, _OPERATOR, str(uuid.uuid4()), own_format=own_format, own_settings=own_settings
+            ) as (_, running):
                 while len(data) <= wanted.most_bytes and (most_lines is None or lines <= most_lines):
                     part = await running.read()
                     if not part:

@@ -1,8 +1,8 @@
 """Notes what is done over /api/admin: who, when, which route, and to what, before it is done and after.
 
-A dry run is not noted. Of what a request
-says only names and numbers of a few fields are noted (``NAMED``); of every other field no more than that it was there.
-So no address of a recipient, no secret and no text of mail comes into the notes, also of routes that are yet to come.
+A dry run is not noted. Of what a request says only names and numbers of a few fields are noted (``NAMED``); of every
+other field no more than that it was there. So no address of a recipient, no secret and no text of mail comes into the
+notes, also of routes that are yet to come.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

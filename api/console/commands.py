@@ -39,10 +39,10 @@ class Commands:
         subject: str,
         work: Callable[[], Awaitable[str]],
         *,
-        most: int = LONGEST,
+        most: int | None = LONGEST,
     ) -> str:
-        """Do ``work`` with a note of it; returns what it returns. ``most``: characters of the subject that are kept.
-        Raises what it raises, and Unavailable without having done anything when it cannot be noted."""
+        """Do ``work`` with a note of it; returns what it returns. ``most``: characters of the subject that are kept;
+        None for all. Raises what it raises, and Unavailable without having done anything when it cannot be noted."""
         doer = Doer(way="console", operator=operator, address=address_of(request, self._trusted))
         async with self._notes.of(doer, command, subject, refused=_refused, most=most):
             return await work()

@@ -19,6 +19,7 @@ from analytics.charts.lines import amount_lines
 from analytics.charts.scale import exact
 from analytics.charts.series import MOST_POINTS, Moment, Series, Tone
 from analytics.charts.svg import legend
+from analytics.door.asked import HEAD_LINES
 from api.console.history import Curve
 from api.console.tables import Cell, Table
 from api.console.words import number
@@ -57,11 +58,17 @@ class Column(Struct, frozen=True):
         return _TIME.fullmatch(self.type) is not None
 
 
+class NotRead(Exception):
+    """An answer that is not of the form ``asked.ROWS``; says what it has instead."""
+
+
 class Result(Struct, frozen=True):
-    """Columns, and the values of each row as texts; None is NULL."""
+    """Columns, and the values of each row as texts; None is NULL. ``totals``: a row of WITH TOTALS, which no chart
+    has."""
 
     columns: Sequence[Column]
     rows: Sequence[Values]
+    totals: Sequence[Values] = ()
 
 
 class Charts(Struct, frozen=True):
@@ -72,17 +79,28 @@ class Charts(Struct, frozen=True):
 
 
 def result_of(data: bytes) -> Result:
-    """Reads ``asked.ROWS``. Bytes that are no text are replaced."""
-    lines = data.decode(errors="replace").split("\n")
-    names, types, *rows = [msgspec.json.decode(line, type=list[str]) for line in lines if line] or ([], [])
+    """Reads ``asked.ROWS``. Bytes that are no text are replaced. Raises NotRead."""
+    lines = data.decode(errors="replace").removesuffix("\n").split("\n")
+    told: list[list[str]] = []
+    for line in filter(None, lines):
+        try:
+            told.append(msgspec.json.decode(line, type=list[str]))
+        except msgspec.DecodeError:
+            raise NotRead(line) from None
+        if len(told[-1]) != len(told[0]):
+            raise NotRead(line)
+    if len(told) < HEAD_LINES:  # as much as was wanted ended before them
+        return Result([], [])
+    names, types, *rows = told
     may_be_null = [kind.startswith(("Nullable(", "LowCardinality(Nullable(")) for kind in types]
-    return Result(
-        [Column(name, _plain(kind)) for name, kind in zip(names, types, strict=True)],
-        [
-            [None if is_null and value == _NULL else value for value, is_null in zip(row, may_be_null, strict=True)]
-            for row in rows
-        ],
-    )
+    values = [
+        [None if is_null and value == _NULL else value for value, is_null in zip(row, may_be_null, strict=True)]
+        for row in rows
+    ]
+    # Totals, which not every version of ClickHouse writes in this form, come behind an empty line.
+    count = lines.index("") - HEAD_LINES if "" in lines[HEAD_LINES:] else len(values)
+    columns = [Column(name, _plain(kind)) for name, kind in zip(names, types, strict=True)]
+    return Result(columns, values[:count], values[count:])
 
 
 def _plain(kind: str) -> str:
@@ -102,11 +120,15 @@ def table_of(result: Result, *, is_whole: bool) -> Table:
         title += f", the first {number(len(rows))} of them"
     if len(shown) < len(result.columns):
         title += f"; {len(shown)} of {len(result.columns)} columns"
+    if result.totals:
+        title += "; the last row is the totals"
     return Table(
         title=title,
         columns=[_cut(column.name) for column in shown],
         rows=[
-            [Cell("NULL" if value is None else _cut(value)) for value in row[:SHOWN_COLUMNS]] for row in rows if shown
+            [Cell("NULL" if value is None else _cut(value)) for value in row[:SHOWN_COLUMNS]]
+            for row in (*rows, *result.totals)
+            if shown
         ],
         none="The result has no rows." if is_whole else "The first row is too long to be shown.",
     )
@@ -138,9 +160,10 @@ def charts_of(result: Result) -> Charts:
 
 
 def _amount(value: str | None) -> float | None:
-    if value is None:
+    try:
+        found = math.nan if value is None else float(value)
+    except ValueError:  # a setting of the query has it written otherwise
         return None
-    found = float(value)
     return found if math.isfinite(found) else None
 
 
@@ -198,7 +221,10 @@ def _over_time(result: Result, time: int, names: Sequence[int], values: Mapping[
 
 def _time(value: str | None) -> datetime | None:
     """Times as they are told, whatever their zone."""
-    return None if value is None else datetime.fromisoformat(value).replace(tzinfo=UTC)
+    try:
+        return None if value is None else datetime.fromisoformat(value).replace(tzinfo=UTC)
+    except ValueError:  # a setting of the query has it written otherwise
+        return None
 
 
 def _steps(times: Sequence[datetime]) -> list[datetime]:

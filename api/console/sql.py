@@ -1,5 +1,6 @@
 """/sql: an operator asks the events, read-only, through the SQL door. The answer is a table with charts, or a file."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
@@ -16,9 +17,10 @@ from analytics.door.failures import QueryFailed
 from analytics.timeline import RECORDER
 from api.console.commands import Commands
 from api.console.failing import failure
+from api.console.marking import marked
 from api.console.pages import Pages
 from api.console.requests import ConsoleRequest, form, typed
-from api.console.result import charts_of, result_of, table_of
+from api.console.result import NotRead, Result, charts_of, result_of, table_of
 from api.console.words import number
 from api.http.refusals import Fault, Forbidden, Invalid, Refusal
 from cluster.intake.backpressure import Overloaded
@@ -75,7 +77,7 @@ def asking(call: Call, most_s: float) -> AskSql:
         """Raises QueryFailed, Overloaded."""
         try:
             answer: SqlAnswer = await call_within(most_s + GRACE_S, call, RECORDER, "sql", wanted)
-        except PeerGone as gone:
+        except (PeerGone, AttributeError) as gone:  # a recorder of an earlier release does not know the method
             log.warning("no SQL reason=%r", str(gone))
             raise Overloaded("The recorder, which answers SQL, cannot be reached now; try again later") from gone
         return answer
@@ -115,22 +117,22 @@ class SqlPages:
                 raise Invalid([Fault("Write a query", "query")])
             if "\0" in text:
                 raise Invalid([Fault("A query has no NUL characters", "query")])
-            found: list[SqlAnswer] = []
+            found: list[tuple[SqlAnswer, Result | bytes]] = []
 
             async def work() -> str:
-                found.append(await self._answer(text, is_file=is_file))
+                answer = await self._answer(text, is_file=is_file)
+                found.append((answer, await asyncio.to_thread(marked, answer.data) if is_file else _read(answer)))
                 return ""
 
             command = COMMANDS[is_file]
-            await self._commands.noted(request, request.auth.operator, command, text, work, most=len(text))
+            await self._commands.noted(request, request.auth.operator, command, text, work, most=None)
         except (Refusal, Overloaded, Unavailable, Rejected) as error:
             return self._failed(request, text, error)
-        (answer,) = found
-        if is_file:
+        ((answer, result),) = found
+        if isinstance(result, bytes):
             name = f"postray-{datetime.now(UTC):%Y%m%d-%H%M%S}.csv"
             headers = {"content-disposition": f'attachment; filename="{name}"'}
-            return Response(answer.data, media_type="text/csv; charset=utf-8", headers=headers)
-        result = result_of(answer.data)
+            return Response(result, media_type="text/csv; charset=utf-8", headers=headers)
         return self._page(
             request,
             text,
@@ -175,6 +177,15 @@ class SqlPages:
         return self._pages.page(
             request, "sql", session=request.auth, status=status, typed=typed, samples=SAMPLES, **given
         )
+
+
+def _read(answer: SqlAnswer) -> Result:
+    """Raises Invalid."""
+    try:
+        return result_of(answer.data)
+    except NotRead as error:
+        said = f"ClickHouse broke its answer off, or it is no table: {str(error)[:LONGEST_REASON]}"
+        raise Invalid([Fault(said)]) from error
 
 
 def _took(answer: SqlAnswer) -> str:

@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from cluster.access.operator_headers import LONGEST_NAME
-from cluster.journal.database import Unavailable
+from cluster.journal.database import Rejected, Unavailable
 from cluster.journal.operator_audit import DONE, Doer, OperatorAudit
 from cluster.keys import without_keys
+from cluster.printable import printable, printable_lines
 
 log = logging.getLogger(__name__)
 
@@ -34,23 +35,24 @@ class Notes:
         subject: str,
         *,
         refused: Callable[[Exception], str | None],
-        most: int = LONGEST,
+        most: int | None = LONGEST,
     ) -> AsyncIterator[None]:
         """Within the context the command is done; it is noted before and after. ``refused`` says of an error that is
-        an answer, in words, why nothing was done; None for others. ``most``: characters of the subject that are kept.
-        Raises Unavailable, without having done anything, when it cannot be noted."""
-        noted = await self._audit.begin(self._clock(), doer, command[:LONGEST_NAME], without_keys(subject)[:most])
+        an answer, in words, why nothing was done; None for others. ``most``: characters of the subject that are kept;
+        None for all. Raises Unavailable, without having done anything, when it cannot be noted."""
+        about = without_keys(printable_lines(subject))[:most]  # the journal takes no NUL and no half of a pair
+        noted = await self._audit.begin(self._clock(), doer, command[:LONGEST_NAME], about)
         try:
             yield
         except Exception as error:
             why = refused(error)
             outcome = f"failed: {type(error).__name__}" if why is None else f"refused: {why}"
-            await self._end(noted, without_keys(outcome)[:LONGEST])
+            await self._end(noted, without_keys(printable(outcome))[:LONGEST])
             raise
         await self._end(noted, DONE)
 
     async def _end(self, noted: int, outcome: str) -> None:
         try:
             await self._audit.end(noted, outcome)
-        except Unavailable as error:  # the note stays without an outcome; what was done is done
+        except (Unavailable, Rejected) as error:  # the note stays without an outcome; what was done is done
             log.warning("the outcome of a command is not noted number=%d reason=%r", noted, error.reason)

@@ -1,12 +1,13 @@
-"""What requests of the command line to /api/admin tell of who types them, for the notes of what operators do. Pure."""
+"""What requests of the command line to /api/admin tell of the user who types them, for the notes of what operators do.
+Pure."""
 
 from urllib.parse import quote, unquote
 
 from cluster.printable import printable
 
 OPERATOR, COMMAND = "Postray-Operator", "Postray-Command"
-"""Who types, and which command. They are believed with the token of the installation, which only one who can read its
-secret has."""
+"""The user who types, and which command. They are claims: believed with the token of the installation, which every user
+has who can read its secret, and not proved."""
 LONGEST_NAME = 200
 
 

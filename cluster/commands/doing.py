@@ -1,5 +1,5 @@
-"""Who types a command, and which one it is, for the notes of what operators do. Commands that ask /api/admin tell it in
-headers (``instance``)."""
+"""Which user types a command, and which command it is, for the notes of what operators do. Commands that ask
+/api/admin tell it in headers (``instance``). It is a claim: the environment and the host say it, nothing proves it."""
 
 import os
 import pwd
@@ -7,7 +7,8 @@ import socket
 
 import click
 
-from cluster.access.operator_headers import COMMAND, OPERATOR, in_header
+from cluster.access.operator_headers import COMMAND, LONGEST_NAME, OPERATOR, in_header
+from cluster.printable import printable
 
 PROGRAM = "postray"
 RELOAD = "up, on SIGHUP"
@@ -15,13 +16,14 @@ RELOAD = "up, on SIGHUP"
 
 
 def operator() -> str:
-    """The user of this process and the host, and who has become this user by sudo: ``postray@mta1 (sudo ada)``."""
+    """The user of this process and the host, and the user that sudo says it was before: ``postray@mta1 (sudo ada)``."""
     try:
         user = pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         user = str(os.getuid())
     by = os.environ.get("SUDO_USER", "")
-    return f"{user}@{socket.gethostname()}{f' (sudo {by})' if by and by != user else ''}"
+    told = f"{user}@{socket.gethostname()}{f' (sudo {by})' if by and by != user else ''}"
+    return printable(told)[:LONGEST_NAME]  # an environment holds any bytes
 
 
 def command_name() -> str:

@@ -1,7 +1,7 @@
 """The running postray of a data directory, for its operator: over HTTP, with a token derived from the secret.
 
-This module owns how commands find it, how they tell who types them, and how they show its errors. It never uses the
-journal or Ray.
+This module owns how commands find it, how they tell which user types them, and how they show its errors. It never uses
+the journal or Ray.
 """
 
 import http.client

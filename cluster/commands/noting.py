@@ -1,13 +1,16 @@
-"""Notes a command that asks no API, in the journal of a running postray."""
+"""Notes a command that asks no API, in the journal of a running postray. What cannot be noted is done in any case."""
 
 import asyncio
 from datetime import UTC, datetime
 
+import psycopg
+
 from cluster.commands import doing
 from cluster.commands.output import errors
 from cluster.installation.embedded import journal_dsn
-from cluster.journal.journal import Journal, Unavailable
+from cluster.journal.journal import Journal, Rejected, Unavailable
 from cluster.journal.operator_audit import Doer
+from cluster.printable import printable
 from cluster.settings import Settings
 
 JOURNAL_S = 5.0
@@ -15,11 +18,19 @@ JOURNAL_S = 5.0
 
 
 def note(settings: Settings, subject: str, outcome: str) -> None:
-    """Note the command that runs. Says so where the journal cannot be reached."""
+    """Note the command that runs. Where the journal takes no note, as one that cannot be reached, is read-only or of an
+    earlier release, it says so."""
     try:
         asyncio.run(_noted(journal_dsn(settings), subject, outcome))
-    except (Unavailable, TimeoutError) as error:
-        errors.print(f"not noted: the journal cannot be reached ({error})", soft_wrap=True, markup=False)
+    except TimeoutError:
+        _say(f"the journal did not answer in {JOURNAL_S:g} s")
+    except (Unavailable, Rejected, psycopg.Error, OSError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        _say(f"the journal did not take it ({reason})")
+
+
+def _say(why: str) -> None:
+    errors.print(printable(f"not noted: {why}"), soft_wrap=True, markup=False)
 
 
 async def _noted(dsn: str, subject: str, outcome: str) -> None:
@@ -28,7 +39,9 @@ async def _noted(dsn: str, subject: str, outcome: str) -> None:
         journal = Journal(dsn, application="cli", connections=1)
         await journal.open()
         try:
-            noted = await journal.operator_audit.begin(datetime.now(UTC), doer, doing.command_name(), subject)
+            noted = await journal.operator_audit.begin(
+                datetime.now(UTC), doer, doing.command_name(), printable(subject)
+            )
             await journal.operator_audit.end(noted, outcome)
         finally:
             await journal.close()

@@ -7,6 +7,8 @@ from actors.webhooks import halving
 from analytics import statistics
 from api import app
 from api.admin import bouncing, searching, sites, storing, suspensions, tenants, tracing
+from api.console import result
+from api.console import sql as console_sql
 from api.domains import calls as domain_calls
 from api.http import body as bodies
 from api.http import emails, forms, free_json, idempotency, ignored, inflating, refusals, setting_rules
@@ -76,6 +78,10 @@ DAY_S = 86_400
 
 def mb(octets: int) -> str:
     return f"{octets // 1024**2:,} MB" if octets % 1024**2 == 0 else f"{octets} octets"
+
+
+def mib(size: int) -> str:
+    return f"{size // 1024**2:,} MiB"
 
 
 def kb(octets: int) -> str:
@@ -255,6 +261,12 @@ LIMITS: dict[str, int | str] = {
     "`--older-than`": days(searching.LONGEST_AGE_S),
     "`--reason`": bouncing.LONGEST_REASON,
     "`*` in a name of `shaping.toml`": patterns.MOST_STARS,
+    "rows of an answer on a page": console_sql.MOST_ROWS,
+    "answer on a page": mib(console_sql.MOST_BYTES),
+    "rows of the table": result.SHOWN_ROWS,
+    "columns of the table": result.SHOWN_COLUMNS,
+    "value in the table": result.LONGEST_CELL,
+    "CSV file": mib(console_sql.MOST_CSV_BYTES),
 }
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from analytics.client import ClickHouse
+from analytics.door.asked import SqlAnswer, SqlWanted
 from cluster.journal.operator_audit import NEWEST
 from tests.browser import needs_chromium
 from tests.integration.analytics.sql_door import fill
@@ -125,6 +126,56 @@ async def test_a_file_has_all_rows_or_there_is_none(sql: Console) -> None:
     assert (await last(sql))[0] == "download SQL"
     page = await run(sql, "SELECT repeat('x', 1000) FROM numbers(100000)", 400, **{"as": "csv"})
     assert "longer than 16 MiB" in page and "numbers(100000)" in typed(page)
+
+
+async def test_texts_of_a_file_are_no_formulas(sql: Console) -> None:
+    query = "SELECT '=HYPERLINK(1)' AS t, -5 AS n, 'a,' AS u SETTINGS output_format_csv_crlf_end_of_line = 1"
+    answer = await sql.send("/sql", "/sql", query=query, **{"as": "csv"})
+    assert answer.text == '"t","n","u"\r\n"\'=HYPERLINK(1)",-5,"a,"\r\n'
+
+
+@pytest.mark.parametrize(
+    "settings", ["date_time_output_format = 'unix_timestamp'", "output_format_pretty_grid_charset = 'ASCII'"]
+)
+async def test_a_page_has_times_and_null_as_ever_whatever_a_query_sets(sql: Console, settings: str) -> None:
+    query = "SELECT toDateTime('2026-04-23 10:00:00') + number * 60 AS at, nullIf(number, 1) AS n FROM numbers(3)"
+    page = await run(sql, f"{query} SETTINGS {settings}")
+    assert "2026-04-23 10:02:00" in page and ">NULL<" in page and 'class="chart over-time"' in page
+    assert "2026-04-23 10:02:00" in await run(sql, query, 200, **{"as": "csv"})
+    file = await run(sql, f"{query} SETTINGS date_time_output_format = 'unix_timestamp'", 200, **{"as": "csv"})
+    assert "2026" not in file
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("SELECT 'a' AS a, toFloat64('5e-324') AS n FROM numbers(2)", "4.94066e-324"),
+        ("SELECT 'a' AS a, 1.7976931348623157e308 AS n FROM numbers(2)", "horizontal"),
+        (
+            "SELECT toDate('2026-04-20') + number AS day, count() AS n FROM numbers(3) GROUP BY day WITH TOTALS",
+            "over-time",
+        ),
+    ],
+)
+async def test_what_the_door_allows_is_shown(sql: Console, query: str, says: str) -> None:
+    page = await run(sql, query)
+    shown = page.partition("</textarea>")[2]
+    assert says in shown and 'class="chart' in shown
+    assert "1970" not in shown.partition('class="chart')[2].partition("<table")[0]
+
+
+async def test_an_answer_that_is_broken_off_is_told(sql: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = b'["a"]\n["String"]\n["x"]\nCode: 395. DB::Exception: <went> wrong\n'
+    told = SqlAnswer(data=data, is_whole=True, took_s=0.1)
+
+    class Door:
+        async def answer(self, _: SqlWanted) -> SqlAnswer:
+            return told
+
+    monkeypatch.setattr(sql.postray, "door", Door())
+    page = await run(sql, "SELECT 1", 400)
+    assert "broke its answer off" in page and "&lt;went&gt; wrong" in page and typed(page) == "SELECT 1"
+    assert (await last(sql))[2].startswith("refused: ")
 
 
 async def test_a_link_fills_in_a_query_and_does_not_run_it(sql: Console) -> None:

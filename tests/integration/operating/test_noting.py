@@ -1,15 +1,21 @@
 """What operators do is noted: over HTTP by every route that changes something, and by commands."""
 
 import socket
+import subprocess
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import click
+import psycopg
 import pytest
 
 from api.admin.changing import ROOT
 from cluster.cli import main
 from cluster.commands import doing
+from cluster.installation import running
 from cluster.journal.operator_audit import NEWEST
+from cluster.vault import FILE
 from tests.integration.journal.builders import a_tenant
 from tests.integration.operating.conftest import Postray
 from tests.integration.operating.test_examples import Caller, _sent
@@ -175,3 +181,65 @@ async def test_a_node_that_is_drained_is_noted(
         ("postray drain", "node", "done"),
         ("postray undrain", "node", "done"),
     ]
+
+
+@pytest.fixture
+def runs(postray: Postray, journal_dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.Popen[bytes]]:
+    """The process of the running postray, whose data directory this one holds."""
+    monkeypatch.setenv("POSTRAY_POSTGRES_DSN", journal_dsn)
+    monkeypatch.setenv("SUDO_USER", "ada\udcff\x1b")
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        try:
+            run = running.Run(pid=process.pid, url=postray.url, page="", metrics="", processes=[])
+            running.write_run(postray.data_dir, run)
+            yield process
+        finally:
+            process.kill()
+
+
+STOPPING = (("down",), ("secret", "rotate"))
+
+
+@pytest.mark.parametrize("arguments", STOPPING)
+async def test_what_stops_or_rotates_notes_itself(
+    postray: Postray, runs: subprocess.Popen[bytes], arguments: tuple[str, ...]
+) -> None:
+    result = await postray.run(*arguments)
+    assert result.exit_code == 0 and "not noted" not in result.output, result.output
+    (one,) = await postray.journal.operator_audit.latest(NEWEST, 9)
+    assert one.command == " ".join(["postray", *arguments])
+    assert one.doer.operator.endswith("(sudo ada\\udcff\\x1b)")
+
+
+@pytest.mark.parametrize("arguments", STOPPING)
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "ALTER TABLE operator_audit DROP COLUMN way",
+        "DROP TABLE operator_audit",
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); "
+        "END $$",
+        "ALTER TABLE operator_audit ADD CHECK (operator = '')",
+        "no server",
+    ],
+)
+async def test_what_cannot_note_itself_says_so_and_goes_on(
+    postray: Postray,
+    runs: subprocess.Popen[bytes],
+    journal_dsn: str,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    broken: str,
+) -> None:
+    if broken == "no server":
+        monkeypatch.setenv("POSTRAY_POSTGRES_DSN", f"host={postray.data_dir} dbname=none")
+    else:
+        async with await psycopg.AsyncConnection.connect(journal_dsn, autocommit=True) as connection:
+            await connection.execute(broken.encode())
+    secret = (postray.data_dir / FILE).read_bytes()
+    result = await postray.run(*arguments)
+    assert result.exit_code == 0 and "not noted: " in result.output, (result.output, result.exception)
+    if arguments == ("down",):
+        assert "stopped" in result.output and runs.poll() is not None
+    else:
+        assert "has a new secret" in result.output and (postray.data_dir / FILE).read_bytes() != secret

@@ -16,6 +16,7 @@ from api.console.result import (
     SHOWN_COLUMNS,
     SHOWN_ROWS,
     Column,
+    NotRead,
     Result,
     charts_of,
     result_of,
@@ -49,6 +50,59 @@ def test_an_answer_is_read_with_what_is_null() -> None:
     assert result.rows == [[None, None, "ᴺᵁᴸᴸ"]]
     assert result_of(b'["a"]\n["String"]\n["\xff"]\n').rows == [["\ufffd"]]
     assert result_of(b"") == Result([], [])
+
+
+HEAD = b'["a"]\n["String"]\n'
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (HEAD + b'["x"]\nCode: 395. DB::Exception: it went wrong\n', "Code: 395. DB::Exception: it went wrong"),
+        (b"Code: 60. DB::Exception: no table\n", "Code: 60. DB::Exception: no table"),
+        (HEAD + b'["x"', '["x"'),
+        (HEAD + b'["x", "y"]\n', '["x", "y"]'),
+        (b'["a", "b"]\n["String"]\n', '["String"]'),
+    ],
+)
+def test_what_is_no_table_is_said(data: bytes, says: str) -> None:
+    with pytest.raises(NotRead, match=re.escape(says)):
+        result_of(data)
+
+
+def test_an_answer_that_was_cut_in_its_head_has_no_rows() -> None:
+    assert result_of(b'["a"]\n') == Result([], [])
+
+
+def test_totals_are_in_the_table_and_in_no_chart() -> None:
+    types = ["DateTime", "UInt64"]
+    rows = [[minute, "1"] for minute in minutes(3)]
+    result = result_of(told(["at", "n"], types, *rows) + b'\n["1970-01-01 00:00:00","3"]\n')
+    assert (result.rows, result.totals) == (rows, [["1970-01-01 00:00:00", "3"]])
+    table = table_of(result, is_whole=True)
+    assert len(table.rows) == 4 and table.title == "3 rows; the last row is the totals"
+    assert "1970" not in str(charts_of(result).curves[0].chart)
+    assert result_of(told(["at", "n"], types) + b'\n["1970-01-01 00:00:00","0"]\n').rows == []
+
+
+def test_values_that_are_written_otherwise_are_not_drawn() -> None:
+    times = charts_of(a_result(["DateTime", "UInt8"], ["1776938400", "1"], ["1776938460", "2"]))
+    assert times.curves == ()
+    numbers = charts_of(a_result(["String", "UInt8"], ["x", "NULL"], ["y", "2"]))
+    assert len(numbers.curves) == 1 and "none" in str(numbers.curves[0].chart)
+
+
+@pytest.mark.parametrize("value", ["5e-324", "1e-323", "4e-308", "1.7976931348623157e308", "9e305"])
+def test_numbers_at_the_ends_of_what_a_float_holds_are_drawn(value: str) -> None:
+    marks = amounts(float(value))
+    assert marks[0] == 0 and float(value) <= marks[-1] < float("inf")
+    rows = [[minute, value] for minute in minutes(3)]
+    for charts in (
+        charts_of(a_result(["DateTime", "Float64"], *rows)),
+        charts_of(a_result(["String", "Float64"], *rows)),
+    ):
+        assert len(charts.curves) == 1
+        assert "nan" not in str(charts.curves[0].chart) and "inf" not in str(charts.curves[0].chart)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ from msgspec import UNSET, Struct, UnsetType
 
 from api.admin.changing import NOTED, ROOT
 from api.admin.noting import subject
+from cluster.access.noting import LONGEST, Notes
 from cluster.access.operator_headers import COMMAND, LONGEST_NAME, OPERATOR, in_header, of_header
-from cluster.journal.database import Unavailable
+from cluster.journal.database import Rejected, Unavailable
 from cluster.journal.operator_audit import Doer
 from cluster.journal.queue_control import QueuePart
 from cluster.keys import new_key, new_operator_token
@@ -103,15 +104,30 @@ async def test_what_cannot_be_noted_is_not_done(operating: Operating, monkeypatc
     assert answer.status_code == 503
 
 
+@pytest.mark.parametrize("error", [Unavailable("away"), Rejected("read-only")])
 async def test_a_note_without_its_end_does_not_undo_what_was_done(
-    operating: Operating, monkeypatch: pytest.MonkeyPatch
+    operating: Operating, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     async def away(*_: object) -> int:
-        raise Unavailable("away")
+        raise error
 
     monkeypatch.setattr(operating.journal.operator_audit, "end", away)
     assert (await operating.client.post(f"{ROOT}/tenants", json={"name": "acme"})).status_code == 201
-    assert operating.journal.outcomes == [""]
+    refused = await operating.client.post(f"{ROOT}/suspensions", json={"for_s": -1, "all": True, "site": "a.example"})
+    assert refused.status_code == 400 and "for_s" in refused.text
+    assert operating.journal.outcomes == ["", ""]
+
+
+async def test_what_the_journal_does_not_take_is_noted_by_its_number(operating: Operating) -> None:
+    answer = await operating.client.post(f"{ROOT}/tenants", json={"name": "ac\0me"})
+    assert answer.status_code == 400 and "name" in answer.text
+    assert operating.journal.noted[-1][2] == "name=ac\\x00me"
+    notes = Notes(operating.journal.operator_audit)  # type: ignore[arg-type]
+    with pytest.raises(ValueError):
+        async with notes.of(Doer(way="http", operator="ada"), "ask", "SELECT 1,\n\t'\ud800'", refused=str):
+            raise ValueError("no\0\ud800" + "x" * LONGEST)
+    assert operating.journal.noted[-1][2] == "SELECT 1,\n\t'\\ud800'"
+    assert operating.journal.outcomes[-1] == ("refused: no\\x00\\ud800" + "x" * LONGEST)[:LONGEST]
 
 
 async def test_the_command_line_tells_who_types_and_what(operating: Operating) -> None:
