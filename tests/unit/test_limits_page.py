@@ -36,7 +36,7 @@ from api.tracking import recording
 from api.unsubscribing import form as unsubscribe_form
 from api.webhooks import checking as checking_webhooks
 from cluster.access import tokens
-from cluster.http import heads
+from cluster.http import ending, heads
 from cluster.http.connections import ConnectionBounds
 from cluster.images import names as image_names
 from cluster.images import outline
@@ -245,6 +245,8 @@ LIMITS: dict[str, int | str] = {
     "connections": DEFAULTS.http.max_connections,
     "connections from an address": DEFAULTS.http.max_connections_per_address,
     "unread answers": mb(BOUNDS.unread_bytes),
+    "requests while a node drains": seconds(ending.IN_ORDER.grace_s),
+    "connections while a node drains": seconds(ending.IN_ORDER.quiet_s),
     "time for an unread answer": seconds(BOUNDS.unread_timeout_s),
     "deliveries in the queue": DEFAULTS.http.max_backlog,
     "free disk": f"{DEFAULTS.http.min_free_disk_mb:,} MiB",
