@@ -7,12 +7,13 @@ from msgspec import Struct
 
 from analytics.troubles.of_events import of_events
 from analytics.troubles.of_samples import of_samples
-from analytics.troubles.recorded import Recorded, Trouble
+from analytics.troubles.recorded import Recorded, Trouble, TroubleKind
 
 AROUND_S = 30.0
 """Rates before and after are of so long."""
 MOST = 1000
 """Troubles in a report: with more the time was one trouble."""
+_OF_SITES = (TroubleKind.FAILURES, TroubleKind.SLOW, TroubleKind.HELD)
 
 
 class Rates(Struct, frozen=True, kw_only=True):
@@ -36,12 +37,26 @@ class Told(Struct, frozen=True, kw_only=True):
     """For how long at most what was due first had been due."""
 
 
-def told(recorded: Recorded) -> list[Told]:
-    """All troubles of a time with their effects, in order of time, at most MOST."""
-    found = sorted(
-        [*of_samples(recorded), *of_events(recorded)], key=lambda one: (one.begin, one.end, one.kind, one.subject)
-    )
-    return [_with_effect(recorded, _within(recorded, one)) for one in found[:MOST]]
+def all_troubles(recorded: Recorded) -> list[Trouble]:
+    """All troubles of a time, in order of time."""
+    found = [_within(recorded, one) for one in (*of_samples(recorded), *of_events(recorded))]
+    return sorted(found, key=lambda one: (one.begin, one.end, one.kind, one.subject))
+
+
+def longest(troubles: Sequence[Trouble], most: int = MOST) -> list[Trouble]:
+    """The longest of them, in the order that they had. Those of sites, which are the many, make room for others: that a
+    process began anew is over in a moment."""
+
+    def gives_way(place: int) -> tuple[bool, float]:
+        one = troubles[place]
+        return one.kind in _OF_SITES, one.begin - one.end
+
+    return [troubles[place] for place in sorted(sorted(range(len(troubles)), key=gives_way)[:most])]
+
+
+def told(recorded: Recorded, troubles: Sequence[Trouble]) -> list[Told]:
+    """Troubles with their effects."""
+    return [_with_effect(recorded, one) for one in troubles]
 
 
 def _within(recorded: Recorded, one: Trouble) -> Trouble:

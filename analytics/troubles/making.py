@@ -13,8 +13,8 @@ from analytics.report.periods import Range
 from analytics.report.questions import Ask, Rows
 from analytics.samples import SAMPLES, Sample, without_recipients
 from analytics.troubles import questions
-from analytics.troubles.effects import Told, told
-from analytics.troubles.recorded import Failures, Flow, Held, How, Posts, Recorded, Span
+from analytics.troubles.effects import Told, all_troubles, longest, told
+from analytics.troubles.recorded import Failures, Flow, Held, How, Posts, Recorded, Span, TroubleKind
 from analytics.troubles.sections import all_sections, tiles
 from cluster.policy.replies.bounce_class import BounceClass
 
@@ -37,15 +37,18 @@ _CLOSING = 421
 def make(
     ask: Ask, since: datetime, until: datetime, *, tell: Callable[[str], None] = lambda text: None
 ) -> tuple[str, bytes]:
-    """The HTML page of a time, and what it found as JSON. ``tell`` is called before each question with what it is
-    about. Raises what ``ask`` raises."""
+    """The HTML page of a time, and what it found as JSON. Both say where something is left out. ``tell`` is called
+    before each question with what it is about. Raises what ``ask`` raises."""
     span = Span(since=int(since.timestamp()), until=max(int(until.timestamp()), int(since.timestamp()) + 1))
     recorded = read(ask, span, tell)
-    found = told(recorded)
+    troubles = all_troubles(recorded)
+    found = told(recorded, longest(troubles))
     range = Range(datetime.fromtimestamp(span.since, UTC), datetime.fromtimestamp(span.until, UTC))
-    sections = [] if recorded.is_empty else all_sections(recorded, found)
-    text = page(range, "What went wrong", tiles(recorded, found) if sections else [], sections)
-    return text, msgspec.json.encode([_said(one) for one in found])
+    sections = [] if recorded.is_empty else all_sections(recorded, found, len(troubles))
+    text = page(range, "What went wrong", tiles(recorded, troubles) if sections else [], sections)
+    left_out = len(troubles) - len(found)
+    said = {"troubles": [_said(one) for one in found], "left_out": left_out, "cut": recorded.cut}
+    return text, msgspec.json.encode(said)
 
 
 def read(ask: Ask, span: Span, tell: Callable[[str], None]) -> Recorded:
@@ -61,6 +64,7 @@ def read(ask: Ask, span: Span, tell: Callable[[str], None]) -> Recorded:
     sites = put("sites", questions.SITES)
     failures = put("failures", questions.FAILURES)
     held = put("what was held back", questions.HELD)
+    read = ((TroubleKind.FAILURES, failures), (TroubleKind.HELD, held))
     posts = put("webhooks", questions.POSTS)
     return Recorded(
         span=span,
@@ -76,9 +80,12 @@ def read(ask: Ask, span: Span, tell: Callable[[str], None]) -> Recorded:
         },
         failures=[
             Failures(site=site, how=how, counts=_series(span, rows, 5), said=_masked(rows[0][6]))
-            for (site, how), rows in _by(failures, lambda row: (row[1], _how(row[2], row[3], bool(row[4])))).items()
+            for (site, how), rows in _by(
+                failures[: questions.MOST_ROWS], lambda row: (row[1], _how(row[2], row[3], bool(row[4])))
+            ).items()
         ],
-        held=[Held(*row) for row in held],
+        held=[Held(*row) for row in held[: questions.MOST_ROWS]],
+        cut=[kind for kind, rows in read if len(rows) > questions.MOST_ROWS],
         posts=Posts(all=_series(span, posts, 1), failed=_series(span, posts, 2), slow=_series(span, posts, 3)),
     )
 

@@ -7,6 +7,8 @@ from cluster.policy.replies.bounce_class import BounceClass
 MOST_SITES = 20
 """Of which mail is told apart: those with the most attempts."""
 MOST_ROWS = 200_000
+"""Of failures, and of what was held back: those kinds of them that lasted longest. One row more tells that some were
+left out."""
 
 _AT = "at >= fromUnixTimestamp64Milli(1000 * {since:Int64}) AND at < fromUnixTimestamp64Milli(1000 * {until:Int64})"
 _SECONDS = "at >= toDateTime({since:UInt32}, 'UTC') AND at < toDateTime({until:UInt32}, 'UTC')"
@@ -71,7 +73,8 @@ _OF_RECIPIENTS = ", ".join(
 )
 """What says nothing about the host, or the way to it."""
 FAILURES = f"""
-SELECT
+SELECT place, site, class, code, late, failed, said FROM
+(SELECT
     {_PLACE} AS place,
     site,
     toString(bounce_class) AS class,
@@ -81,9 +84,9 @@ SELECT
     any(left(if(smtp_response = '', reason, smtp_response), 160)) AS said
 FROM events_once
 WHERE {_AT} AND event IN ('deferred', 'bounce', 'blocked') AND bounce_class NOT IN ({_OF_RECIPIENTS}) AND site <> ''
-GROUP BY place, site, class, code, late
-ORDER BY place, site, class, code, late
-LIMIT {MOST_ROWS}
+GROUP BY place, site, class, code, late)
+ORDER BY count() OVER (PARTITION BY site, class, code, late) DESC, site, class, code, late, place
+LIMIT {MOST_ROWS + 1}
 """
 _HOLDING = ", ".join(
     f"'{bound}'"
@@ -98,11 +101,13 @@ _HOLDING = ", ".join(
     )
 )
 HELD = f"""
-SELECT toUnixTimestamp(at) AS moment, site, toString(binds) AS bound, sum(queued + parked) AS waiting
+SELECT moment, site, bound, waiting FROM
+(SELECT toUnixTimestamp(at) AS moment, site, toString(binds) AS bound, sum(queued + parked) AS waiting
 FROM site_samples
 WHERE {_SECONDS} AND binds IN ({_HOLDING})
-GROUP BY moment, site, bound ORDER BY moment, site, bound
-LIMIT {MOST_ROWS}
+GROUP BY moment, site, bound)
+ORDER BY count() OVER (PARTITION BY site, bound) DESC, site, bound, moment
+LIMIT {MOST_ROWS + 1}
 """
 POSTS = f"""
 SELECT

@@ -109,6 +109,8 @@ class Recorded(Struct, frozen=True, kw_only=True):
     posts: Posts
     set_aside: Sequence[int]
     """Messages by place over which delivery processes ended."""
+    cut: Sequence["TroubleKind"] = ()
+    """Kinds of trouble of which so much was recorded that only what lasted longest was read."""
 
     @property
     def is_empty(self) -> bool:

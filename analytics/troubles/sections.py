@@ -1,6 +1,6 @@
 """The sections of a report of troubles. Pure."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from math import ceil
 
@@ -11,18 +11,19 @@ from analytics.charts.bars import bars
 from analytics.charts.lines import duration_lines, lines
 from analytics.charts.scale import lasting
 from analytics.charts.series import Moment, Series, Tone
-from analytics.charts.spans import MOST_BARS, Bar, Lane, spans
+from analytics.charts.spans import Bar, Lane, spans
 from analytics.charts.svg import legend
 from analytics.report.sections import Section, number
 from analytics.samples import Sample
 from analytics.troubles.effects import Rates, Told
-from analytics.troubles.recorded import How, Recorded, Span, TroubleKind
+from analytics.troubles.recorded import How, Recorded, Span, Trouble, TroubleKind
 from analytics.troubles.stretches import averaged
 
 POINTS = 360
 LINES = 60
 """Of a table under a picture."""
 _Draw = Callable[[str, Sequence[Moment], Sequence[Series]], Markup]
+_CUT = {TroubleKind.FAILURES: "Attempts failed", TroubleKind.HELD: "Mail was held back"}
 
 
 class _Look(Struct, frozen=True):
@@ -59,14 +60,14 @@ LOOKS: Mapping[TroubleKind, _Look] = {
 }
 
 
-def tiles(recorded: Recorded, found: Sequence[Told]) -> list[tuple[str, str]]:
+def tiles(recorded: Recorded, troubles: Sequence[Trouble]) -> list[tuple[str, str]]:
     """The figures at the top: names and values."""
     span = recorded.span
     troubled = set[int]()
-    for one in found:
-        troubled.update(range(span.place(one.trouble.begin), span.place(one.trouble.end) + 1))
+    for one in troubles:
+        troubled.update(range(span.place(one.begin), span.place(one.end) + 1))
     return [
-        ("troubles", number(len(found))),
+        ("troubles", number(len(troubles))),
         ("of the time without", f"{100 * (1 - len(troubled) / span.places):.0f} %"),
         ("accepted", number(sum(recorded.taken))),
         ("delivered", number(sum(recorded.whole.delivered))),
@@ -75,10 +76,10 @@ def tiles(recorded: Recorded, found: Sequence[Told]) -> list[tuple[str, str]]:
     ]
 
 
-def all_sections(recorded: Recorded, found: Sequence[Told]) -> list[Section]:
-    """The troubles first, then pictures of how it went."""
+def all_sections(recorded: Recorded, found: Sequence[Told], all: int) -> list[Section]:
+    """The troubles first, then pictures of how it went. ``found`` are told, of ``all``."""
     return [
-        _troubles(recorded.span, found),
+        _troubles(recorded, found, all),
         _mail(recorded),
         _waiting(recorded),
         _ages(recorded),
@@ -88,16 +89,16 @@ def all_sections(recorded: Recorded, found: Sequence[Told]) -> list[Section]:
     ]
 
 
-def _troubles(span: Span, found: Sequence[Told]) -> Section:
-    title = "Troubles"
+def _troubles(recorded: Recorded, found: Sequence[Told], all: int) -> Section:
+    span, title = recorded.span, "Troubles"
     note = (
         "What was not as usual, in order of time. Rates are messages a second that were delivered: in the 30 s before, "
-        "meanwhile, and in the 30 s after."
+        "meanwhile, and in the 30 s after." + "".join(f" {one}" for one in _left_out(recorded, len(found), all))
     )
     columns = ["what it looked like", "begin", "lasted", "before", "during", "after", "most waiting", "most overdue"]
     lanes: dict[str, list[Bar]] = {}
     whole = span.until - span.since
-    for one in found[:MOST_BARS]:
+    for one in found:
         trouble, look = one.trouble, LOOKS[one.trouble.kind]
         begin, end = ((at - span.since) / whole for at in (trouble.begin, trouble.end))
         said = f"{_clock(trouble.begin)}: {_words(one)}"
@@ -113,6 +114,14 @@ def _troubles(span: Span, found: Sequence[Told]) -> Section:
         chart=spans(title, _moments(span), drawn) if drawn else Markup(""),
         stays_open=True,
     )
+
+
+def _left_out(recorded: Recorded, told: int, all: int) -> Iterator[str]:
+    if told < all:
+        listed = f"Only {number(told)} of {number(all)} are listed and drawn"
+        yield f"{listed}: those of sites that were shortest are left out."
+    for kind in recorded.cut:
+        yield f"{_CUT[kind]} for so long at so many sites that only what lasted longest was looked at."
 
 
 def _words(one: Told) -> str:

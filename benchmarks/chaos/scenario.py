@@ -31,7 +31,7 @@ from benchmarks.chaos.report import ChaosRecord
 from benchmarks.chaos.reporters import Reporters
 from benchmarks.chaos.rolling import SIDE_BY_SIDE_S, Rolled, lateness, one_sided, rolling, too_late
 from benchmarks.chaos.storm import API_KILLS, OUTAGES, Storm
-from benchmarks.chaos.told import NEAR_S, FoundTrouble, ToldStorm, compare
+from benchmarks.chaos.told import NEAR_S, FoundTrouble, FoundTroubles, ToldStorm, compare
 from benchmarks.chaos.verdict import judge
 from benchmarks.chaos.world import ChaosWorld
 from benchmarks.client import Client, HttpAnswer
@@ -159,7 +159,7 @@ async def _troubles(world: ChaosWorld, storm: Storm, options: ChaosOptions) -> t
     told = await to_its_end(world.postray.command, "report", "--about", "troubles", *times, "--json", *page)
     if told.returncode:
         return [], [f"postray report: {told.stderr[-500:]}"]
-    return msgspec.json.decode(told.stdout, type=list[FoundTrouble]), []
+    return msgspec.json.decode(told.stdout, type=FoundTroubles).troubles, []
 
 
 async def _is_sampled(world: ChaosWorld, max_wait_s: float) -> bool:

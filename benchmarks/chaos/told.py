@@ -35,6 +35,12 @@ class FoundTrouble(Struct, frozen=True):
     words: str
 
 
+class FoundTroubles(Struct, frozen=True):
+    """What the command prints, as far as it is looked at."""
+
+    troubles: list[FoundTrouble]
+
+
 class ToldStorm(Struct, frozen=True, kw_only=True):
     """How much of a storm was told."""
 

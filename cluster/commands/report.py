@@ -20,9 +20,8 @@ from cluster.installation.private_files import write_whole
 
 MOST_DAYS = 3660
 """The longest range: ten years."""
-
-
 MOST_DAYS_OF_TROUBLES = 7
+"""The same of troubles: with more, a step of the report is longer than what goes wrong."""
 
 
 class About(StrEnum):

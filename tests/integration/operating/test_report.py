@@ -173,7 +173,7 @@ async def test_troubles_are_told_from_samples_events_and_posts(
     file = tmp_path / "troubles.html"
     times = ("--since", datetime.fromtimestamp(since, UTC).isoformat())
     said = await asked.said("report", "--about", "troubles", *times, "--json", "--html", str(file))
-    told = [(one["kind"], one["subject"], round(one["begin"]) - since) for one in json.loads(said)]
+    told = [(one["kind"], one["subject"], round(one["begin"]) - since) for one in json.loads(said)["troubles"]]
     assert told == [
         ("restarted", "api-0", 195),
         ("held", "google.com", 290),

@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from selectolax.lexbor import LexborHTMLParser
 
 from analytics.samples import SAMPLES, Sample
-from analytics.troubles import questions
-from analytics.troubles.effects import Told, told
+from analytics.troubles import effects, questions
+from analytics.troubles.effects import MOST, Told, all_troubles, longest
 from analytics.troubles.making import make
 from analytics.troubles.recorded import Failures, Flow, Held, How, Posts, Recorded, Span, TroubleKind
 from analytics.troubles.sections import LOOKS
@@ -62,6 +62,10 @@ def recorded(seed: int = 1, **changed: Any) -> Recorded:
         "set_aside": zeros,
     }
     return Recorded(span=Span(since=T0, until=T0 + SECONDS), **values | changed)
+
+
+def told(of: Recorded) -> list[Told]:
+    return effects.told(of, longest(all_troubles(of)))
 
 
 def found(of: Recorded) -> list[tuple[TroubleKind, str, float, float]]:
@@ -266,7 +270,9 @@ def test_the_page_names_each_trouble_and_is_closed_to_what_hosts_say() -> None:
     }
     since, until = (datetime.fromtimestamp(at, UTC) for at in (T0, T0 + 120))
     page, said = make(Door(answers), since, until)
-    assert [(one["kind"], one["begin"] - T0) for one in json.loads(said)] == [
+    answer = json.loads(said)
+    assert (answer["left_out"], answer["cut"]) == (0, [])
+    assert [(one["kind"], one["begin"] - T0) for one in answer["troubles"]] == [
         ("restarted", 57),
         ("failures", 80),
         ("held", 90),
@@ -277,6 +283,7 @@ def test_the_page_names_each_trouble_and_is_closed_to_what_hosts_say() -> None:
     assert rows[0] == "the process of api-0 was new"
     assert rows[1].startswith(f"{SITE}: hosts were not available: 20 of 50 attempts, such as “421 <script>")
     assert rows[2] == f"{SITE}: backing off: no connection could be made; up to 7 waited"
+    assert "left out" not in section.text() and "looked at" not in section.text()
     assert not tree.css("script") and "ada@" not in page and len(section.css("svg rect.bar")) == 3
     assert {node.attributes["id"] for node in tree.css("h2")} == {
         *("troubles", "mail", "waiting", "ages", "journal", "failures", "webhooks")
@@ -285,7 +292,42 @@ def test_the_page_names_each_trouble_and_is_closed_to_what_hosts_say() -> None:
 
 def test_a_time_without_anything_says_so() -> None:
     page, said = make(Door({}), datetime.fromtimestamp(T0, UTC), datetime.fromtimestamp(T0 + 120, UTC))
-    assert "There are no events in this range." in page and said == b"[]"
+    assert "There are no events in this range." in page
+    assert json.loads(said) == {"troubles": [], "left_out": 0, "cut": []}
+
+
+def test_of_too_many_troubles_the_longest_are_told_and_the_page_says_so() -> None:
+    samples = [as_row(a_sample(at, started={"api-0": T0 + 119} if at == 120 else {})) for at in range(10, 121, 10)]
+    short = [[T0 + 10, f"site{i}.example", "back_off", 7] for i in range(MOST)]
+    long = [[T0 + at, "long.example", "back_off", 7] for at in range(60, 121, 10)]
+    since, until = (datetime.fromtimestamp(at, UTC) for at in (T0, T0 + 120))
+    page, said = make(Door({"SAMPLES_OF": samples, "HELD": [*short, *long]}), since, until)
+    answer = json.loads(said)
+    assert (len(answer["troubles"]), answer["left_out"], answer["cut"]) == (MOST, 2, [])
+    assert [(one["kind"], one["subject"]) for one in answer["troubles"][-2:]] == [
+        ("held", "long.example"),
+        ("restarted", "api-0"),
+    ]
+    section = LexborHTMLParser(page).css("section[aria-labelledby=troubles]")[0].text()
+    assert "Only 1,000 of 1,002 are listed and drawn: those of sites that were shortest are left out." in section
+    assert "1,002" in LexborHTMLParser(page).css("dl, .tiles")[0].text()
+
+
+def test_what_the_questions_cut_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(questions, "MOST_ROWS", 3)
+    rows = [[T0 + at, SITE, "back_off", 7] for at in (10, 20, 30, 40)]
+    failures = [[place, SITE, "rate_limited", 421, 0, 20, "421 later"] for place in (80, 81, 82, 83)]
+    flow = [[place, 50, 50, 50, 1000, 0] for place in range(120)]
+    answers: dict[str, list[list[Any]]] = {"FLOW": flow, "HELD": rows, "FAILURES": failures}
+    since, until = (datetime.fromtimestamp(at, UTC) for at in (T0, T0 + 120))
+    page, said = make(Door(answers), since, until)
+    answer = json.loads(said)
+    assert answer["cut"] == ["failures", "held"]
+    assert [one["end"] - T0 for one in answer["troubles"] if one["kind"] in answer["cut"]] == [30, 83]
+    assert "Attempts failed for so long at so many sites that only what lasted longest was looked at." in page
+    assert "Mail was held back for so long at so many sites that only what lasted longest was looked at." in page
+    _, said = make(Door({**answers, "HELD": rows[:3], "FAILURES": failures[:3]}), since, until)
+    assert json.loads(said)["cut"] == []
 
 
 def test_troubles_lie_within_the_time_that_was_asked_for() -> None:
