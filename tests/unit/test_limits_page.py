@@ -5,6 +5,7 @@ from pathlib import Path
 
 from actors.webhooks import halving
 from analytics import statistics
+from analytics.troubles import effects
 from api import app
 from api.admin import bouncing, searching, sites, storing, suspensions, tenants, tracing
 from api.console import result
@@ -36,6 +37,7 @@ from api.tracking import recording
 from api.unsubscribing import form as unsubscribe_form
 from api.webhooks import checking as checking_webhooks
 from cluster.access import tokens
+from cluster.commands import report
 from cluster.http import ending, heads
 from cluster.http.connections import ConnectionBounds
 from cluster.images import names as image_names
@@ -56,6 +58,7 @@ from cluster.message import addresses, custom_fields, mime_fields, substitution
 from cluster.message.transfer_encoding import LINE_LIMIT
 from cluster.policy.limits import patterns
 from cluster.policy.tls.rua import MOST_DESTINATIONS
+from cluster.routing import parked
 from cluster.settings import Settings
 from cluster.suppression import imported
 from cluster.templates import markup
@@ -259,6 +262,9 @@ LIMITS: dict[str, int | str] = {
     "tenants on a page": tenants.MOST_LISTED,
     "`bodies_days` of a tenant": Settings().retention.bodies_days,
     "`tenants` of `GET /api/admin/storage`": storing.MOST_TENANTS,
+    "parked deliveries counted in a lane": parked.COUNTED,
+    "`report --about troubles`": f"{report.MOST_DAYS_OF_TROUBLES} days",
+    "troubles of a report": effects.MOST,
     "unfinished messages counted before a prune": storing.MOST_COUNTED,
     "`--older-than`": days(searching.LONGEST_AGE_S),
     "`--reason`": bouncing.LONGEST_REASON,
