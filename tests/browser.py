@@ -93,7 +93,7 @@ class Page:
         await asyncio.to_thread(file.write_bytes, base64.b64decode(answer["data"]))
 
     async def dark(self, scheme: str = "dark") -> None:
-        """Show pages as one who prefers dark ones sees them; or light ones, with ``scheme`` "light"."""
+        """Show pages as to a reader who prefers dark ones; or light ones, with ``scheme`` "light"."""
         await self._call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
     async def tab(self) -> None:

@@ -9,9 +9,7 @@ from actors.delivery.sites import Dropped, Sites
 from cluster.policy.replies.putting_off import PuttingOff
 from cluster.policy.replies.verdict import Judgement
 from cluster.policy.routes.destinations import Destination
-from cluster.routing.site_state import Held, SiteState, TenantWaiting
-
-TENANTS_SHOWN = 5
+from cluster.routing.site_state import TENANTS_SHOWN, Held, SiteState, TenantWaiting
 
 
 def find_sites(sites: Sites, pattern: str, limit: int, actor: str, now: float, epoch_offset: float) -> list[SiteState]:

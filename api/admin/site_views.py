@@ -12,11 +12,10 @@ from cluster.policy.limits.advice import ADVICE
 from cluster.policy.limits.binding import Bound, binding_of_shares
 from cluster.policy.routes.destinations import Destination, parse
 from cluster.policy.routes.sites import matches
-from cluster.routing.site_state import LastReply, SiteState, TenantWaiting
+from cluster.routing.site_state import TENANTS_SHOWN, LastReply, SiteState, TenantWaiting
 from cluster.routing.views import SourceState
 
 REPLIES_SHOWN = 5
-TENANTS_SHOWN = 5
 
 
 class ReplyView(Struct, frozen=True, kw_only=True):

@@ -186,7 +186,7 @@ async def _start(product: Product, context: Callable[..., Context], stack: Async
         return await getattr(parts[actor], method)(*arguments)
 
     async def kill(actor: str) -> None:
-        raise AssertionError(f"nobody kills {actor}")
+        raise AssertionError(f"this product kills no actor: {actor}")
 
     async def place(*_: object) -> Any:
         raise AssertionError("this product has one node and places no actors")

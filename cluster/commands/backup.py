@@ -34,6 +34,7 @@ from cluster.installation.owners import SERVER_FOLDER
 from cluster.installation.private_files import prepare_data_dir, write_whole
 from cluster.journal.journal import Journal, Unavailable, migrate
 from cluster.settings import Settings
+from cluster.sizes import size_text
 from cluster.vault import FILE as SECRET
 
 LOOK_S = 0.2
@@ -71,7 +72,7 @@ def backup(config: str | None, folder: Path, with_secrets: bool, as_json: bool) 
         print_json({"folder": str(folder), **msgspec.to_builtins(manifest), "bytes": sizes})
         return
     for part, size in sizes.items():
-        console.print(f"{folder / part}  {size / 1024**2:,.1f} MB", markup=False, soft_wrap=True)
+        console.print(f"{folder / part}  {size_text(size)}", markup=False, soft_wrap=True)
     if not with_secrets:
         console.print(f"Without secrets: a restore needs {data_dir / SECRET} of now, or the setting.", soft_wrap=True)
     if settings.clickhouse.dsn:

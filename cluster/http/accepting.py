@@ -32,7 +32,7 @@ UNSENT_BYTES = 64 * 1024
 """How much of the answers the kernel buffers before sending. Without a limit it buffers megabytes for each client that
 reads nothing, and the server, which cannot see them, produces more."""
 SO_ATTACH_FILTER = 26
-"""socket(7); Python has no name for it."""
+"""Linux's number, on most architectures (socket(7)); Python has no name for it."""
 _NO_SYN = b"".join(
     struct.pack("=HBBI", *step)
     for step in (

@@ -8,7 +8,7 @@ SELECT current_setting('server_version_num')::int, current_setting('fsync') = 'o
     clock_timestamp()
 
 -- name: server_began
--- When the server was started, and when it began anew: with its own processes, after one of any kind was lost. Who may not
--- see these gets NULL.
+-- When the server was started, and when it began anew: with its own processes, after one of any kind was lost. A login
+-- that may not see these gets NULL.
 SELECT pg_postmaster_start_time(),
     (SELECT min(backend_start) FROM pg_stat_activity WHERE backend_type = 'checkpointer')

@@ -17,6 +17,10 @@ class LastReply(Form, frozen=True, kw_only=True):
     """accepted, deferred or bounced."""
 
 
+TENANTS_SHOWN = 5
+"""Of a site: those with the most that waits."""
+
+
 class TenantWaiting(Form, frozen=True):
     """A tenant's deliveries in a site's memory that wait for their turn."""
 

@@ -73,7 +73,8 @@ def of_disk(disk: Disk, place: str, min_free: int) -> Iterator[Finding]:
     """``min_free``: bytes below which mail is refused."""
     free = size_text(disk.free)
     if disk.free < min_free:
-        yield problem(f"{free} free at {place}, less than http.min_free_disk_mb: mail is refused; make room")
+        kept = f"the {size_text(min_free)} of http.min_free_disk_mb"
+        yield problem(f"{free} free at {place}, less than {kept}: mail is refused; make room")
     elif disk.free < max(LOW_DISK_BYTES, 2 * min_free):
         yield warning(f"{free} free at {place}: below {size_text(min_free)} mail is refused; make room")
     else:

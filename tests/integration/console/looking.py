@@ -55,6 +55,12 @@ CUT_OFF = """
 }).map((one) => `${one.tagName}.${one.className}: ${one.textContent.trim().slice(0, 40)}`)
 """
 """What is wider than its place, or than the window."""
+IN_ONE_ROW = """
+[...document.querySelectorAll("nav a")].every(
+  (one) => document.querySelector("header").offsetHeight < 2 * one.offsetHeight
+)
+"""
+"""Whether the header with its menu has one row."""
 REACHABLE = """
 [...document.querySelectorAll("a[href], button, input:not([type=hidden]), select, textarea, [tabindex='0']")]
   .filter((one) => one.checkVisibility() && !one.disabled).length
@@ -105,6 +111,7 @@ async def look(console: Console, tmp_path: Path, width: int, pages: dict[str, st
             window, content = await page.width()
             assert content <= window, f"{path} is {content} px wide at {window}"
             assert await page.json(CUT_OFF) == [], path
+            assert width < WIDTHS[1] or await page.json(IN_ONE_ROW), path
             if width == WIDTHS[0]:
                 await walk(page, path)
             texts.append(await page.text())

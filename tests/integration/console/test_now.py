@@ -13,6 +13,7 @@ from tests.histories import a_whole
 from tests.integration.console.conftest import Console
 from tests.integration.console.looking import WIDTHS, forbidden, look, past_hour
 from tests.integration.operating import conftest as operating
+from tests.integration.operating import facts
 
 
 async def test_it_says_what_is_wrong_first(console: Console) -> None:
@@ -26,7 +27,7 @@ async def test_it_says_what_is_wrong_first(console: Console) -> None:
 async def test_what_hosts_and_tenants_write_is_text(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
     evil = "</td><script>alert(1)</script>\x1b[31m\u202e"
     state = structs.replace(
-        operating.a_site(),
+        facts.a_site(),
         site="evil<img src=x>.example",
         waits_for=evil,
         adjustments=(evil,),

@@ -25,7 +25,8 @@ from tests.integration.delivery.receiver import receiving
 from tests.integration.delivery.test_sources import sources
 from tests.integration.delivery.world import DELIVERY, World, a_world
 from tests.integration.journal.builders import a_message
-from tests.integration.operating.conftest import ACTOR, Postray
+from tests.integration.operating.conftest import Postray
+from tests.integration.operating.facts import ACTOR
 
 HOST = "127.0.0.11"
 SITE = "mx0.example.com"

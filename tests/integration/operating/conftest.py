@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from analytics.backup import BackupState
 from analytics.client import ClickHouse
 from analytics.door.server import SqlDoor
 from analytics.history import HistoryWanted, SitePoint, WholePoint
-from analytics.queries import MessageEvents, TimelineEvent
+from analytics.queries import MessageEvents
 from analytics.statistics import Names, Statistics
 from analytics.storage import StoredPartition
 from api.admin.routes import Admin
@@ -32,38 +32,39 @@ from cluster.journal.records import BatchCounts, DueDelivery, NewRequest
 from cluster.keys import operator_token
 from cluster.nodes import NodeState, WantedNodes
 from cluster.peers import PeerGone
-from cluster.policies import check_policies, put_in_force
+from cluster.policies import put_in_force
 from cluster.policy.limits.retry import tried_until
 from cluster.policy.retention import Retention
 from cluster.policy.storage import Pruned
-from cluster.policy.tls.shown_reports import ShownDestination, ShownReport, ShownReports
 from cluster.routing.estimating import CannotTell
-from cluster.routing.site_state import LastReply, SiteState, TraceLine
 from cluster.routing.views import (
     BatchEstimate,
-    MxHost,
-    PoolShare,
     RouteDescription,
     SiteOfDomain,
-    SourceChoice,
     SourceState,
-    TlsView,
-    WarmUpUse,
 )
-from cluster.settings import DeliverySettings, HttpSettings
+from cluster.settings import HttpSettings
 from cluster.tenancy.directory import TenantDirectory
 from cluster.vault import Vault, secret_key
 from tests.domains import a_manager
 from tests.histories import answer_of
 from tests.integration.analytics.sql_door import PASSWORD, opened
 from tests.integration.large import large_requests
+from tests.integration.operating.facts import (
+    ACTOR,
+    DELIVERY,
+    DIALOGUE,
+    TIMELINE,
+    TLS_REPORTS,
+    a_route,
+    a_site,
+    a_source,
+)
 from tests.limiting import a_limiter
 from tests.policies import a_policy, no_aliases
 from tests.tracking import token_keys
 from tests.webhooks import Actors, webhook_parts
 
-ACTOR = "delivery-0-0"
-DELIVERY = DeliverySettings()
 KEPT = Retention(bodies_days=7, messages_days=30)
 
 
@@ -245,23 +246,7 @@ class Postray:
         return []
 
     async def _timeline(self, tenant_id: str, message_id: str) -> MessageEvents:
-        return MessageEvents(
-            [
-                TimelineEvent(
-                    event_type="deferred",
-                    recipient_email="ada@example.com",
-                    timestamp="2026-04-23T10:00:00.000Z",
-                    metadata={"reason": "450 \x1b[31mgreylisted"},
-                ),
-                TimelineEvent(
-                    event_type="click",
-                    recipient_email="ada@example.com",
-                    timestamp="2026-04-23T10:05:00.000Z",
-                    url="https://shop.example/a",
-                    metadata={"link_index": 0},
-                ),
-            ]
-        )
+        return TIMELINE
 
     async def _estimate(self, tenant_id: str, counts: BatchCounts) -> BatchEstimate:
         if isinstance(self.outlook, str):
@@ -282,91 +267,19 @@ class Postray:
         return SiteOfDomain(site=await self._site_of(domain), problem=problem)
 
     async def _describe(self, domain: str, tenant_id: str, pool: str) -> RouteDescription:
-        limits, _ = check_policies(DELIVERY, "", "")
-        return RouteDescription(
-            domain=domain,
-            via="direct",
-            mx=(MxHost(preference=10, host="mx1.example.com", addresses=("192.0.2.1",)),),
-            site="site.example",
-            pool=pool,
-            sources=(SourceChoice(source="mta1", weight=2.0, owner=ACTOR),),
-            destination="mta1>site.example",
-            owner=ACTOR,
-            shaping=tuple(limits.explain("site.example", tenant_id=tenant_id)),
-            tls=TlsView(level="opportunistic", mta_sts_mode="enforce", mta_sts_mx=("*.example.com",)),
-        )
+        return a_route(domain, tenant_id, pool)
 
     async def _sources(self) -> list[SourceState]:
-        return [
-            SourceState(
-                name="mta1",
-                addresses=("192.0.2.9",),
-                helo="mta1.example.com",
-                actors=(ACTOR,),
-                pools=(PoolShare(pool="bulk", weight=2.0),),
-                warm_up_day=3,
-                warm_up=(WarmUpUse(site="site.example", granted=50, cap=200),),
-            )
-        ]
+        return [a_source()]
 
     async def _put_in_force(self, shaping: str, routing: str) -> int | None:
         return await put_in_force(self.journal, self.vault, DELIVERY, shaping, routing)
 
 
-def a_site() -> SiteState:
-    return SiteState(
-        actor=ACTOR,
-        source="mta1",
-        site="site.example",
-        share=0,
-        shares=1,
-        waiting=12,
-        in_flight=2,
-        connections=2,
-        connection_limit=20,
-        message_rate=5.0,
-        accepted=40,
-        deferred=3,
-        bounced=1,
-        accepted_per_s=1.5,
-        waits_for="the message rate",
-        binds="message_rate",
-        until=0.0,
-        adjustments=("message rate halved",),
-        last_replies=(LastReply(at=1.0, host="mx1", text="421 \x1b]0;title too fast [red]", kind="deferred"),),
-    )
-
-
-TLS_REPORTS = ShownReports(
-    problem=None,
-    reports=(
-        ShownReport(
-            domain="example.com",
-            document='{"organization-name":"[bold]Example"}',
-            file_name="mail.example.net!example.com!1772323200!1772409599.json.gz",
-            destinations=(
-                ShownDestination(
-                    uri="mailto:tls@example.com", sent_at=datetime(2026, 3, 2, 3, tzinfo=UTC), result="ok"
-                ),
-                ShownDestination(
-                    uri="https://r.example.com/", due_at=datetime(2026, 3, 2, 4, tzinfo=UTC), result="503"
-                ),
-                ShownDestination(uri="https://s.example.com/"),
-            ),
-            faults=("'ftp://x': only mailto and https count",),
-        ),
-    ),
-    next=None,
-)
 TRACKING = "http://127.0.0.1:8081"
 """Where this postray would answer recipients apart."""
 SUBMISSION, MAIL_IN = "127.0.0.1:2587", "127.0.0.1:2525"
 """Where it would take mail, and reports on mail."""
-DIALOGUE = [
-    TraceLine(number=1, at=1.0, connection="mx1 [192.0.2.1] #1", direction="C", text="EHLO mail.example.com"),
-    TraceLine(number=2, at=2.0, connection="mx1 [192.0.2.1] #1", direction="S", text="250 hello [bold]"),
-    TraceLine(number=5, at=3.0, connection="mx1 [192.0.2.1] #1", direction="*", text="closed"),
-]
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ from cluster.journal.suppressions import NewSuppression
 from cluster.policy.lifecycle import Status
 from cluster.suppression.lists import SuppressionList
 from tests.integration.journal.builders import a_message, a_request, a_tenant, with_event
-from tests.integration.operating.conftest import ACTOR, MAIL_IN, SUBMISSION, TRACKING, Postray
+from tests.integration.operating.conftest import MAIL_IN, SUBMISSION, TRACKING, Postray
+from tests.integration.operating.facts import ACTOR
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ from datetime import date
 
 from msgspec.structs import replace
 
-from tests.integration.operating.conftest import TLS_REPORTS, Postray
+from tests.integration.operating.conftest import Postray
+from tests.integration.operating.facts import TLS_REPORTS
 
 
 async def test_a_dry_run_shows_the_reports_and_sends_nothing(postray: Postray) -> None:
