@@ -1,11 +1,14 @@
 """The present release over the data directory of the release before, which has mail in it, while clients send."""
 
 import asyncio
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import psycopg
+import pytest
 
 from cluster.installation.embedded import journal_dsn
 from cluster.installation.ports import ANY_PORT, HeldPort
@@ -17,6 +20,13 @@ from tests.upgrade.fill import KEPT
 from tests.upgrade.stored import brought_back
 
 LATER_S = 20.0
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder with a short name: the path of a socket of Postgres has at most 107 characters."""
+    with tempfile.TemporaryDirectory(prefix="pr-upgrade-") as name:
+        yield Path(name)
 
 
 async def send_until_accepted(postray: RunningPostray, recipient: str) -> str:
@@ -35,8 +45,8 @@ async def send_until_accepted(postray: RunningPostray, recipient: str) -> str:
             await asyncio.sleep(0.2)
 
 
-async def test_the_mail_of_the_release_before_arrives_once_and_what_it_told_stays(tmp_path: Path) -> None:
-    data_dir = tmp_path / "data"
+async def test_the_mail_of_the_release_before_arrives_once_and_what_it_told_stays(folder: Path) -> None:
+    data_dir = folder / "data"
     facts = await asyncio.to_thread(brought_back, data_dir, later_s=LATER_S)
     port = HeldPort(ANY_PORT)  # known to clients before it answers there
     postray = RunningPostray(data_dir, **KEPT, POSTRAY_HTTP_BIND=port.bind)
