@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Installed once per change of the pins; the marker file carries the date.
 READY := .venv/.ready
 
-.PHONY: run test unit fuzz check format lock clean
+.PHONY: run test unit long fuzz check format lock clean
 
 run: $(READY)
 	$(BIN)/postray up
@@ -16,6 +16,10 @@ test: $(READY)
 # What needs no server, in a minute: rules, formats, composing, and actors over journals in memory.
 unit: $(READY)
 	$(BIN)/pytest --numprocesses 2 tests/unit
+
+# Acceptance tests that `make test` leaves out, since each takes minutes.
+long: $(READY)
+	$(BIN)/pytest -m long tests/acceptance
 
 # The property tests alone, each with this many examples that no run had before; a thousand take about a quarter of an hour.
 EXAMPLES ?= 1000

@@ -5,11 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 BROKEN = ("lost", "stuck", "cancelled_but_sent", "disagreements", "inexcusable", "problems")
 """What is late, and a rate that is not back in time, may be the machine's fault, which runs other tests meanwhile."""
 OF_TIME = ("rate not back", "late")
 
 
+@pytest.mark.long
 def test_a_node_changes_its_release_while_mail_flows(tmp_path: Path) -> None:
     path = tmp_path / "rolling.json"
     arguments = ["--nodes", "2", "--seconds", "10", "--rate", "20", "--patience", "60", "--json", str(path)]
