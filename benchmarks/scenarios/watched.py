@@ -86,7 +86,8 @@ class Watched:
 
     @asynccontextmanager
     async def _watched(self, looks: "Looks") -> AsyncIterator[None]:
-        """Those who look, until the end of the block. Raises what ended one of them before."""
+        """Consoles, each of which has the page, and scrapes, until the end of the block. Raises what ended one of them
+        before."""
         postray = self._sending.world.postray
         async with AsyncExitStack() as stack:
             consoles = [await stack.enter_async_context(logged_in(postray)) for _ in range(self.settings.consoles)]
@@ -94,6 +95,9 @@ class Watched:
             tasks = [asyncio.create_task(looks.follow(number, http)) for number, http in enumerate(consoles)]
             tasks.append(asyncio.create_task(looks.scrape(postray.url)))
             try:
+                async with asyncio.timeout(ANSWER_S):
+                    while not all(looks.parts) and not any(task.done() for task in tasks):
+                        await asyncio.sleep(0.1)
                 yield
             finally:
                 ended = [task for task in tasks if task.done()]
