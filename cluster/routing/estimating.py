@@ -203,8 +203,8 @@ class Estimating:
 
     def _today(self, key: Key, granted: Mapping[Key, int]) -> int | None:
         """What a source may still send to a site today; None sets no limit."""
-        allowances = self._allowances(key, granted.get(key, 0))
-        return allowances[0] if allowances else None
+        cap = self._active_policy.routing.cap(*key, self._active_policy.today())
+        return None if cap is None else max(0, cap - granted.get(key, 0))
 
     def _terms(self, tenant_id: str, key: Key, part: _Part, now: datetime, granted: Mapping[Key, int]) -> Terms:
         source, site = key
