@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 
 from cluster import metrics
 from cluster.context import Context, Facts, Links
+from cluster.installation.owners import SERVER_FOLDER
 from cluster.intake.backpressure import MIB
 from cluster.metrics import Gauge, GaugesByName, Reading
 from cluster.monitoring.machine import MachineMetrics
@@ -119,5 +120,5 @@ class Scraping:
 def scraping_of(context: Context, links: Links) -> Scraping:
     """That of a process's node."""
     machine = MachineMetrics(context.data_path, context.settings.http.min_free_disk_mb * MIB)
-    postgres = PostgresMetrics(context.data_path / "postgres")
+    postgres = PostgresMetrics(context.data_path / SERVER_FOLDER)
     return Scraping(context.node_id, links.look, links.call, machine, postgres, clock=time.monotonic)
