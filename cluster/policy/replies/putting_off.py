@@ -64,12 +64,7 @@ class PuttingOff:
     def binds(self, now: float) -> Bound:
         """What holds the site's mail back; ``NOTHING`` while most of it is taken."""
         is_most = self._part > MOST and self.waiting > 0
-        return self.why if is_most and now < self.ends_at else Bound.NOTHING
-
-    @property
-    def ends_at(self) -> float:
-        """When this says nothing any longer."""
-        return self.retry_at + LATE_S
+        return self.why if is_most and now < self.retry_at + LATE_S else Bound.NOTHING
 
     def _count(self, put_off: float) -> None:
         self._known = min(LATELY, self._known + 1)
