@@ -11,12 +11,13 @@ from msgspec import Struct
 _DOMAIN = rb"[\w.-]{1,190}"
 # Everything that matches is accepted and needs no special handling: addresses and sizes are far below every limit, and
 # a recipient without a dot before its @ has no fate (see ``sink.py``).
+_NOTIFICATION = rb"(?: NOTIFY=FAILURE(?: ORCPT=rfc822;(?:[\w.@-]|\+[0-9A-F]{2}){1,255})?)?"
 _FLIGHT = re.compile(
-    rb"MAIL FROM:<(?:[\w.+=-]{1,64}@%b)?>(?: SIZE=\d{1,7})?(?: BODY=8BITMIME)?\r\n"
-    rb"((?:RCPT TO:<[\w+=-]{1,64}@%b>\r\n){1,100})"
-    rb"BDAT (\d{1,7}) LAST\r\n" % (_DOMAIN, _DOMAIN)
+    rb"MAIL FROM:<(?:[\w.+=-]{1,64}@%b)?>(?: SIZE=\d{1,7})?(?: RET=HDRS ENVID=[\w.-]{1,100})?(?: BODY=8BITMIME)?\r\n"
+    rb"((?:RCPT TO:<[\w+=-]{1,64}@%b>%b\r\n){1,100})"
+    rb"BDAT (\d{1,7}) LAST\r\n" % (_DOMAIN, _DOMAIN, _NOTIFICATION)
 )
-_FIRST_RCPT, _NEXT_RCPT, _LAST_RCPT = b"RCPT TO:<", ">\r\nRCPT TO:<", b">\r\n"
+_RECIPIENT = re.compile(r"RCPT TO:<([^>]+)>")
 # The line of Message-ID, or the blank line that ends the header.
 _MESSAGE_ID = re.compile(rb"\n(?:\r|Message-ID:\s*<([^@>]+))", re.IGNORECASE)
 
@@ -34,8 +35,7 @@ def flight(octets: bytes) -> Flight | None:
     match = _FLIGHT.match(octets)
     if match is None or match.end() + int(match[2]) != len(octets):
         return None
-    paths = match[1][len(_FIRST_RCPT) : -len(_LAST_RCPT)].decode("ascii")
-    return Flight(tuple(paths.split(_NEXT_RCPT)), match.end())
+    return Flight(tuple(_RECIPIENT.findall(match[1].decode("ascii"))), match.end())
 
 
 def message_id(octets: bytes, content_at: int) -> str:

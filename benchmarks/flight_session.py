@@ -18,7 +18,7 @@ from cluster.smtpd.protocol import ServerState, Service
 Decide = Callable[[int, tuple[str, ...], str], Answer]
 """Decides on a message, given the session's number, the recipients, and the local part of Message-ID."""
 
-NEEDED = frozenset((Extension.PIPELINING, Extension.CHUNKING, Extension.SIZE, Extension.EIGHTBITMIME))
+NEEDED = frozenset((Extension.PIPELINING, Extension.CHUNKING, Extension.SIZE, Extension.EIGHTBITMIME, Extension.DSN))
 """The extensions that must have been offered to a client that may send flights."""
 MAIL_OK = ServerReply(250, "2.1.0 sender ok").wire
 RCPT_OK = ServerReply(250, "2.1.5 recipient ok").wire

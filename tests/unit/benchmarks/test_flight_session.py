@@ -8,12 +8,16 @@ from typing import Any
 import msgspec
 import pytest
 
+from actors.smtp.commands import Envelope, Unsendable, transaction_commands
 from benchmarks.flight_session import FlightSession
 from benchmarks.sink import Manner, Sink, SinkBehavior
 from benchmarks.sink_log import ConnectionEnded, Line, Receipt
+from cluster.message.return_address import Named, Purpose, return_address
 from cluster.smtpd.envelope import Answer, Extension, ReceivedMessage, ServerOptions
 from cluster.smtpd.protocol import Service
+from cluster.tracking.tokens import TokenKey
 
+MESSAGE_ID = "msg_01JZZZZZZZZZZZZZZZZZZZZZZZ"
 MESSAGE = b"Message-ID: <m@example.com>\r\n\r\nhello\r\n"
 
 
@@ -93,8 +97,29 @@ def facts(lines: list[Line]) -> list[tuple[str, tuple[str, ...], bool, bool]]:
     return [(one.message_id, one.recipients, one.accepted, one.replied) for one in lines if isinstance(one, Receipt)]
 
 
+SENT = Envelope(
+    mail_from=return_address(
+        TokenKey(1, b"k" * 32),
+        Named(purpose=Purpose.REPORTS, tenant_number=3, message_id=MESSAGE_ID, recipient_no=0),
+        "bounces.b.test",
+    ),
+    recipients=("reader7-0@d.test", "other+tag@d.test"),
+    envelope_id=MESSAGE_ID,
+)
+
+
+def as_sent(content: bytes) -> list[bytes]:
+    """The transaction as the delivery code writes it to a host that offers everything."""
+    offered = dict.fromkeys(Extension, "")
+    commands = transaction_commands(SENT, content, offered)
+    assert not isinstance(commands, Unsendable)
+    return [*commands, b"BDAT %d LAST\r\n" % len(content) + content]
+
+
 SCRIPTS = [
     transaction(b"c@d.test"),
+    as_sent(MESSAGE),
+    as_sent(MESSAGE + b"\xc3\xa9\r\n"),
     transaction(b"c@d.test", mail=b"<> SIZE=600 BODY=8BITMIME"),
     transaction(*(b"c%d@d.test" % i for i in range(9))),
     transaction(b"c@d.test", content=b"no header"),
@@ -120,12 +145,20 @@ async def test_both_ways_answer_alike(script: list[bytes], manner: Manner) -> No
     assert facts(short.end()) == facts(long.end())
 
 
-@pytest.mark.parametrize("without", [Extension.CHUNKING, Extension.SIZE, Extension.PIPELINING])
+@pytest.mark.parametrize("without", [Extension.CHUNKING, Extension.SIZE, Extension.PIPELINING, Extension.DSN])
 async def test_what_is_not_offered_goes_the_long_way(without: Extension) -> None:
     script = transaction(b"c@d.test", mail=b"<a@b.test> SIZE=40")
     short, long = Talk(SinkBehavior(Manner.HONEST), (without,)), Talk(SinkBehavior(Manner.HONEST), (without,))
     assert short.say(b"".join(script)) == long.say(*script)
     assert facts(short.end()) == facts(long.end())
+
+
+@pytest.mark.parametrize("content", [MESSAGE, MESSAGE + b"\xc3\xa9\r\n"])
+async def test_what_is_sent_is_a_flight(content: bytes) -> None:
+    talk = Talk(SinkBehavior(Manner.HONEST))
+    talk.say(b"".join(as_sent(content)))
+    assert talk.long_ways == 0
+    assert facts(talk.end()) == [("m", SENT.recipients, True, True)]
 
 
 async def test_flight_upon_flight() -> None:
