@@ -1,7 +1,8 @@
 """The beside-webhook scenario: what an endpoint that gets every event costs mail: end-to-end without and with one, in
 turn."""
 
-from functools import partial
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from benchmarks.blocking import to_its_end
 from benchmarks.client import Client
@@ -11,8 +12,8 @@ from benchmarks.mail import Mail
 from benchmarks.phases import Tell
 from benchmarks.records import Better, Repeat
 from benchmarks.runner import Measure
-from benchmarks.scenarios.blast import Options, shoot
-from benchmarks.scenarios.in_turn import together
+from benchmarks.scenarios.blast import Options
+from benchmarks.scenarios.in_turn import InTurn, delivered, together
 from benchmarks.scenarios.sending import COUNTED, Messages, SendingWorld
 from benchmarks.scenarios.webhooks import ALLOWED
 from benchmarks.world import relayed
@@ -40,9 +41,9 @@ class BesideWebhook:
         self.settings = options
         self._mail = Mail(options.shape)
         self._sending = SendingWorld(options, lambda sink: relayed(sink) | ALLOWED)
+        self._in_turn = InTurn(self._sending, options)
         self._hook: HookProcess | None = None
         self._url = ""
-        self._turn = 0
 
     @property
     def measures(self) -> tuple[Measure, ...]:
@@ -65,20 +66,12 @@ class BesideWebhook:
 
     async def measure(self, share: float, tell: Tell) -> Repeat:
         """Raises RuntimeError when the endpoint cannot be set up, or got no event."""
-        ways = (WITHOUT, WITH) if self._turn % 2 == 0 else (WITH, WITHOUT)
-        self._turn += 1
-        found = {name: await self._measured(name, round(share * self.settings.messages), tell) for name in ways}
-        figures = {f"delivered, {name}": one.figures["delivered"] for name, one in found.items()}
-        figures[f"delivered, {WITH} / {WITHOUT}"] = figures[f"delivered, {WITH}"] / figures[f"delivered, {WITHOUT}"]
-        return together(found, figures, WITH)
+        mails = dict.fromkeys((WITHOUT, WITH), self._mail)
+        found = await self._in_turn.measure(mails, share, tell, {WITH: self._posted_to})
+        return together(found, delivered(found, WITH, WITHOUT), WITH)
 
-    async def _measured(self, name: str, messages: int, tell: Tell) -> Repeat:
-        def told(text: str, done: float = 0.0) -> None:
-            tell(f"{name}: {text}", done)
-
-        shot = partial(shoot, self._sending, self._mail, messages, self.settings, told)
-        if name == WITHOUT:
-            return await shot()
+    @asynccontextmanager
+    async def _posted_to(self) -> AsyncIterator[None]:
         assert self._hook is not None
         postray = self._sending.world.postray
         client, tail = Client(postray.url, postray.key), self._hook.tail()
@@ -87,9 +80,8 @@ class BesideWebhook:
         if made.status != 201:
             raise RuntimeError(f"POST {WEBHOOKS}: {made.status} {made.body[:300]!r}")
         try:
-            repeat = await shot()
+            yield
         finally:
             await client.request("DELETE", f"{WEBHOOKS}/{made.json()['id']}")
         if not sum(post.count for post in tail.take()):
             raise RuntimeError("the endpoint got no event")
-        return repeat

@@ -15,8 +15,8 @@ from benchmarks.mail import Mail
 from benchmarks.phases import Tell
 from benchmarks.records import Better, Repeat
 from benchmarks.runner import Measure
-from benchmarks.scenarios.blast import Options, shoot
-from benchmarks.scenarios.in_turn import together
+from benchmarks.scenarios.blast import Options
+from benchmarks.scenarios.in_turn import InTurn, delivered, together
 from benchmarks.scenarios.sending import COUNTED, Messages, SendingWorld
 
 ALONE, WATCHED = "alone", "watched"
@@ -43,7 +43,7 @@ class Watched:
         self.settings = options
         self._mail = Mail(options.shape)
         self._sending = SendingWorld(options)
-        self._turn = 0
+        self._in_turn = InTurn(self._sending, options)
 
     @property
     def measures(self) -> tuple[Measure, ...]:
@@ -63,26 +63,13 @@ class Watched:
 
     async def measure(self, share: float, tell: Tell) -> Repeat:
         """Raises RuntimeError when a console got nothing."""
-        ways = (ALONE, WATCHED) if self._turn % 2 == 0 else (WATCHED, ALONE)
-        self._turn += 1
         looks = Looks()
-        found = {name: await self._measured(name, looks, round(share * self.settings.messages), tell) for name in ways}
-        figures = {f"delivered, {name}": one.figures["delivered"] for name, one in found.items()}
-        figures[f"delivered, {WATCHED} / {ALONE}"] = figures[f"delivered, {WATCHED}"] / figures[f"delivered, {ALONE}"]
-        figures |= {"scrapes": looks.scrapes, "live parts": sum(looks.parts)}
+        mails = dict.fromkeys((ALONE, WATCHED), self._mail)
+        found = await self._in_turn.measure(mails, share, tell, {WATCHED: partial(self._watched, looks)})
         if not all(looks.parts):
             raise RuntimeError("a console got no part of the page")
+        figures = delivered(found, WATCHED, ALONE) | {"scrapes": looks.scrapes, "live parts": sum(looks.parts)}
         return together(found, figures, WATCHED)
-
-    async def _measured(self, name: str, looks: "Looks", messages: int, tell: Tell) -> Repeat:
-        def told(text: str, done: float = 0.0) -> None:
-            tell(f"{name}: {text}", done)
-
-        shot = partial(shoot, self._sending, self._mail, messages, self.settings, told)
-        if name == ALONE:
-            return await shot()
-        async with self._watched(looks):
-            return await shot()
 
     @asynccontextmanager
     async def _watched(self, looks: "Looks") -> AsyncIterator[None]:
