@@ -9,6 +9,7 @@ from datetime import date
 from enum import StrEnum
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from benchmarks.names import domain
 
@@ -48,22 +49,7 @@ class Case(Struct, frozen=True, kw_only=True):
 
 def cases(size: float = 1.0) -> list[Case]:
     """``size``: how much mail, and with it how long the run is."""
-    return [
-        Case(
-            name=one.name,
-            site=one.site,
-            count=max(10, round(one.count * size)),
-            fate=one.fate,
-            rule=one.rule,
-            tenant_rule=one.tenant_rule,
-            pool=one.pool,
-            is_other_tenant=one.is_other_tenant,
-            is_paused=one.is_paused,
-            suspended_s=one.suspended_s,
-            expected=one.expected,
-        )
-        for one in _cases()
-    ]
+    return [replace(one, count=max(10, round(one.count * size))) for one in _cases()]
 
 
 def _cases() -> Iterator[Case]:
