@@ -23,6 +23,7 @@ from benchmarks.sink_log import Receipt
 from benchmarks.sink_process import SinkProcess
 from benchmarks.usage import ProcessWatch
 from cluster.installation.embedded import journal_dsn
+from cluster.settings import host_port
 
 LOOK_S = 0.2
 STALLED_S = 30.0
@@ -158,6 +159,18 @@ def _is_at_rest(connection: psycopg.Connection, waiting: bool) -> bool:
 def relayed(sink: str) -> dict[str, str]:
     """All mail goes to the sink, as to a smarthost."""
     return {"POSTRAY_DELIVERY_MODE": "relay", "POSTRAY_DELIVERY_RELAY": sink}
+
+
+def direct(sink: str, nameserver: str) -> dict[str, str]:
+    """Each domain's mail goes to its mail host, which is the sink, by the names of the harness's DNS server."""
+    return {
+        "POSTRAY_DELIVERY_MODE": "direct",
+        "POSTRAY_SMTP_PORT": str(host_port(sink)[1]),
+        # All our mail hosts are on loopback, which is prohibited for real ones.
+        "POSTRAY_SMTP_ALLOWED_NETWORKS": "127.0.0.0/8",
+        "POSTRAY_DNS_NAMESERVERS": nameserver,
+        "POSTRAY_TLS_MTA_STS": "false",
+    }
 
 
 def known(arrivals: SinkArrivals, promised: Iterable[str]) -> int:

@@ -25,11 +25,10 @@ from benchmarks.phases import Phases, Tell
 from benchmarks.server_process import ServerProcess
 from benchmarks.sink import SinkOptions
 from benchmarks.sink_log import Receipt
-from benchmarks.world import World
+from benchmarks.world import World, direct
 from cluster.access.scopes import SCOPES
 from cluster.demo import TENANT
 from cluster.journal.journal import Journal
-from cluster.settings import host_port
 from cluster.tenancy.granting import add_key, add_verified_domain
 from cluster.vault import Vault, secret_key
 
@@ -95,15 +94,9 @@ async def run(options: EstimatesOptions, console: Console) -> EstimatesRecord:
 
 
 def _variables(sink: str, nameserver: str, shaping_file: Path, routing_file: Path) -> Mapping[str, str]:
-    return {
-        "POSTRAY_DELIVERY_MODE": "direct",
+    return direct(sink, nameserver) | {
         "POSTRAY_DELIVERY_SHAPING_FILE": str(shaping_file),
         "POSTRAY_DELIVERY_ROUTING_FILE": str(routing_file),
-        "POSTRAY_SMTP_PORT": str(host_port(sink)[1]),
-        # All our mail hosts are on loopback, which is prohibited for real ones.
-        "POSTRAY_SMTP_ALLOWED_NETWORKS": "127.0.0.0/8",
-        "POSTRAY_DNS_NAMESERVERS": nameserver,
-        "POSTRAY_TLS_MTA_STS": "false",
     }
 
 

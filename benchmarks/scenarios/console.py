@@ -28,7 +28,7 @@ from benchmarks.runner import Measure
 from benchmarks.scenarios.sending import Messages, SendingWorld, WorldOptions
 from benchmarks.series import percentile, thinned
 from benchmarks.server_process import ServerProcess
-from cluster.settings import host_port
+from benchmarks.world import direct
 
 MESSAGES, SITES = 1_000_000, 10_000
 """The amounts of the target."""
@@ -144,14 +144,7 @@ class ConsolePages:
 
     def _route(self, sink: str) -> Mapping[str, str]:
         self._shaping.write_text('[[rule]]\nname = "all"\nmessage_rate = "1/h"\n', encoding="ascii")
-        return {
-            "POSTRAY_DELIVERY_MODE": "direct",
-            "POSTRAY_DELIVERY_SHAPING_FILE": str(self._shaping),
-            "POSTRAY_SMTP_PORT": str(host_port(sink)[1]),
-            "POSTRAY_SMTP_ALLOWED_NETWORKS": "127.0.0.0/8",  # all our mail hosts are on loopback
-            "POSTRAY_DNS_NAMESERVERS": self._nameserver,
-            "POSTRAY_TLS_MTA_STS": "false",
-        }
+        return direct(sink, self._nameserver) | {"POSTRAY_DELIVERY_SHAPING_FILE": str(self._shaping)}
 
     async def _settled(self) -> None:
         """Return when the actors take no more into memory."""

@@ -28,8 +28,7 @@ from benchmarks.runner import Measure
 from benchmarks.scenarios.blast import Options, Shot, fire, repeat_of
 from benchmarks.scenarios.sending import COUNTED, Messages, SendingWorld
 from benchmarks.server_process import ServerProcess
-from benchmarks.world import SinkArrivals
-from cluster.settings import host_port
+from benchmarks.world import SinkArrivals, direct
 
 LIMITED = 10
 ALONE = 0
@@ -104,15 +103,7 @@ class Skew:
             f'[[rule]]\nname = "largest"\ndomain = [{domains}]\nmessage_rate = "{self.settings.limit}/s"\n',
             encoding="ascii",
         )
-        return {
-            "POSTRAY_DELIVERY_MODE": "direct",
-            "POSTRAY_DELIVERY_SHAPING_FILE": str(self._shaping),
-            "POSTRAY_SMTP_PORT": str(host_port(sink)[1]),
-            # All our mail hosts are on loopback, which is prohibited for real ones.
-            "POSTRAY_SMTP_ALLOWED_NETWORKS": "127.0.0.0/8",
-            "POSTRAY_DNS_NAMESERVERS": self._nameserver,
-            "POSTRAY_TLS_MTA_STS": "false",
-        }
+        return direct(sink, self._nameserver) | {"POSTRAY_DELIVERY_SHAPING_FILE": str(self._shaping)}
 
     async def measure(self, share: float, tell: Tell) -> Repeat:
         options = self.settings
