@@ -1,22 +1,15 @@
 """A short measurement: `python -m benchmarks latency`, run like an operator, counts every message."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
+
+from tests.acceptance.benchmark import benchmark
 
 
 def test_a_short_measurement_counts_every_message(tmp_path: Path) -> None:
     path = tmp_path / "latency.json"
     arguments = ["--seconds", "2", "--rate", "50", "--repeats", "2", "--warm-up", "0.1"]
-    run = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "latency", *arguments, "--json", str(path), "--plots", str(tmp_path)],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
+    run = benchmark("latency", *arguments, "--json", str(path), "--plots", str(tmp_path), most_s=180)
     assert run.returncode == 0, run.stdout + run.stderr
     record = json.loads(path.read_bytes())
     assert record["broken"] == []

@@ -1,22 +1,15 @@
 """A short run of faults: `python -m benchmarks chaos`, run like an operator, keeps every promise."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
+
+from tests.acceptance.benchmark import benchmark
 
 
 def test_a_short_storm_breaks_no_promise(tmp_path: Path) -> None:
     path = tmp_path / "chaos.json"
     arguments = ["--seconds", "20", "--seed", "5", "--rate", "100", "--patience", "40", "--json", str(path)]
-    run = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "chaos", *arguments],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
+    run = benchmark("chaos", *arguments, most_s=180)
     assert run.returncode == 0, run.stdout + run.stderr
     record = json.loads(path.read_bytes())
     assert record["broken"] == []

@@ -1,29 +1,22 @@
 """A rolling change: `python -m benchmarks rolling`, run like an operator, changes a node's release while mail flows."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.acceptance.benchmark import benchmark
+
 BROKEN = ("lost", "stuck", "cancelled_but_sent", "disagreements", "inexcusable", "problems")
-"""What is late, and a rate that is not back in time, may be the machine's fault, which runs other tests meanwhile."""
 OF_TIME = ("rate not back", "late")
+"""What is late, and a rate that is not back in time, may be the machine's fault, which runs other tests meanwhile."""
 
 
 @pytest.mark.long
 def test_a_node_changes_its_release_while_mail_flows(tmp_path: Path) -> None:
     path = tmp_path / "rolling.json"
     arguments = ["--nodes", "2", "--seconds", "10", "--rate", "20", "--patience", "60", "--json", str(path)]
-    run = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "rolling", *arguments],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        timeout=400,
-        check=False,
-    )
+    run = benchmark("rolling", *arguments, most_s=400)
     assert path.is_file(), run.stdout + run.stderr
     record = json.loads(path.read_bytes())
     verdict, rolled = record["verdict"], record["rolled"]
