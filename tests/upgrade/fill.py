@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks import postray as harness
 from tests.acceptance.running import Client, RunningPostray
 
 EACH = 12
@@ -23,8 +22,8 @@ KEPT = {f"POSTRAY_RETENTION_{name}_DAYS": KEPT_DAYS for name in ("BODIES", "MESS
 
 async def fill(data_dir: Path) -> dict[str, Any]:
     """Returns what was put in: ids by recipient, of each kind, and what the API told of the delivered ones."""
-    harness.START_S = START_S
     postray = RunningPostray(data_dir, **KEPT)
+    postray.start_s = START_S
     await asyncio.to_thread(postray.start)
     client = Client(postray)
     facts: dict[str, Any] = {}
