@@ -1,6 +1,7 @@
-"""How long a test waits before it looks again whether something has happened."""
+"""How a test waits until something has happened, and how long before it looks again."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
 
 FIRST_S = 0.01
 LONGER = 1.2
@@ -13,3 +14,13 @@ def pauses(most_s: float = 0.2) -> Iterator[float]:
     while True:
         yield pause
         pause = min(pause * LONGER, most_s)
+
+
+async def until(holds: Callable[[], bool | Awaitable[bool]], most_s: float = 30.0) -> None:
+    """Look again and again until this holds. Raises TimeoutError."""
+    async with asyncio.timeout(most_s):
+        for pause in pauses():
+            found = holds()
+            if found if isinstance(found, bool) else await found:
+                return
+            await asyncio.sleep(pause)

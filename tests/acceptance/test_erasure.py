@@ -6,7 +6,6 @@ import re
 import smtplib
 import ssl
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email import policy
 from email.message import EmailMessage
@@ -25,6 +24,7 @@ from tests.acceptance.running import Client, RunningPostray
 from tests.files import files_in
 from tests.integration.analytics.old_parts import delete_soon
 from tests.integration.webhooks.world import Hook, answering, served
+from tests.waiting import until
 
 NAME = "zoe.quinesentinel"
 ADDRESS = f"{NAME}@example.net"
@@ -52,13 +52,6 @@ def has_it(octets: bytes) -> bool:
 
 def files_with_it(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path, content in files_in(folder) if has_it(content))
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + POLLED_S
-    while not holds():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.05)
 
 
 def refused(address: str) -> Answer:
@@ -93,7 +86,7 @@ async def test_nothing_is_left_of_an_erased_recipient(tmp_path_factory: pytest.T
             assert answer.status_code == 201, answer.text
         await fill(client, taken)
         await fill_mentions(client, postray)
-        await until(lambda: all(NAME in str(hook.posts) for hook in (works, fails)))
+        await until(lambda: all(NAME in str(hook.posts) for hook in (works, fails)), POLLED_S)
         listed = (await client.api.get("/v3/user/webhooks")).json()["webhooks"]
         for one in listed:
             path = f"/v3/user/webhooks/{one['id']}/deliveries"

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +21,6 @@ from cluster.journal.journal import Unavailable as JournalUnavailable
 from cluster.journal.records import LogRow
 from cluster.settings import ClickHouseSettings, RetentionSettings
 from tests.integration.analytics.counting import event_counts
-from tests.waiting import pauses
 
 SETTINGS = ClickHouseSettings(poll_interval_ms=1)
 QUICK = replace(PACING, page_interval_s=0.001, first_wait_s=0.001, longest_wait_s=0.01, trim_every=2)
@@ -185,13 +184,6 @@ async def recording(
         yield scene
     finally:
         await scene.recorder.stop()
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    again = pauses()
-    async with asyncio.timeout(30):
-        while not await condition():
-            await asyncio.sleep(next(again))
 
 
 def batch(*events: Event) -> bytes:

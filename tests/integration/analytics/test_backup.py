@@ -7,8 +7,8 @@ import pytest
 from analytics.backup import BEHIND_S, BackupState, ClickHouseBackup, forget_backups
 from analytics.client import ClickHouse
 from analytics.rows import columns
-from tests.integration.analytics.recording import until
 from tests.unit.analytics.samples import delivered
+from tests.waiting import until
 
 
 @pytest.mark.parametrize(("position", "now", "is_behind"), [((7, 3), 1.0, False), ((7, 2), 1.0 + BEHIND_S, True)])

@@ -18,8 +18,9 @@ from cluster.events import WebhookAttempt, WebhookDisabled, encode_batch
 from cluster.journal.journal import Journal
 from cluster.journal.records import LogRow
 from cluster.settings import ClickHouseSettings
-from tests.integration.analytics.recording import QUICK, SETTINGS, ListLog, batch, recording, until
+from tests.integration.analytics.recording import QUICK, SETTINGS, ListLog, batch, recording
 from tests.unit.analytics.samples import AT, by_name, delivered, every_kind, processed
+from tests.waiting import until
 
 
 async def test_what_is_in_the_log_can_be_read_as_a_timeline(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ import pytest
 from analytics.client import ClickHouseUnavailable
 from analytics.timeline import RECORDER, timelines_of
 from cluster.near_calls import socket_of
-from tests.integration.analytics.recording import ListLog, Scene, batch, until
+from tests.integration.analytics.recording import ListLog, Scene, batch
 from tests.unit.analytics.samples import by_name, every_kind
+from tests.waiting import until
 
 
 class Ray:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import pytest
 
 from cluster import near_calls
 from cluster.near_calls import AT_ONCE, HEAD, MOST_BYTES, NearCalls, NearServer, NotNear, socket_of
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -72,12 +73,6 @@ class Clocked(NearCalls):
     def __init__(self, path: Path) -> None:
         self.now = 0.0
         super().__init__(lambda: path, lambda: self.now)
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not holds():
-            await asyncio.sleep(0.005)
 
 
 async def test_each_call_gets_its_answer_in_whatever_order_they_come(path: Path) -> None:
@@ -152,7 +147,7 @@ async def test_a_call_is_waited_for_while_others_are_answered(path: Path, monkey
         await calls.call(b"first")
         recorder.may.clear()
         late = asyncio.create_task(calls.call(b"abc"))
-        await until(lambda: b"abc" in recorder.asked)
+        await until(lambda: b"abc" in recorder.asked, 10)
         recorder.late = b"abc"
         recorder.may.set()
         ends = asyncio.get_running_loop().time() + 3 * near_calls.ANSWER_S
@@ -168,11 +163,11 @@ async def test_what_is_asked_on_a_lost_connection_is_broken_off(path: Path) -> N
     async with serving(path) as recorder, calling(path) as calls:
         recorder.may.clear()
         asked = asyncio.create_task(calls.call(b"abc"))
-        await until(lambda: b"abc" in recorder.asked)
+        await until(lambda: b"abc" in recorder.asked, 10)
         calls.close()
         with pytest.raises(NotNear):
             await asked
-        await until(lambda: recorder.broken_off == [b"abc"])
+        await until(lambda: recorder.broken_off == [b"abc"], 10)
 
 
 async def test_calls_without_end_are_bounded(path: Path) -> None:

@@ -4,8 +4,7 @@ import asyncio
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,15 +21,9 @@ from cluster.smtpd.envelope import Answer, Behaviour, ServerReply
 from cluster.suppression.lists import SuppressionList
 from tests.integration.delivery.world import DELIVERY, MAX_WAIT_S, World, a_world
 from tests.integration.journal.builders import a_message, with_event
+from tests.waiting import until
 
 NAME = "delivery-0-0"
-
-
-async def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + MAX_WAIT_S
-    while not condition():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.01)
 
 
 def ledger_files(world: World) -> list[Path]:
@@ -66,7 +59,7 @@ async def accepted_but_not_committed(world: World, *messages: NewMessage, batch_
         await world.accept(*messages, batch_id=batch_id)
         await world.scheduler.paging.round()
         deliveries = sum(len(message.recipients) for message in messages)
-        await eventually(lambda: world.deliverer.parts.committer.uncommitted == deliveries)
+        await until(lambda: world.deliverer.parts.committer.uncommitted == deliveries, MAX_WAIT_S)
         await world.kill()
 
 
@@ -187,7 +180,7 @@ async def test_files_are_gone_when_what_is_committed_is_to_be_forgotten(journal:
         await world.finished(first)
         assert ledger_files(world) != []
         await world.deliverer.forget_committed()
-        await eventually(lambda: ledger_files(world) == [])
+        await until(lambda: ledger_files(world) == [], MAX_WAIT_S)
         await world.accept(second)
         await delivered_once(world, first, second)
 
@@ -235,7 +228,7 @@ async def test_what_is_not_committed_is_not_sent_again_though_its_lease_is_over(
         with no_commits(world):
             await world.accept(message)
             await world.scheduler.paging.round()
-            await eventually(lambda: world.deliverer.parts.committer.uncommitted == 1)
+            await until(lambda: world.deliverer.parts.committer.uncommitted == 1, MAX_WAIT_S)
             page = await world.scheduler.paging.round()
             assert len(page) == 1, "the journal believes that it must be sent"
         await delivered_once(world, message)
@@ -260,7 +253,7 @@ async def test_a_full_disk_stops_claims_and_loses_nothing(journal: Journal) -> N
             with no_commits(world):
                 await world.accept(first)
                 await world.scheduler.paging.round()
-                await eventually(lambda: world.ledger.problem is not None)
+                await until(lambda: world.ledger.problem is not None, MAX_WAIT_S)
             assert "No space left" in (await world.deliverer.problem() or "")
             assert (await world.finished(first)).status is Status.DELIVERED
             await world.accept(second)

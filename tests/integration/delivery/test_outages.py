@@ -12,10 +12,11 @@ from actors.supervisor import Supervisor
 from cluster.installation.embedded import EmbeddedPostgres
 from cluster.journal.journal import Journal, Unavailable, migrate
 from cluster.journal.records import NewMessage
-from tests.integration.delivery.test_ledger import NAME, delivered_once, eventually
+from tests.integration.delivery.test_ledger import NAME, delivered_once
 from tests.integration.delivery.world import DELIVERY, MAX_WAIT_S, SMTP, World, a_world
 from tests.integration.journal.builders import a_message
 from tests.unit.actors.keeping_places import keeping_of
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -44,12 +45,14 @@ async def test_postgres_stops_and_starts_under_mail_in_flight(
         await world.scheduler.paging.round()
         # As many as may be claimed at once, a few of them at the peer, which has not replied yet.
         on_their_way = settings.connections_per_site * CLAIMED_PER_CONNECTION
-        await eventually(lambda: sum(site.pool.outstanding for site in world.deliverer.parts.sites) == on_their_way)
+        await until(
+            lambda: sum(site.pool.outstanding for site in world.deliverer.parts.sites) == on_their_way, MAX_WAIT_S
+        )
         await world.arrived(settings.connections_per_site)
         await asyncio.to_thread(server.stop)
 
         world.reply.set_result(None)
-        await eventually(lambda: world.deliverer.parts.committer.uncommitted == on_their_way)
+        await until(lambda: world.deliverer.parts.committer.uncommitted == on_their_way, MAX_WAIT_S)
         assert len(world.taken) == on_their_way, "nothing more can be claimed"
         if killed:
             await world.kill()

@@ -1,8 +1,7 @@
 """Several consumers of one journal's event log."""
 
-import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from psycopg import AsyncConnection
 from cluster.event_consumer import CannotHandle, EventConsumer, Pacing
 from cluster.journal.journal import Journal
 from cluster.journal.records import LogRow
-from tests.waiting import pauses
+from tests.waiting import until
 
 PACING = Pacing(page_rows=3, page_interval_s=0.001, first_wait_s=0.001, longest_wait_s=0.005, trim_every=1)
 
@@ -58,13 +57,6 @@ async def reading(*readers: Reader) -> AsyncIterator[None]:
     finally:
         for reader in readers:
             await reader.consumer.stop()
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    again = pauses()
-    async with asyncio.timeout(30):
-        while not await condition():
-            await asyncio.sleep(next(again))
 
 
 async def append(connection: Connection, *rows: bytes) -> None:

@@ -193,10 +193,7 @@ class PostingWorld:
         return (await self.journal.webhooks.standings([endpoint.id]))[endpoint.id]
 
     async def until_nothing_waits(self, endpoint: Endpoint) -> None:
-        again = pauses()
-        async with asyncio.timeout(WAITS_S):
-            while (await self.standing(endpoint)).waiting:
-                await asyncio.sleep(next(again))
+        await self.until(lambda standing: not standing.waiting, endpoint)
 
     async def until(self, is_so: Callable[[Standing], bool], endpoint: Endpoint) -> Standing:
         again = pauses()
