@@ -48,20 +48,21 @@ def falls(values: Sequence[float], *, window: int, memory: int) -> list[Stretch]
     out, of at least half as many. A fall that the series does not come back from ends with it."""
     found: list[Stretch] = []
     usual: list[float] = []
+    expected = 0.0
     began: int | None = None
     for place in range(0, len(values) - window + 1):
         now = sum(values[place : place + window])
-        expected = median(usual[-memory:]) if len(usual) >= memory // 2 else 0.0
         if began is None:
+            expected = median(usual[-memory:]) if len(usual) >= memory // 2 else 0.0
             if _is_fallen(now, expected):
                 began = place
-                continue
-            usual.append(now)
+            else:
+                usual.append(now)
         elif now >= BACK * expected:
             found.append(_without_edges(values, began, place - 1, expected / window))
             began = None
     if began is not None:
-        found.append(_without_edges(values, began, len(values) - 1, sum(usual[-memory:]) / memory / window))
+        found.append(_without_edges(values, began, len(values) - 1, expected / window))
     return found
 
 

@@ -114,6 +114,11 @@ def test_delivery_that_stands_still_while_mail_comes() -> None:
     assert (one.most_waiting, one.overdue_s) == (40, 0.0)
 
 
+@pytest.mark.parametrize("known", [31, 60, 200])
+def test_a_fall_that_lasts_until_the_end_begins_where_it_fell(known: int) -> None:
+    assert falls([100] * known + [45] * 30, window=5, memory=60) == [(known, known + 29)]
+
+
 def test_an_end_of_all_mail_is_no_trouble_and_a_pause_is() -> None:
     ended = within(noise(50, 2), 400, SECONDS, lambda _: 0)
     flow = Flow(delivered=ended, attempted=ended, spent_ms=ended)
