@@ -1,7 +1,7 @@
 """Makes a report of troubles: asks the questions one after the other, finds the troubles, and puts the page together.
 ``postray report --about troubles`` loads it as an entry point (``cluster/entry_points.py``)."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -79,7 +79,7 @@ def read(ask: Ask, span: Span, tell: Callable[[str], None]) -> Recorded:
             for site, rows in _by(sites, lambda row: row[1]).items()
         },
         failures=[
-            Failures(site=site, how=how, counts=_series(span, rows, 5), said=_masked(rows[0][6]))
+            Failures(site=site, how=how, counts=_sums(rows, 5), said=_masked(rows[0][6]))
             for (site, how), rows in _by(
                 failures[: questions.MOST_ROWS], lambda row: (row[1], _how(row[2], row[3], bool(row[4])))
             ).items()
@@ -102,7 +102,13 @@ def _sample(row: Sequence[Any]) -> Sample:
 
 
 def _series(span: Span, rows: Iterable[Sequence[Any]], column: int) -> list[int]:
-    found = [0] * span.places
+    sums = _sums(rows, column)
+    return [sums[place] for place in range(span.places)]
+
+
+def _sums(rows: Iterable[Sequence[Any]], column: int) -> Counter[int]:
+    """By place."""
+    found = Counter[int]()
     for row in rows:
         found[row[0]] += int(row[column])
     return found

@@ -96,8 +96,11 @@ def _taken_fell(recorded: Recorded) -> Iterator[Trouble]:
 
 
 def _failures(span: Span, failures: Failures, flow: Flow) -> Iterator[Trouble]:
+    if sum(failures.counts.values()) < FAILED:
+        return
+    counts = [failures.counts.get(place, 0) for place in range(span.places)]
     found = bursts(
-        failures.counts,
+        counts,
         flow.attempted,
         window=_steps(span, WINDOW_S),
         least=FAILED,
@@ -105,7 +108,7 @@ def _failures(span: Span, failures: Failures, flow: Flow) -> Iterator[Trouble]:
         apart=_steps(span, APART_S),
     )
     for first, last in found:
-        count = sum(failures.counts[first : last + 1])
+        count = sum(counts[first : last + 1])
         words = f"{failures.how.value}: {count:,} of {sum(flow.attempted[first : last + 1]):,} attempts"
         if failures.said:
             words += f", such as “{failures.said}”"

@@ -66,11 +66,12 @@ class How(StrEnum):
 
 
 class Failures(Struct, frozen=True, kw_only=True):
-    """Attempts at a site that failed in the same way, by place."""
+    """Attempts at a site that failed in the same way."""
 
     site: str
     how: How
-    counts: Sequence[int]
+    counts: Mapping[int, int]
+    """By place, only of those where some failed: sites that fail now and then are many."""
     said: str
     """One of the replies or reasons, without addresses."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from math import ceil
 
 from markupsafe import Markup
@@ -197,7 +198,9 @@ def _failures(recorded: Recorded) -> Section:
     for how, tone in {**tones, How.OTHER: Tone.GREY}.items():
         some = [one.counts for one in recorded.failures if (one.how if one.how in tones else How.OTHER) is how]
         if some:
-            sums = [sum(counts) for counts in zip(*some, strict=True)]
+            sums = [0] * recorded.span.places
+            for place, count in chain.from_iterable(counts.items() for counts in some):
+                sums[place] += count
             series.append(Series(name=how.value, tone=tone, values=_summed(sums)))
     note = "Attempts that failed for the host or the way to it, not for the recipient."
     return _section("failures", "What hosts did", note, recorded.span, series, bars)

@@ -15,7 +15,7 @@ from selectolax.lexbor import LexborHTMLParser
 from analytics.samples import SAMPLES, Sample
 from analytics.troubles import effects, questions
 from analytics.troubles.effects import MOST, Told, all_troubles, longest
-from analytics.troubles.making import make
+from analytics.troubles.making import make, read
 from analytics.troubles.recorded import Failures, Flow, Held, How, Posts, Recorded, Span, TroubleKind
 from analytics.troubles.sections import LOOKS
 from analytics.troubles.stretches import around, averaged, bursts, falls, joined, rises
@@ -74,7 +74,7 @@ def found(of: Recorded) -> list[tuple[TroubleKind, str, float, float]]:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_noise_is_no_trouble(seed: int) -> None:
-    rare = Failures(site=SITE, how=How.LOST, counts=noise(0.3, seed + 9), said="")
+    rare = Failures(site=SITE, how=How.LOST, counts=dict(enumerate(noise(0.3, seed + 9))), said="")
     assert found(recorded(seed, failures=[rare])) == []
 
 
@@ -133,13 +133,20 @@ def test_an_end_of_all_mail_is_no_trouble_and_a_pause_is() -> None:
 
 
 def test_failures_are_told_by_their_kind_their_site_and_what_was_said() -> None:
-    lost = Failures(site=SITE, how=How.LOST, counts=within([0] * SECONDS, 100, 102, lambda _: 9), said="closed by …")
-    late = Failures(site=SITE, how=How.TIMED_OUT, counts=within([0] * SECONDS, 150, 150, lambda _: 2), said="")
+    lost = Failures(site=SITE, how=How.LOST, counts={100: 9, 101: 9, 102: 9}, said="closed by …")
+    late = Failures(site=SITE, how=How.TIMED_OUT, counts={150: 2}, said="")
     (one,) = told(recorded(failures=[lost, late]))
     assert (one.trouble.kind, one.trouble.subject) == (TroubleKind.FAILURES, SITE)
     assert (one.trouble.begin, one.trouble.end) == (T0 + 100, T0 + 103)
     assert one.trouble.words.startswith("connections were lost: 27 of 1")
     assert one.trouble.words.endswith("such as “closed by …”")
+
+
+def test_of_failures_only_the_places_are_kept_where_there_were_any() -> None:
+    rows = [[80, SITE, "rate_limited", 421, 0, 2, ""], [80, SITE, "policy", 421, 0, 3, ""]]
+    of = read(Door({"FAILURES": rows}), Span(since=T0, until=T0 + 120), lambda about: None)
+    (one,) = of.failures
+    assert (one.how, one.counts) == (How.CLOSED, {80: 5})
 
 
 def test_a_slow_host() -> None:
