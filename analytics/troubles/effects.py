@@ -56,7 +56,8 @@ def longest(troubles: Sequence[Trouble], most: int = MOST) -> list[Trouble]:
 
 def told(recorded: Recorded, troubles: Sequence[Trouble]) -> list[Told]:
     """Troubles with their effects."""
-    return [_with_effect(recorded, one) for one in troubles]
+    longest_s = max((sample.interval_s for sample in recorded.samples), default=0.0)
+    return [_with_effect(recorded, one, longest_s) for one in troubles]
 
 
 def _within(recorded: Recorded, one: Trouble) -> Trouble:
@@ -71,10 +72,13 @@ def _within(recorded: Recorded, one: Trouble) -> Trouble:
     )
 
 
-def _with_effect(recorded: Recorded, one: Trouble) -> Told:
+def _with_effect(recorded: Recorded, one: Trouble, longest_s: float) -> Told:
+    """``longest_s``: the longest interval of a sample."""
     flow = recorded.sites.get(one.subject, recorded.whole)
     near = [
-        sample for sample in recorded.samples if one.begin - sample.interval_s < sample.at < one.end + sample.interval_s
+        sample
+        for sample in recorded.sampled(one.begin - longest_s, one.end + longest_s)
+        if one.begin - sample.interval_s < sample.at < one.end + sample.interval_s
     ]
     return Told(
         trouble=one,

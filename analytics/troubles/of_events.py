@@ -74,7 +74,7 @@ def _delivered_fell(recorded: Recorded) -> Iterator[Trouble]:
     for stretch in _falls(span, delivered):
         first, last = stretch
         came = sum(recorded.taken[first : last + 1])
-        samples = [one for one in recorded.samples if span.begin(first) <= one.at <= span.end(last) + WINDOW_S]
+        samples = recorded.sampled(span.begin(first), span.end(last) + WINDOW_S)
         if came > 2 * sum(delivered[first : last + 1]) or any(map(_has_work, samples)):
             words = _words(span, delivered, stretch, "delivery")
             yield _trouble(span, TroubleKind.DELIVERED_FELL, stretch, words)
@@ -89,7 +89,7 @@ def _taken_fell(recorded: Recorded) -> Iterator[Trouble]:
     span, taken = recorded.span, recorded.taken
     for stretch in _falls(span, taken):
         first, last = stretch
-        refused = sum(one.refused for one in recorded.samples if span.begin(first) <= one.at <= span.end(last) + 10)
+        refused = sum(one.refused for one in recorded.sampled(span.begin(first), span.end(last) + 10))
         after = _rate(span, taken, last + 1, last + _steps(span, MEMORY_S))
         if refused or after > ENDED_PART * _before(span, taken, first):
             yield _trouble(span, TroubleKind.TAKEN_FELL, stretch, _words(span, taken, stretch, "what was accepted"))

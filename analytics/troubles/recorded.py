@@ -3,6 +3,7 @@
 Counts of events are by *place*: the steps of the time, from 0. Times are in seconds since the epoch.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from math import ceil
@@ -113,9 +114,18 @@ class Recorded(Struct, frozen=True, kw_only=True):
     cut: Sequence["TroubleKind"] = ()
     """Kinds of trouble of which so much was recorded that only what lasted longest was read."""
 
+    def sampled(self, begin: float, end: float) -> Sequence[Sample]:
+        """The samples from ``begin`` to ``end``, those of both moments among them."""
+        first = bisect_left(self.samples, begin, key=_at)
+        return self.samples[first : bisect_right(self.samples, end, key=_at)]
+
     @property
     def is_empty(self) -> bool:
         return not (self.samples or any(self.taken) or any(self.whole.attempted))
+
+
+def _at(sample: Sample) -> float:
+    return sample.at
 
 
 class TroubleKind(StrEnum):
