@@ -12,20 +12,12 @@ from analytics.charts.svg import element, frame, key, percent, together, tooltip
 def lines(title: str, moments: Sequence[Moment], series: Sequence[Series]) -> Markup:
     """A curve of counts for each series; a moment without a value interrupts it. Raises ValueError
     (``series.check``)."""
-    check(moments, series)
-    marks = counts(max(_values(series), default=0))
-    top = marks[-1]
-    ticks = [(mark / top, short(mark)) for mark in marks]
-    return _chart(title, moments, series, ticks, lambda value: value / top, lambda value: f"{value:,.0f}")
+    return _linear(title, moments, series, counts, short, lambda value: f"{value:,.0f}")
 
 
 def amount_lines(title: str, moments: Sequence[Moment], series: Sequence[Series]) -> Markup:
     """The same of amounts, which need not be whole; none is negative."""
-    check(moments, series)
-    marks = amounts(max(_values(series), default=0))
-    top = marks[-1]
-    ticks = [(mark / top, amount(mark)) for mark in marks]
-    return _chart(title, moments, series, ticks, lambda value: value / top, exact)
+    return _linear(title, moments, series, amounts, amount, exact)
 
 
 def duration_lines(title: str, moments: Sequence[Moment], series: Sequence[Series]) -> Markup:
@@ -36,6 +28,21 @@ def duration_lines(title: str, moments: Sequence[Moment], series: Sequence[Serie
     least, most = marks[0], marks[-1]
     ticks = [(on_log(mark, least, most), lasting(mark)) for mark in marks]
     return _chart(title, moments, series, ticks, lambda value: on_log(value, least, most), lasting)
+
+
+def _linear(
+    title: str,
+    moments: Sequence[Moment],
+    series: Sequence[Series],
+    marks_to: Callable[[float], Sequence[float]],
+    name: Callable[[float], str],
+    say: Callable[[float], str],
+) -> Markup:
+    check(moments, series)
+    marks = marks_to(max(_values(series), default=0))
+    top = marks[-1]
+    ticks = [(mark / top, name(mark)) for mark in marks]
+    return _chart(title, moments, series, ticks, lambda value: value / top, say)
 
 
 def _values(series: Sequence[Series]) -> list[float]:

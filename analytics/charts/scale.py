@@ -13,9 +13,7 @@ def counts(most: float, about: int = 4) -> list[float]:
     """Marks from 0 to at least ``most``, whole numbers, the last being the end of the scale."""
     if most <= 1:
         return [0.0, 1.0]
-    rough = most / about
-    magnitude = 10 ** math.floor(math.log10(rough))
-    step = max(1.0, next(step * magnitude for step in _STEPS if step * magnitude >= rough))
+    step = max(1.0, _step(most / about))
     return [step * i for i in range(math.ceil(most / step) + 1)]
 
 
@@ -26,9 +24,14 @@ def amounts(most: float, about: int = 4) -> list[float]:
     rough = most / about
     if not sys.float_info.min <= rough < sys.float_info.max / 100:  # steps of it would be 0, or infinite
         return [0.0, most]
-    magnitude = 10.0 ** math.floor(math.log10(rough))
-    step = next(step * magnitude for step in _STEPS if step * magnitude >= rough * (1 - 1e-9))
+    step = _step(rough, 1e-9)
     return [step * i for i in range(math.ceil(most / step * (1 - 1e-9)) + 1)]
+
+
+def _step(rough: float, slack: float = 0.0) -> float:
+    """The least of 1, 2 and 5 by a power of ten that is at least ``rough`` less this part of it."""
+    magnitude = 10.0 ** math.floor(math.log10(rough))
+    return next(step * magnitude for step in _STEPS if step * magnitude >= rough * (1 - slack))
 
 
 def durations(least: float, most: float) -> list[float]:
