@@ -18,7 +18,7 @@ QUANTILES = ("50 %", "75 %", "90 %", "95 %", "99 %", "longest")
 DRAWN = {"50 %": Tone.GREEN, "90 %": Tone.AMBER, "99 %": Tone.RED}
 _BOUNCES = ("bounce", "blocked")
 
-_Draw = Callable[[str, Sequence[Moment], Sequence[Series]], Markup]
+Draw = Callable[[str, Sequence[Moment], Sequence[Series]], Markup]
 
 
 class Section(Struct, frozen=True, kw_only=True):
@@ -81,7 +81,7 @@ def volumes_by_period(range: Range, volumes: Volumes) -> Section:
         Series(name="deferred", tone=Tone.AMBER, values=volumes.of("deferred")),
     ]
     note = "Deferred counts attempts, so a recipient may count several times. Bounced includes blocked mail."
-    return _over_time("volumes", f"Volumes by {range.period.value}", note, range, series, bars)
+    return over_time("volumes", f"Volumes by {range.period.value}", note, range.moments(), series, bars)
 
 
 def engagement(range: Range, volumes: Volumes) -> Section:
@@ -91,7 +91,7 @@ def engagement(range: Range, volumes: Volumes) -> Section:
         for who, machine in (("people", False), ("machines", True))
     ]
     note = "All opens and clicks, not only the first of each recipient. Clicks of people are the better measure."
-    return _over_time("engagement", "Opens and clicks", note, range, series, lines)
+    return over_time("engagement", "Opens and clicks", note, range.moments(), series, lines)
 
 
 def time_to_deliver(range: Range, times: Rows, sampled: int) -> Section:
@@ -201,16 +201,28 @@ _DELIVERED_AND_BOUNCED = (
 )
 
 
-def _over_time(id: str, title: str, note: str, range: Range, series: Sequence[Series], draw: _Draw) -> Section:
+def over_time(
+    id: str,
+    title: str,
+    note: str,
+    moments: Sequence[Moment],
+    series: Sequence[Series],
+    draw: Draw,
+    *,
+    column: str = "period",
+    said: Callable[[float | None], str] = lambda value: number(value or 0),
+    every: int = 1,
+) -> Section:
+    """``column``: what the moments are called in the table, which has a row for each of them, or for one in ``every``.
+    ``said``: a value in it."""
     if not any(any(one.values) for one in series):
         return _empty(id, title, note)
-    moments = range.moments()
-    rows = [[moment.name, *(number(one.values[i] or 0) for one in series)] for i, moment in enumerate(moments)]
+    rows = [[moment.name, *(said(one.values[i]) for one in series)] for i, moment in list(enumerate(moments))[::every]]
     return Section(
         id=id,
         title=title,
         note=note,
-        columns=["period", *(one.name for one in series)],
+        columns=[column, *(one.name for one in series)],
         rows=rows,
         legend=legend(series),
         chart=draw(title, moments, series),

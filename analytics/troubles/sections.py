@@ -13,8 +13,7 @@ from analytics.charts.lines import duration_lines, lines
 from analytics.charts.scale import lasting
 from analytics.charts.series import Moment, Series, Tone
 from analytics.charts.spans import Bar, Lane, spans
-from analytics.charts.svg import legend
-from analytics.report.sections import Section, number
+from analytics.report.sections import Draw, Section, number, over_time
 from analytics.samples import Sample
 from analytics.troubles.effects import Rates, Told
 from analytics.troubles.recorded import How, Recorded, Span, Trouble, TroubleKind
@@ -23,7 +22,6 @@ from analytics.troubles.stretches import averaged
 POINTS = 360
 LINES = 60
 """Of a table under a picture."""
-_Draw = Callable[[str, Sequence[Moment], Sequence[Series]], Markup]
 _CUT = {TroubleKind.FAILURES: "Attempts failed", TroubleKind.HELD: "Mail was held back"}
 
 
@@ -144,7 +142,7 @@ def _row(one: Told) -> list[str]:
 
 
 def _rates(rates: Rates) -> list[str]:
-    return ["" if rate is None else f"{rate:,.1f}" for rate in (rates.before, rates.during, rates.after)]
+    return [_said(rate) for rate in (rates.before, rates.during, rates.after)]
 
 
 def _mail(recorded: Recorded) -> Section:
@@ -217,24 +215,14 @@ def _posts(recorded: Recorded) -> Section:
     return _section("webhooks", "Posts to endpoints of webhooks", "Counts.", recorded.span, series, bars)
 
 
-def _section(id: str, title: str, note: str, span: Span, series: Sequence[Series], draw: _Draw) -> Section:
-    if not any(any(one.values) for one in series):
-        return Section(id=id, title=title, note=note, columns=(), rows=())
+def _section(id: str, title: str, note: str, span: Span, series: Sequence[Series], draw: Draw) -> Section:
     moments = _moments(span)
     every = ceil(len(moments) / LINES)
-    rows = [
-        [moments[i].name, *("" if (value := one.values[i]) is None else f"{value:,.1f}" for one in series)]
-        for i in range(0, len(moments), every)
-    ]
-    return Section(
-        id=id,
-        title=title,
-        note=note,
-        columns=["at", *(one.name for one in series)],
-        rows=rows,
-        legend=legend(series),
-        chart=draw(title, moments, series),
-    )
+    return over_time(id, title, note, moments, series, draw, column="at", said=_said, every=every)
+
+
+def _said(value: float | None) -> str:
+    return "" if value is None else f"{value:,.1f}"
 
 
 def _width(span: Span) -> int:
