@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from math import ceil
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from analytics.troubles.of_events import of_events
 from analytics.troubles.of_samples import of_samples
@@ -63,13 +64,7 @@ def told(recorded: Recorded, troubles: Sequence[Trouble]) -> list[Told]:
 def _within(recorded: Recorded, one: Trouble) -> Trouble:
     span = recorded.span
     begin = min(max(one.begin, span.since), span.until)
-    return Trouble(
-        kind=one.kind,
-        subject=one.subject,
-        begin=begin,
-        end=min(max(one.end, begin), span.until),
-        words=one.words,
-    )
+    return replace(one, begin=begin, end=min(max(one.end, begin), span.until))
 
 
 def _with_effect(recorded: Recorded, one: Trouble, longest_s: float) -> Told:
@@ -93,11 +88,10 @@ def _rates(recorded: Recorded, counts: Sequence[int], one: Trouble) -> Rates:
     span = recorded.span
     first, last = span.place(one.begin), span.place(one.end)
     around = ceil(AROUND_S / span.step_s)
-
-    def rate(begin: int, end: int) -> float | None:
-        part = counts[max(0, begin) : end]
-        return sum(part) / (len(part) * span.step_s) if part else None
-
-    during = rate(first, last + 1)
+    during = span.rate(counts, first, last)
     assert during is not None, "a place of the span"
-    return Rates(before=rate(first - around, first), during=during, after=rate(last + 1, last + 1 + around))
+    return Rates(
+        before=span.rate(counts, first - around, first - 1),
+        during=during,
+        after=span.rate(counts, last + 1, last + around),
+    )

@@ -70,14 +70,9 @@ def read(ask: Ask, span: Span, tell: Callable[[str], None]) -> Recorded:
         span=span,
         samples=samples,
         taken=_series(span, flow, 1),
-        whole=Flow(delivered=_series(span, flow, 2), attempted=_series(span, flow, 3), spent_ms=_series(span, flow, 4)),
+        whole=_flow(span, flow),
         set_aside=_series(span, flow, 5),
-        sites={
-            site: Flow(
-                delivered=_series(span, rows, 2), attempted=_series(span, rows, 3), spent_ms=_series(span, rows, 4)
-            )
-            for site, rows in _by(sites, lambda row: row[1]).items()
-        },
+        sites={site: _flow(span, rows) for site, rows in _by(sites, lambda row: row[1]).items()},
         failures=[
             Failures(site=site, how=how, counts=_sums(rows, 5), said=_masked(rows[0][6]))
             for (site, how), rows in _by(
@@ -99,6 +94,11 @@ def _sample(row: Sequence[Any]) -> Sample:
             value = dict(zip(value, next(values), strict=True))
         fields[name] = tuple(value) if isinstance(value, list) else value
     return Sample(**fields)
+
+
+def _flow(span: Span, rows: Rows) -> Flow:
+    """Of FLOW or of SITES, which have it in the same columns."""
+    return Flow(delivered=_series(span, rows, 2), attempted=_series(span, rows, 3), spent_ms=_series(span, rows, 4))
 
 
 def _series(span: Span, rows: Iterable[Sequence[Any]], column: int) -> list[int]:

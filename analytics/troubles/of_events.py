@@ -52,9 +52,7 @@ def _falls(span: Span, values: Sequence[int]) -> list[Stretch]:
 
 
 def _rate(span: Span, values: Sequence[int], first: int, last: int) -> float:
-    """A second."""
-    part = values[max(0, first) : last + 1]
-    return sum(part) / (len(part) * span.step_s) if part else 0.0
+    return span.rate(values, first, last) or 0.0
 
 
 def _before(span: Span, values: Sequence[int], first: int) -> float:

@@ -40,6 +40,11 @@ class Span(Struct, frozen=True, kw_only=True):
         """Of a moment; the first or the last of one that is outside."""
         return min(max(0, int((at - self.since) // self.step_s)), self.places - 1)
 
+    def rate(self, counts: Sequence[int], first: int, last: int) -> float | None:
+        """A second, from place to place; None where there are no such places."""
+        part = counts[max(0, first) : last + 1]
+        return sum(part) / (len(part) * self.step_s) if part else None
+
 
 class Flow(Struct, frozen=True, kw_only=True):
     """Mail by place, of the whole or of a site."""

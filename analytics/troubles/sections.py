@@ -17,7 +17,7 @@ from analytics.report.sections import Draw, Section, number, over_time
 from analytics.samples import Sample
 from analytics.troubles.effects import Rates, Told
 from analytics.troubles.recorded import How, Recorded, Span, Trouble, TroubleKind
-from analytics.troubles.stretches import averaged
+from analytics.troubles.stretches import averaged, summed
 
 POINTS = 360
 LINES = 60
@@ -199,7 +199,7 @@ def _failures(recorded: Recorded) -> Section:
             sums = [0] * recorded.span.places
             for place, count in chain.from_iterable(counts.items() for counts in some):
                 sums[place] += count
-            series.append(Series(name=how.value, tone=tone, values=_summed(sums)))
+            series.append(Series(name=how.value, tone=tone, values=summed(sums, POINTS)))
     note = "Attempts that failed for the host or the way to it, not for the recipient."
     return _section("failures", "What hosts did", note, recorded.span, series, bars)
 
@@ -208,9 +208,9 @@ def _posts(recorded: Recorded) -> Section:
     posts = recorded.posts
     fine = [all - failed - slow for all, failed, slow in zip(posts.all, posts.failed, posts.slow, strict=True)]
     series = [
-        Series(name="failed", tone=Tone.RED, values=_summed(posts.failed)),
-        Series(name="took longer than a second", tone=Tone.AMBER, values=_summed(posts.slow)),
-        Series(name="others", tone=Tone.BLUE, values=_summed(fine)),
+        Series(name="failed", tone=Tone.RED, values=summed(posts.failed, POINTS)),
+        Series(name="took longer than a second", tone=Tone.AMBER, values=summed(posts.slow, POINTS)),
+        Series(name="others", tone=Tone.BLUE, values=summed(fine, POINTS)),
     ]
     return _section("webhooks", "Posts to endpoints of webhooks", "Counts.", recorded.span, series, bars)
 
@@ -236,11 +236,6 @@ def _moments(span: Span) -> list[Moment]:
         at = datetime.fromtimestamp(span.begin(place), UTC)
         found.append(Moment(f"{at:%H:%M:%S}" if span.step_s < 60 else f"{at:%d %H:%M}", f"{at:%Y-%m-%d %H:%M:%S}"))
     return found
-
-
-def _summed(counts: Sequence[int]) -> list[int]:
-    width = max(1, ceil(len(counts) / POINTS))
-    return [sum(counts[first : first + width]) for first in range(0, len(counts), width)]
 
 
 def _of_samples(recorded: Recorded, name: str, tone: Tone, value: Callable[[Sample], float]) -> Series:

@@ -4,7 +4,7 @@ What is usual is taken from the series itself: what it was for a while before, o
 of what is expected, so what is within a few roots of it is never a stretch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import ceil, sqrt
 from statistics import median
 
@@ -114,8 +114,14 @@ def rises(sums: Sequence[float], counts: Sequence[int], *, window: int, times: f
 
 def averaged(values: Sequence[float], most: int) -> list[float]:
     """At most so many averages of neighbours."""
+    return [sum(part) / len(part) for part in _parts(values, most)]
+
+
+def summed(values: Sequence[float], most: int) -> list[float]:
+    """At most so many sums of neighbours."""
+    return [sum(part) for part in _parts(values, most)]
+
+
+def _parts(values: Sequence[float], most: int) -> Iterator[Sequence[float]]:
     width = max(1, ceil(len(values) / most))
-    return [
-        sum(values[first : first + width]) / len(values[first : first + width])
-        for first in range(0, len(values), width)
-    ]
+    return (values[first : first + width] for first in range(0, len(values), width))
