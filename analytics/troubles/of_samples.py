@@ -148,36 +148,42 @@ def _apart(times: Iterator[int | None]) -> list[float]:
 def _by_actor(samples: Sequence[Sample]) -> Iterator[Trouble]:
     stood = {actor for one in samples for actor, stood_s in one.stood_s.items() if stood_s >= STOOD_S}
     for actor in sorted(stood):
-        yield from _runs(
-            samples,
-            TroubleKind.STOOD_STILL,
-            lambda one, actor=actor: one.stood_s.get(actor, 0.0) >= STOOD_S,  # type: ignore[misc]
-            lambda some, actor=actor: (  # type: ignore[misc]
-                f"the process of {actor} stood still for {sum(one.stood_s.get(actor, 0.0) for one in some):.1f} s"
-            ),
-            actor,
-        )
+        yield from _stood_still(samples, actor)
     for actor in sorted({actor for one in samples for actor in one.silent}):
-        yield from _runs(
-            samples,
-            TroubleKind.SILENT,
-            lambda one, actor=actor: actor in one.silent,  # type: ignore[misc]
-            lambda some, actor=actor: f"{actor} did not answer",  # type: ignore[misc]
-            actor,
-        )
+        yield from _silent(samples, actor)
+
+
+def _stood_still(samples: Sequence[Sample], actor: str) -> Iterator[Trouble]:
+    def stood_s(one: Sample) -> float:
+        return one.stood_s.get(actor, 0.0)
+
+    return _runs(
+        samples,
+        TroubleKind.STOOD_STILL,
+        lambda one: stood_s(one) >= STOOD_S,
+        lambda some: f"the process of {actor} stood still for {sum(map(stood_s, some)):.1f} s",
+        actor,
+    )
+
+
+def _silent(samples: Sequence[Sample], actor: str) -> Iterator[Trouble]:
+    return _runs(
+        samples, TroubleKind.SILENT, lambda one: actor in one.silent, lambda some: f"{actor} did not answer", actor
+    )
 
 
 def _changes(samples: Sequence[Sample]) -> Iterator[Trouble]:
-    nodes = [(one.at, one.nodes) for one in samples if one.nodes]
-    for (before, had), (at, has) in pairwise(nodes):
+    nodes = [(one.at, one.nodes) for one in samples]
+    yield from _changed(TroubleKind.NODES, nodes, "{} nodes became {}")
+    versions = [(one.at, one.policy_version) for one in samples]
+    yield from _changed(TroubleKind.POLICY, versions, "shaping and routing changed, from version {} to {}")
+
+
+def _changed(kind: TroubleKind, values: Sequence[tuple[int, int]], words: str) -> Iterator[Trouble]:
+    """``values``: with their times; 0 is not known."""
+    for (before, had), (at, has) in pairwise(one for one in values if one[1]):
         if had != has:
-            words = f"{had} nodes became {has}"
-            yield Trouble(kind=TroubleKind.NODES, begin=float(before), end=float(at), words=words)
-    versions = [(one.at, one.policy_version) for one in samples if one.policy_version]
-    for (before, had), (at, has) in pairwise(versions):
-        if had != has:
-            words = f"shaping and routing changed, from version {had} to {has}"
-            yield Trouble(kind=TroubleKind.POLICY, begin=float(before), end=float(at), words=words)
+            yield Trouble(kind=kind, begin=float(before), end=float(at), words=words.format(had, has))
 
 
 def _held(held: Sequence[Held]) -> Iterator[Trouble]:
@@ -211,10 +217,11 @@ def _runs(
     """The runs of samples of which something is so."""
     run: list[Sample] = []
     for one in samples:
-        if run and (not is_so(one) or one.at - run[-1].at > APART_S):
+        so = is_so(one)
+        if run and (not so or one.at - run[-1].at > APART_S):
             yield _of_run(run, kind, told, subject)
             run = []
-        if is_so(one):
+        if so:
             run.append(one)
     if run:
         yield _of_run(run, kind, told, subject)
