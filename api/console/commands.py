@@ -2,6 +2,7 @@
 what became of it."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 
 from litestar.response import Redirect
 
@@ -28,24 +29,17 @@ class Commands:
     ) -> Redirect:
         """Do ``work``, which returns what it has done in words, and lead on to the page ``then``. Raises what it
         raises."""
-        said = await self.noted(request, request.auth.operator, command, subject, work)
+        async with self.noted(request, request.auth.operator, command, subject):
+            said = await work()
         return Redirect(then, status_code=303, cookies=[said_cookie(request, said)])
 
-    async def noted(
-        self,
-        request: ConsoleRequest,
-        operator: str,
-        command: str,
-        subject: str,
-        work: Callable[[], Awaitable[str]],
-        *,
-        most: int | None = LONGEST,
-    ) -> str:
-        """Do ``work`` with a note of it; returns what it returns. ``most``: characters of the subject that are kept;
-        None for all. Raises what it raises, and Unavailable without having done anything when it cannot be noted."""
+    def noted(
+        self, request: ConsoleRequest, operator: str, command: str, subject: str, *, most: int | None = LONGEST
+    ) -> AbstractAsyncContextManager[None]:
+        """Within the context the command is done, with a note of it. ``most``: characters of the subject that are kept;
+        None for all. Raises Unavailable, without having done anything, when it cannot be noted."""
         doer = Doer(way="console", operator=operator, address=address_of(request, self._trusted))
-        async with self._notes.of(doer, command, subject, refused=_refused, most=most):
-            return await work()
+        return self._notes.of(doer, command, subject, refused=_refused, most=most)
 
 
 def _refused(error: Exception) -> str | None:

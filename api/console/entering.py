@@ -90,7 +90,8 @@ class Entering:
             log.warning("%s", failure_line(address, "console"))
             return self._page(request, after, WRONG, 403)
         self._throttle.succeeded(key)
-        await self._commands.noted(request, session.operator, "log in", "", _nothing_more)
+        async with self._commands.noted(request, session.operator, "log in", ""):
+            pass  # it is done
         # The session's cookie lives as long as the session, which the journal ends as well.
         return Redirect(
             next_page(after),
@@ -104,7 +105,8 @@ class Entering:
     async def leave(self, request: ConsoleRequest) -> Redirect:
         await form(request)
         await self._sessions.close(request.auth)
-        await self._commands.noted(request, request.auth.operator, "log out", "", _nothing_more)
+        async with self._commands.noted(request, request.auth.operator, "log out", ""):
+            pass  # it is done
         return Redirect("/login", status_code=303, cookies=[new_cookie(request, COOKIE, "", max_age_s=0)])
 
     def _page(self, request: ConsoleRequest, after: str, fault: str = "", status: int = 200) -> Response[str]:
@@ -119,7 +121,3 @@ class Entering:
             after=after,
             fault=fault,
         )
-
-
-async def _nothing_more() -> str:
-    return ""

@@ -8,7 +8,7 @@ from typing import Any
 
 from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
-from markupsafe import Markup, escape
+from markupsafe import escape
 from msgspec import Struct
 
 from analytics.charts.scale import lasting
@@ -117,18 +117,11 @@ class SqlPages:
                 raise Invalid([Fault("Write a query", "query")])
             if "\0" in text:
                 raise Invalid([Fault("A query has no NUL characters", "query")])
-            found: list[tuple[SqlAnswer, Result | bytes]] = []
-
-            async def work() -> str:
+            async with self._commands.noted(request, request.auth.operator, COMMANDS[is_file], text, most=None):
                 answer = await self._answer(text, is_file=is_file)
-                found.append((answer, await asyncio.to_thread(marked, answer.data) if is_file else _read(answer)))
-                return ""
-
-            command = COMMANDS[is_file]
-            await self._commands.noted(request, request.auth.operator, command, text, work, most=None)
+                result: Result | bytes = await asyncio.to_thread(marked, answer.data) if is_file else _read(answer)
         except (Refusal, Overloaded, Unavailable, Rejected) as error:
             return self._failed(request, text, error)
-        ((answer, result),) = found
         if isinstance(result, bytes):
             name = f"postray-{datetime.now(UTC):%Y%m%d-%H%M%S}.csv"
             headers = {"content-disposition": f'attachment; filename="{name}"'}
@@ -172,10 +165,10 @@ class SqlPages:
 
     def _page(self, request: ConsoleRequest, text: str, *, status: int = 200, **values: Any) -> Response[str]:
         # What an operator has typed goes back as it was: only a query that came by a link is shown with what it hides.
-        typed = Markup(escape(text)) if request.method == "POST" else text
+        shown = escape(text) if request.method == "POST" else text
         given = {"took": "", "table": None, "charts": None, "cut": 0, "faults": (), **values}
         return self._pages.page(
-            request, "sql", session=request.auth, status=status, typed=typed, samples=SAMPLES, **given
+            request, "sql", session=request.auth, status=status, typed=shown, samples=SAMPLES, **given
         )
 
 
