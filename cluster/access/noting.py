@@ -40,8 +40,7 @@ class Notes:
         """Within the context the command is done; it is noted before and after. ``refused`` says of an error that is
         an answer, in words, why nothing was done; None for others. ``most``: characters of the subject that are kept;
         None for all. Raises Unavailable, without having done anything, when it cannot be noted."""
-        about = without_keys(printable_lines(subject))[:most]  # the journal takes no NUL and no half of a pair
-        noted = await self._audit.begin(self._clock(), doer, command[:LONGEST_NAME], about)
+        noted = await self._begin(doer, command, subject, most)
         try:
             yield
         except Exception as error:
@@ -50,6 +49,14 @@ class Notes:
             await self._end(noted, without_keys(printable(outcome))[:LONGEST])
             raise
         await self._end(noted, DONE)
+
+    async def done(self, doer: Doer, command: str, subject: str, outcome: str) -> None:
+        """Note a command with its outcome. Raises Unavailable, Rejected."""
+        await self._audit.end(await self._begin(doer, command, subject, LONGEST), outcome)
+
+    async def _begin(self, doer: Doer, command: str, subject: str, most: int | None) -> int:
+        about = without_keys(printable_lines(subject))[:most]  # the journal takes no NUL and no half of a pair
+        return await self._audit.begin(self._clock(), doer, command[:LONGEST_NAME], about)
 
     async def _end(self, noted: int, outcome: str) -> None:
         try:

@@ -1,10 +1,10 @@
 """Notes a command that asks no API, in the journal of a running postray. What cannot be noted is done in any case."""
 
 import asyncio
-from datetime import UTC, datetime
 
 import psycopg
 
+from cluster.access.noting import Notes
 from cluster.commands import doing
 from cluster.commands.output import errors
 from cluster.installation.embedded import journal_dsn
@@ -39,9 +39,6 @@ async def _noted(dsn: str, subject: str, outcome: str) -> None:
         journal = Journal(dsn, application="cli", connections=1)
         await journal.open()
         try:
-            noted = await journal.operator_audit.begin(
-                datetime.now(UTC), doer, doing.command_name(), printable(subject)
-            )
-            await journal.operator_audit.end(noted, outcome)
+            await Notes(journal.operator_audit).done(doer, doing.command_name(), subject, outcome)
         finally:
             await journal.close()
