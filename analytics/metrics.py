@@ -4,7 +4,7 @@
 the same to people.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 
 from cluster.policy.routes.sites import FAMILIES, known_site
@@ -58,13 +58,14 @@ all be its first, hence the distinct counts."""
 _FAMILY_OF = {name: known_site(name) for family in FAMILIES for name in (*family.suffixes, *family.domains)}
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: Iterable[str]) -> str:
+    """Names as texts of SQL, for ``IN``. They are the program's own: none has a quote."""
     return ", ".join(f"'{name}'" for name in names)
 
 
 PROVIDER = (
-    f"if(site IN ({_listed([family.name for family in FAMILIES])}), site, transform(recipient_domain,"
-    f" [{_listed(list(_FAMILY_OF))}], [{_listed(list(_FAMILY_OF.values()))}], '{OTHER}'))"
+    f"if(site IN ({listed([family.name for family in FAMILIES])}), site, transform(recipient_domain,"
+    f" [{listed(list(_FAMILY_OF))}], [{listed(list(_FAMILY_OF.values()))}], '{OTHER}'))"
 )
 """The site of an attempt says who runs the mailbox. Other events have none: there the domain tells, if it is known."""
 

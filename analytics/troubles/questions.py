@@ -1,5 +1,6 @@
 """What a report of troubles asks the SQL door. Times are whole seconds since the epoch."""
 
+from analytics.metrics import listed
 from analytics.samples import SAMPLES
 from cluster.policy.limits.binding import Bound
 from cluster.policy.replies.bounce_class import BounceClass
@@ -13,7 +14,7 @@ left out."""
 _AT = "at >= fromUnixTimestamp64Milli(1000 * {since:Int64}) AND at < fromUnixTimestamp64Milli(1000 * {until:Int64})"
 _SECONDS = "at >= toDateTime({since:UInt32}, 'UTC') AND at < toDateTime({until:UInt32}, 'UTC')"
 _PLACE = "intDiv(toUnixTimestamp(at) - {since:Int64}, {step:Int64})"
-ATTEMPTED = "('delivered', 'deferred', 'bounce', 'blocked')"
+_ATTEMPTED = "('delivered', 'deferred', 'bounce', 'blocked')"
 _TIMES = ("at", "journal_started", "journal_recovered")
 
 
@@ -39,7 +40,7 @@ SELECT
     {_PLACE} AS place,
     countIf(event = 'processed') AS taken,
     countIf(event = 'delivered') AS delivered,
-    countIf(event IN {ATTEMPTED}) AS attempted,
+    countIf(event IN {_ATTEMPTED}) AS attempted,
     sumIf(duration_ms, event = 'delivered') AS spent,
     countIf(event = 'dropped' AND startsWith(reason, 'set aside')) AS aside
 FROM events_once
@@ -54,16 +55,15 @@ SELECT
     count() AS attempted,
     sumIf(duration_ms, event = 'delivered') AS spent
 FROM events_once
-WHERE {_AT} AND event IN {ATTEMPTED} AND site IN
+WHERE {_AT} AND event IN {_ATTEMPTED} AND site IN
 (
-    SELECT site FROM events_once WHERE {_AT} AND event IN {ATTEMPTED} AND site <> ''
+    SELECT site FROM events_once WHERE {_AT} AND event IN {_ATTEMPTED} AND site <> ''
     GROUP BY site ORDER BY count() DESC, site LIMIT {MOST_SITES}
 )
 GROUP BY place, site ORDER BY place, site
 """
-_OF_RECIPIENTS = ", ".join(
-    f"'{one}'"
-    for one in (
+_OF_RECIPIENTS = listed(
+    (
         BounceClass.BAD_MAILBOX,
         BounceClass.MAILBOX_FULL,
         BounceClass.MAILBOX_DISABLED,
@@ -88,9 +88,8 @@ GROUP BY place, site, class, code, late)
 ORDER BY count() OVER (PARTITION BY site, class, code, late) DESC, site, class, code, late, place
 LIMIT {MOST_ROWS + 1}
 """
-_HOLDING = ", ".join(
-    f"'{bound}'"
-    for bound in (
+_HOLDING = listed(
+    (
         Bound.SUSPENSION,
         Bound.NO_MACHINE,
         Bound.WARM_UP,
