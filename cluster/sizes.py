@@ -1,7 +1,7 @@
 """How sizes are said, in commands, by doctor and in the console: in decimal units, as disks are sold. Pure."""
 
 _UNITS = ("B", "KB", "MB", "GB", "TB")
-KB, MB, GB = 1000, 1000**2, 1000**3
+MB, GB = 1000**2, 1000**3
 
 
 def size_text(bytes: float) -> str:

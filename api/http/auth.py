@@ -84,7 +84,7 @@ class Authenticator:
             raise Unauthenticated(INVALID)
         if not is_key(secret):
             return await self._granted(secret)
-        return await self.of_hash(key_hash(secret), access, lambda: self._client(scope))
+        return await self.of_hash(key_hash(secret), access, lambda: client_of(scope, self._trusted))
 
     async def of_hash(self, hash: bytes, access: Access, client: Callable[[], Address | str]) -> ApiKey:
         """The API key whose secret has this hash (``key_hash``), used from ``client``: an address, or the text in its
@@ -130,10 +130,6 @@ class Authenticator:
                 seen = printable(client[:LONGEST_SHOWN]) if isinstance(client, str) else client
                 detail = f"This key may not be used from {seen or 'an unknown address'}"
                 raise Forbidden(detail, help=help_texts.NETWORKS)
-
-    def _client(self, scope: Scope) -> Address | str:
-        """The client's address, or the text in its place that is none."""
-        return client_of(scope, self._trusted)
 
 
 def refuse_subusers(scope: Scope) -> None:
