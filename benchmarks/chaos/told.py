@@ -69,7 +69,7 @@ def _is(*kinds: TroubleKind, actor: str = "", how: How | None = None) -> _Names:
     def names(trouble: FoundTrouble) -> bool:
         return (
             trouble.kind in kinds
-            and (not actor or kind_of(trouble.subject) == actor or trouble.kind is TroubleKind.NOT_SAMPLED)
+            and (not actor or kind_of(trouble.subject) == actor)
             and (how is None or trouble.words.startswith(how.value))
         )
 
