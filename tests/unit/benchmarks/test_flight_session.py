@@ -110,7 +110,7 @@ SENT = Envelope(
 
 def as_sent(content: bytes) -> list[bytes]:
     """The transaction as the delivery code writes it to a host that offers everything."""
-    offered = dict.fromkeys(Extension, "")
+    offered = dict.fromkeys(map(str, Extension), "")
     commands = transaction_commands(SENT, content, offered)
     assert not isinstance(commands, Unsendable)
     return [*commands, b"BDAT %d LAST\r\n" % len(content) + content]
