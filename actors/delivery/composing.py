@@ -178,7 +178,7 @@ class Composer:
         """A message's template, filled unless that takes long, and whether the message is large."""
         size = compiled.size + len(first.personalization)
         may_grow = personalization.template_data or personalization.substitutions or compiled.transform is not None
-        if size > LARGE_BYTES or not may_grow or not isinstance(compiled.skeleton, Skeleton):
+        if size > LARGE_BYTES or not may_grow or isinstance(compiled.skeleton, NotComposable):
             return None, size > LARGE_BYTES
         slot = self._marker.name(first)
         filled, growth = _grown(compiled.skeleton, personalization, len(first.personalization))

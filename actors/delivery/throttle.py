@@ -45,8 +45,9 @@ class Throttle:
 
     def message_rate(self) -> float:
         """How many messages may begin per second; 0 sets no limit."""
-        rate = self.limits.message_rate
-        return self._part_of(self._adjustments.message_rate(rate.per_second if rate else 0.0))
+        limit = self.limits.message_rate
+        rate = self._adjustments.message_rate(limit.per_second if limit else 0.0)
+        return self._part_of(rate) if rate else 0.0
 
     def connections_per_address(self) -> int:
         """How many connections may be open to one address; 0 sets no limit."""

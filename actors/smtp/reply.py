@@ -6,6 +6,7 @@ message. The wire calls it, and code that shows replies to people.
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -19,6 +20,9 @@ MAX_LINES = 100
 """EHLO replies, the longest in use, have about 20 lines. Of a longer reply, the first lines and the last are kept."""
 MAX_REPLY_BYTES = 256 * 1024
 """A longer reply is cut here and used, and the connection is closed."""
+
+SHORT_BYTES = 120
+"""The longest line that is worth remembering: longer ones tell of this one message."""
 
 _LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
 
@@ -64,6 +68,14 @@ def make_reply(code: int, lines: list[str]) -> Reply:
     return Reply(code, enhanced_code(lines[0]), tuple(lines))
 
 
+@lru_cache(256)
+def _short_reply(line: bytes) -> Reply | None:
+    """The reply that is this line, if it is a whole one. Cached, since a host says the same to every MAIL and RCPT."""
+    line = line.removesuffix(b"\r")
+    parts = _LINE.fullmatch(line)
+    return None if parts is None or parts[2] == b"-" else make_reply(int(parts[1]), [readable(line)])
+
+
 class ReplyParser:
     """Parses replies from a stream that may be split at any byte.
 
@@ -90,11 +102,15 @@ class ReplyParser:
         """The replies that ``data`` completes. Raises MalformedReply, after the replies before the fault."""
         *pieces, rest = data.split(b"\n")
         for piece in pieces:
-            yield from self._extend(piece)
-            reply = self._line()
+            is_short = len(piece) <= SHORT_BYTES and not (self._bytes or self.partial)
+            reply = _short_reply(piece) if is_short else None
+            if reply is None:
+                yield from self._extend(piece)
+                reply = self._line()
             if reply is not None:
                 yield reply
-        yield from self._extend(rest)
+        if rest:
+            yield from self._extend(rest)
 
     def _extend(self, piece: bytes) -> Iterator[Reply]:
         """Append to the current line. When the reply becomes too long, yield it and raise MalformedReply."""

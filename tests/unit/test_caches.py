@@ -48,6 +48,7 @@ BOUNDS: dict[str, tuple[float, str]] = {
     "cluster/lookup/resolver.py:cache": (100, "CACHE_BYTES"),
     "actors/delivery/enforced_tls.py:_gone": (0.2, "1,000 ids of tenants"),
     "actors/delivery/sites.py:_dropped": (6, "5,000 names of sites, with a reply of 500 characters"),
+    "actors/smtp/reply.py:_short_reply": (0.5, "256 lines of SHORT_BYTES, as bytes and in a reply"),
     "actors/smtp/tls.py:_begun": (46, "1,000 sessions of up to 46 KB, or one for a DANE context"),
     "actors/smtp/tls.py:_dane": (30, "500 contexts of 13 KB and a session"),
     "actors/smtp/tls.py:client_context": (2, "one a level"),

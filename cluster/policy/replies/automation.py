@@ -146,8 +146,7 @@ class Adjustments:
 
     def message_rate(self, rate: float) -> float:
         """The allowed messages a second, given the rules' ``rate``; 0 means no limit, in both."""
-        allowed = min(rate or inf, self._rate)
-        return 0.0 if allowed == inf else allowed
+        return rate if self._rate == inf else min(rate or inf, self._rate)
 
     def suspended_until(self, now: float, tenant_id: str = "") -> float:
         """When the suspension of the site, or of this tenant at it, ends; 0 when mail may be sent now."""
