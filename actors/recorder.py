@@ -282,7 +282,7 @@ class Recorder:
             raise ClickHouseUnavailable(self._consumer.last_error or "the recorder is not running")
         return self._client
 
-    async def _prepare(self) -> None:
+    async def _prepare(self) -> bool:
         """Connect if there is no connection, and look for damage and count for statistics at intervals. Raises
         CannotHandle."""
         if self._client is None or not self._migrated:
@@ -291,6 +291,7 @@ class Recorder:
             await self._tried_in_thread(self._look_for_damage)
         if self._tallies is not None and self._tallies.is_due:
             await self._in_thread(self._count, self._tallies)
+        return True
 
     async def _handle(self, rows: list[LogRow]) -> None:
         """Insert a page. Raises CannotHandle."""

@@ -32,6 +32,8 @@ STOP_MAX_WAIT_S = 5.0
 CONFIRMED_S = 5.0
 """For so long it holds that there was no newer process. It is far longer than from reading a page to inserting it."""
 CONFIRM_MAX_WAIT_S = 20.0
+UNREAD_S = 0.5
+"""Between two looks whether the log is to be read."""
 REJECTED = "rejected"
 """The folder of rows of the log that cannot be handled."""
 _FIRST = "recorder"
@@ -39,16 +41,18 @@ _FIRST = "recorder"
 
 Handle = Callable[[list[LogRow]], Awaitable[None]]
 """Processes a page of at least one row. Raises CannotHandle to have the same rows again later."""
-Prepare = Callable[[], Awaitable[None]]
-"""Called before each read of the log, also when it has no new rows. Raises CannotHandle."""
+Prepare = Callable[[], Awaitable[bool]]
+"""Called before each read of the log, also when it has no new rows. Returns whether to read it; if not, it is called
+again after ``UNREAD_S``. Raises CannotHandle."""
 
 
 class CannotHandle(Exception):
     """Rows cannot be handled now; the same rows are retried after a backoff."""
 
 
-async def always_ready() -> None:
+async def always_ready() -> bool:
     """The default ``Prepare``: does nothing."""
+    return True
 
 
 class Pacing(Struct, frozen=True, kw_only=True):
@@ -79,6 +83,9 @@ class _Page(Struct, frozen=True):
     """Bytes of events."""
     is_full: bool
     """Whether there may be more rows."""
+
+
+UNREAD = _Page([], 0, is_full=False)
 
 
 class EventConsumer:
@@ -202,7 +209,7 @@ class EventConsumer:
                 if not page.is_full:
                     if last:
                         return
-                    await self._pause(self._interval_s(page))
+                    await self._pause(UNREAD_S if page is UNREAD else self._interval_s(page))
                 continue
             if last:
                 return
@@ -214,8 +221,7 @@ class EventConsumer:
         if not self._has_cursor:
             await self._journal.event_log.add_consumer(self.name)
             self._has_cursor = True
-        await self._prepare()
-        page = await self._next_page()
+        page = await self._next_page() if await self._prepare() else UNREAD
         if page.rows:
             await self._handle(page.rows)
             await self._journal.event_log.move_cursor(self.name, page.rows[-1].tx, page.rows[-1].id)

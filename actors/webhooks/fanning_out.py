@@ -81,10 +81,11 @@ class FanningOut:
         """Why events are not taken from the log."""
         return self.consumer.problem()
 
-    async def _prepare(self) -> None:
+    async def _prepare(self) -> bool:
         await self._known.refresh()
         if not self._known.by_id:
             await self._journal.webhook_owing.skip(CONSUMER)
+        return bool(self._known.by_id)
 
     async def _handle(self, rows: list[LogRow]) -> None:
         wanted = [one for row in rows for one in self._wanted(row)]

@@ -57,6 +57,7 @@ class Scene:
 
     def __init__(self, log: ListedLog, data_dir: Path, failures: int = 0) -> None:
         self.failures = failures
+        self.is_wanted = True
         self.prepared_at: list[float] = []
         self.handled: list[tuple[float, list[bytes]]] = []
         self.consumer = EventConsumer(
@@ -75,8 +76,9 @@ class Scene:
     def _now(self) -> float:
         return round(asyncio.get_running_loop().time() - self._began, 3)
 
-    async def _prepare(self) -> None:
+    async def _prepare(self) -> bool:
         self.prepared_at.append(self._now())
+        return self.is_wanted
 
     async def _handle(self, rows: list[LogRow]) -> None:
         if self.failures:
@@ -167,6 +169,21 @@ async def test_stop_does_not_wait_for_what_cannot_be_handled() -> None:
     async with consuming(log, Path(), failures=10**9):
         await asyncio.sleep(10)
     assert log.cursor == 0
+
+
+@in_virtual_time
+async def test_a_log_that_is_not_wanted_is_not_read() -> None:
+    log = ListedLog()
+    async with consuming(log, Path()) as scene:
+        scene.is_wanted = False
+        await asyncio.sleep(1)
+        log.rows += [LogRow(7, 1, b"a")]
+        await asyncio.sleep(1.9)
+        assert scene.prepared_at == [0, 0, 0.5, 1, 1.5, 2, 2.5], "less often than a log that is read"
+        assert scene.handled == []
+        scene.is_wanted = True
+        await asyncio.sleep(1)
+    assert scene.handled == [(3, [b"a"])]
 
 
 def consumer_of(name: str, data_dir: Path) -> EventConsumer:
