@@ -53,4 +53,4 @@ def test_a_process_that_records_and_reads_stays_small(tmp_path: Path) -> None:
     taken = msgspec.json.decode(run.stdout, type=Taken)
     assert taken.events == 10
     assert taken.loaded == []
-    assert taken.own_mb < 180
+    assert taken.own_mb < 185  # 166 to 174 were measured: it depends on when parts are merged
