@@ -20,7 +20,7 @@ from api.console.entering import Entering
 from api.console.failing import Failures
 from api.console.live import Live
 from api.console.messages import MessagePages
-from api.console.now import now_view
+from api.console.now import NowFacts, now_view
 from api.console.owning import OwningPages
 from api.console.pages import HEADERS, Pages
 from api.console.requests import FORM_BYTES, ConsoleRequest
@@ -67,6 +67,8 @@ class Console:
         trusted = tuple(map(network, trusted_proxies))
         self._pages = Pages()
         self._watcher = Watcher(admin, journal, readiness)
+        self._shown: NowFacts | None = None
+        self._shown_part = ""
         self._live = Live()
         sessions = Sessions(journal.console_sessions, admin.operators)
         commands = Commands(Notes(journal.operator_audit), trusted)
@@ -126,10 +128,15 @@ class Console:
         return self._pages.page(request, "now", session=request.auth, view=view, live="/live/now")
 
     async def live_now(self, request: ConsoleRequest) -> Stream:
-        async def part() -> str:
-            return self._pages.html("now_part", view=now_view(await self._watcher.facts()))
+        return self._live.stream(self._now_part, partial(self._entering.is_admitted, request))
 
-        return self._live.stream(part, partial(self._entering.is_admitted, request))
+    async def _now_part(self) -> str:
+        """What changes on ``now``, made once for all who look."""
+        facts = await self._watcher.facts()
+        if facts is not self._shown:
+            self._shown = facts
+            self._shown_part = self._pages.html("now_part", view=now_view(facts))
+        return self._shown_part
 
     async def file(self, name: FromPath[str]) -> Response[bytes]:
         file = self._pages.files.get(name)

@@ -10,8 +10,8 @@ from msgspec import Struct
 
 from cluster.metrics import Gauge, Seconds
 
-FRESH_S = 0.5
-"""What was seen is told again for so long: one look tells all metrics of a scrape."""
+FRESH_S = 5.0
+"""What was seen is told again for so long: a look at thirty processes takes some milliseconds."""
 
 
 class _Seen(Struct, frozen=True, kw_only=True):
