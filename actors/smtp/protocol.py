@@ -267,13 +267,14 @@ class ClientProtocol(asyncio.Protocol):
         if reply.code == SERVICE_NOT_AVAILABLE:
             self._fail("the peer closes the connection", reply)
             return
-        if len(self.received) >= len(self._expected):
+        left = len(self._expected) - len(self.received)
+        if left <= 0:
             self._fail("a reply to no command", reply)
             return
         self.received.append(reply)
         if self.observe is not None:
             self.observe("S", reply.text)
-        if len(self.received) == len(self._expected):
+        if left == 1:
             for waiting in (self._waiter, self._resumed):
                 if waiting is not None and not waiting.done():
                     waiting.set_result(None)
