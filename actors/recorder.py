@@ -61,9 +61,8 @@ log = logging.getLogger(__name__)
 
 CONSUMER = "recorder"
 PACING = Pacing(page_rows=5000, page_interval_s=0.5, busy_interval_s=2.0)
-"""Each page is one insert, which makes a part that must be merged. With the merges, an insert has a fixed cost of some
-20 ms of CPU, and 5 µs per event. A request of one message is a row of the log: ``page_rows`` of them are some 2 s of
-such requests."""
+"""Each page is one insert, which makes parts that must be merged: some 40 ms of CPU with the merges, and 6 µs per event.
+A request of one message is a row of the log: ``page_rows`` of them are some 2 s of such requests."""
 LOOK_FOR_DAMAGE_S = 30.0
 """Interval at which ClickHouse is asked for damaged parts, which also notices that they were restored or deleted."""
 MOST_INSERTED = 15_000
