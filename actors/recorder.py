@@ -61,7 +61,7 @@ log = logging.getLogger(__name__)
 
 CONSUMER = "recorder"
 PACING = Pacing(page_rows=5000, page_interval_s=0.5, busy_interval_s=2.0)
-"""Each page is one insert, which makes parts that must be merged: some 40 ms of CPU with the merges, and 6 µs per event.
+"""Each page is one insert, which makes parts that must be merged: some 40 ms of CPU with the merges, and 6 µs an event.
 A request of one message is a row of the log: ``page_rows`` of them are some 2 s of such requests."""
 LOOK_FOR_DAMAGE_S = 30.0
 """Interval at which ClickHouse is asked for damaged parts, which also notices that they were restored or deleted."""

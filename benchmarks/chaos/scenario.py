@@ -83,6 +83,7 @@ async def run(options: ChaosOptions, console: Console) -> ChaosRecord:
     world = ChaosWorld(faults, options.nodes, remembers=options.remembers)
     console.print(f"scratch directory {world.directory}", soft_wrap=True)
     phases = Phases(console)
+    keep = options.keep
     storm: Storm | None = None
     with phases.shown():
         try:
@@ -117,6 +118,7 @@ async def run(options: ChaosOptions, console: Console) -> ChaosRecord:
                 load.problems += await days.finish(options.max_wait_s) if steps else []
             found, back, rolled = await _afterwards(world, storm, load, past, readers, reporters, left, options, phases)
             verdict = judge(found)
+            keep = keep or bool(verdict.broken)  # what the logs tell cannot be had again
             told = _told(troubles, storm, found)
         finally:
             with phases.phase("ending"):
@@ -124,7 +126,7 @@ async def run(options: ChaosOptions, console: Console) -> ChaosRecord:
                     if storm is not None:
                         await storm.heal()
                 finally:
-                    await to_its_end(world.close, keep=options.keep)
+                    await to_its_end(world.close, keep=keep)
     return ChaosRecord(
         scenario="rolling" if options.is_rolling else "chaos",
         seed=options.seed,
