@@ -42,6 +42,7 @@ from benchmarks.postray import PostrayProcess
 from benchmarks.sink_log import Receipt
 from cluster.demo import TENANT
 from cluster.journal.journal import Journal
+from cluster.tenancy.directory import FRESH_S, POLL_S
 
 TELL_S = 0.5
 LATE_S = 240.0
@@ -92,6 +93,8 @@ async def run(options: ChaosOptions, console: Console) -> ChaosRecord:
             client = Client(world.postray.url, world.postray.key)
             await _add_endpoint(world, client)
             await _recognize_repeats(client)
+            if options.nodes:
+                await asyncio.sleep(FRESH_S + POLL_S)  # so long the other nodes may not know of it
             group_id = await _make_group(client)
             load = LoadStream(client, world.submission, options.rate, Random(options.seed), group_id)
             readers = Readers(client, world.sink.tail(), Random(options.seed))
