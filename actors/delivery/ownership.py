@@ -59,6 +59,7 @@ class Ownership:
         """(owns, may send) for each destination that was asked for; cleared when the members change."""
         self.changes = 0
         """How often the membership has changed."""
+        self._is_retiring = False
 
     async def begin(self, sources: tuple[str, ...]) -> None:
         """Begin a life and take back the leases of the last one. Raises Unavailable."""
@@ -68,6 +69,7 @@ class Ownership:
 
     async def retire(self) -> None:
         """End this life: other actors may take what it holds. Raises Unavailable."""
+        self._is_retiring = True
         await self._journal.membership.retire(self.name, self.epoch)
 
     def has(self, sources: tuple[str, ...]) -> None:
@@ -79,6 +81,8 @@ class Ownership:
         actor holds something that another owns under the ring known so far. Raises Superseded, Unavailable."""
         said = self._membership.acknowledging(held)
         heard = await self._journal.membership.heartbeat(self.name, self.epoch, said, ACTOR_ALIVE_S, self._sources)
+        if heard is None and self._is_retiring:
+            return  # this beat was under way when the life ended in order
         if heard is None:
             raise Superseded(self.name, self.epoch)
         assignment = await self._assignments.follow(heard.version)

@@ -337,6 +337,12 @@ async def test_a_superseded_life_ends(journal: Journal) -> None:
         world.crashes.clear()  # of the heartbeat in the background, if it ran
 
 
+async def test_a_life_that_ends_in_order_is_not_superseded(journal: Journal) -> None:
+    async with a_world(journal) as world:
+        await world.deliverer.parts.ownership.retire()
+        await world.deliverer.parts.heartbeat.beat()  # it may be under way then
+
+
 async def test_a_clock_that_jumps_ends_leases_early_and_sends_nothing_twice(journal: Journal, journal_dsn: str) -> None:
     slow = Behaviour(mail=lambda _: ServerReply(250, "2.1.0 ok", delay_s=0.5))
     async with a_world(journal, slow) as world, await AsyncConnection.connect(journal_dsn, autocommit=True) as database:
