@@ -24,8 +24,10 @@ from cluster.policy.routes.membership import ACTOR_ALIVE_S
 
 STAGES = Path(__file__).parents[1] / "results/stages.json"
 REPORT_EVERY_S = 10.0
-REFRESH_STATEMENTS = 3
-"""What an API process and the scheduler ask every second: members, policies, suspensions."""
+CLOCK_STATEMENTS = 38.0
+"""Statements a second of an installation at rest, by what there is one of, as the scenario ``nodes`` counts them."""
+CLOCK_STATEMENTS_EACH = 7.7
+"""The same of each delivery actor and API process, heartbeats and loads among them."""
 FILE = click.Path(dir_okay=False, path_type=Path)
 KNOWN = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -144,6 +146,8 @@ def run(settings: Options, found: Costs, phases: Phases) -> Simulated:
     encoded = len(zlib.compress(encoder.encode(assignment)))
     reported = sum(len(zlib.compress(encoder.encode(one))) for one in reports)
     most = per_core(found.actor_us) * max(shares.values(), default=1)
+    heartbeats, loads = actors * STATEMENTS_A_BEAT, actors / REPORT_EVERY_S
+    at_rest = CLOCK_STATEMENTS + CLOCK_STATEMENTS_EACH * (actors + settings.nodes)
     beats = actors * beat_bytes([f"delivery-{n}-0" for n in range(actors)])
     return Simulated(
         options=settings,
@@ -160,9 +164,9 @@ def run(settings: Options, found: Costs, phases: Phases) -> Simulated:
         died=died,
         statements_per_s={
             "mail": settings.rate * found.statements,
-            "heartbeats": actors * STATEMENTS_A_BEAT,
-            "loads": actors / REPORT_EVERY_S,
-            "members and policies": machines.processes * REFRESH_STATEMENTS,
+            "heartbeats": heartbeats,
+            "loads": loads,
+            "others by the clock": at_rest - heartbeats - loads,
         },
         bytes_per_s={
             "log of mail": settings.rate * found.wal_bytes,
