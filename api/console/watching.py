@@ -3,11 +3,12 @@ once in ``FRESH_S``."""
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from analytics.history import History
+from api.admin.nodes import NodeList
 from api.admin.routes import Admin
 from api.console.now import NowFacts
 from api.health import Readiness
@@ -20,6 +21,8 @@ FRESH_S = 2.0
 ANSWER_S = 8.0
 """A service that takes longer is shown as one that does not answer."""
 SITES_ASKED = 200
+NODES_FRESH_S = 5.0
+"""For the nodes every actor is asked twice."""
 PAST_S = 3600
 """The curves go back so far."""
 PAST_FRESH_S = 10.0
@@ -45,8 +48,8 @@ class Watcher:
         self._clock = clock
         self._last: NowFacts | None = None
         self._looking: asyncio.Task[NowFacts] | None = None
-        self._past: History | None = None
-        self._past_at: datetime | None = None
+        self._past: Remembered[History] = Remembered(PAST_FRESH_S)
+        self._nodes: Remembered[NodeList] = Remembered(NODES_FRESH_S)
 
     async def facts(self) -> NowFacts:
         """The facts, at most ``FRESH_S`` old."""
@@ -69,7 +72,7 @@ class Watcher:
             parts = ask(_asked("readiness", self._readiness(), faults))
             ages = ask(_asked("the queue", self._journal.queue.ages(), faults))
             listing = ask(_asked("the sites", self._admin.sites.listing(limit=SITES_ASKED), faults))
-            nodes = ask(_asked("the nodes", self._admin.nodes.listing(), faults))
+            nodes = ask(self._running(faults))
             suspensions = ask(_asked("suspensions", self._admin.suspensions.listing(), faults))
             past = ask(self._curves(faults))
             sources = ask(_asked("the sources", self._admin.placing.sources(), faults))
@@ -90,15 +93,37 @@ class Watcher:
         )
         return self._last
 
+    async def _running(self, faults: list[str]) -> NodeList | None:
+        """The nodes, at most ``NODES_FRESH_S`` old."""
+        return await self._nodes.get(
+            self._clock(), faults, lambda new: _asked("the nodes", self._admin.nodes.listing(), new)
+        )
+
     async def _curves(self, faults: list[str]) -> History | None:
         """What the flight recorder sampled, at most ``PAST_FRESH_S`` old."""
-        now = self._clock()
-        if self._past_at is None or now - self._past_at > timedelta(seconds=PAST_FRESH_S):
-            self._past_at = now
-            self._past = await _asked(
-                "the past hour", self._admin.histories.show(since_s=PAST_S), faults, PAST_ANSWER_S
-            )
-        return self._past
+        return await self._past.get(
+            self._clock(),
+            faults,
+            lambda new: _asked("the past hour", self._admin.histories.show(since_s=PAST_S), new, PAST_ANSWER_S),
+        )
+
+
+class Remembered(Generic[T]):
+    """The last answer of a service, or why there was none."""
+
+    def __init__(self, fresh_s: float) -> None:
+        self._fresh_s = fresh_s
+        self._asked_at: datetime | None = None
+        self._answer: T | None = None
+        self._faults: list[str] = []
+
+    async def get(self, now: datetime, faults: list[str], ask: Callable[[list[str]], Awaitable[T | None]]) -> T | None:
+        """The answer, asked anew if it is old. Adds to ``faults`` why there is none."""
+        if self._asked_at is None or now - self._asked_at > timedelta(seconds=self._fresh_s):
+            self._asked_at, self._faults = now, []
+            self._answer = await ask(self._faults)
+        faults += self._faults
+        return self._answer
 
 
 async def _asked(what: str, answer: Coroutine[Any, Any, T], faults: list[str], answer_s: float = ANSWER_S) -> T | None:
