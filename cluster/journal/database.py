@@ -41,6 +41,8 @@ LOST_PEERS = {
 """Postgres ends the session of a machine without power after 11 s, instead of 15 minutes or two hours. With it go
 its locks and its transaction, which would hold up starts, the event log and vacuum."""
 
+UNUSED_S = 60.0
+"""A connection that a pool did not need for so long is closed: each is a process of Postgres, of 3 to 5 MB."""
 LONGEST_SEARCH_S = 20.0
 """The timeout of a statement that searches a tenant's messages."""
 
@@ -111,6 +113,7 @@ class Database:
             timeout=max_wait_s,
             open=False,
             reconnect_timeout=max_wait_s,
+            max_idle=UNUSED_S,
             configure=self._configure,
             kwargs={"autocommit": True, "application_name": application, "connect_timeout": 5, "context": ADAPTERS},
         )
