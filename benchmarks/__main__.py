@@ -28,6 +28,9 @@ SECONDS = click.FloatRange(5, LONGEST_S)
 RATE = click.FloatRange(1, MOST_RATE)
 PATIENCE = click.FloatRange(1, LONGEST_S)
 FILE = click.Path(dir_okay=False, path_type=Path)
+KEEP = click.option(
+    "--keep", is_flag=True, help="Leave the scratch directory with its logs, also where every promise was kept."
+)
 
 
 @click.group()
@@ -60,9 +63,7 @@ def main() -> None:
 )
 @click.option("--json", "json_path", type=FILE, help="Write the record there, its faults beside it.")
 @click.option("--told", "told_page", type=FILE, help="Write there the page on which the flight recorder tells of it.")
-@click.option(
-    "--keep", is_flag=True, help="Leave the scratch directory with its logs, also where every promise was kept."
-)
+@KEEP
 def chaos(
     seconds: float,
     seed: int,
@@ -107,9 +108,7 @@ def chaos(
 @click.option("--nodes", type=click.IntRange(2, MOST_NODES), default=3, show_default=True, help="Of the cluster.")
 @click.option("--patience", type=PATIENCE, default=120, show_default=True, help="Seconds for coming to rest.")
 @click.option("--json", "json_path", type=FILE, help="Write the record there, its changes beside it.")
-@click.option(
-    "--keep", is_flag=True, help="Leave the scratch directory with its logs, also where every promise was kept."
-)
+@KEEP
 def rolling(
     seconds: float, seed: int, rate: float, nodes: int, patience: float, json_path: Path | None, keep: bool
 ) -> None:

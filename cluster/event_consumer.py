@@ -209,7 +209,7 @@ class EventConsumer:
                 if not page.is_full:
                     if last:
                         return
-                    await self._pause(UNREAD_S if page is UNREAD else self._interval_s(page))
+                    await self._pause(self._interval_s(page))
                 continue
             if last:
                 return
@@ -243,6 +243,8 @@ class EventConsumer:
     def _interval_s(self, page: _Page) -> float:
         """How long to wait for more rows after a page that was not full."""
         pacing = self._pacing
+        if page is UNREAD:
+            return UNREAD_S
         if not page.rows:
             return self._poll_interval_s
         interval_s = pacing.busy_interval_s if page.size >= pacing.busy_bytes else pacing.page_interval_s

@@ -81,9 +81,9 @@ class Ownership:
         actor holds something that another owns under the ring known so far. Raises Superseded, Unavailable."""
         said = self._membership.acknowledging(held)
         heard = await self._journal.membership.heartbeat(self.name, self.epoch, said, ACTOR_ALIVE_S, self._sources)
-        if heard is None and self._is_retiring:
-            return  # this beat was under way when the life ended in order
         if heard is None:
+            if self._is_retiring:
+                return  # this beat was under way when the life ended in order
             raise Superseded(self.name, self.epoch)
         assignment = await self._assignments.follow(heard.version)
         self._beaten_at = now = self._clock()
