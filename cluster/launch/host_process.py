@@ -29,7 +29,9 @@ from cluster.launch.handles import Handles
 from cluster.launch.places import NAMESPACE
 from cluster.launch.questions import Questions
 from cluster.metrics import CountersByName, Reading
+from cluster.monitoring import near
 from cluster.monitoring.process import ProcessMetrics
+from cluster.near_calls import NearServer
 from cluster.peers import PeerGone
 from cluster.policy.forms import FORMS
 from cluster.policy.placement import Place, kind_of
@@ -104,6 +106,9 @@ class HostProcess:
         if calls and context.settings.ray.address:  # in place, all ends with Ray's control service
             self._tasks.spawn("handles", self._handles.keep_ahead())
         self._tasks.spawn("lag", self._process.run())
+        self._near = NearServer(near.telling(self._metrics))
+        if (place := near.place_of(context.data_path, context.name)) is not None:
+            self._tasks.spawn("near", self._near.start(place))
 
     async def start(self) -> None:
         """Return when the object runs; retry while the journal is unavailable. Raises PeerGone when it cannot start."""
@@ -126,6 +131,10 @@ class HostProcess:
         answer = await getattr(await self._started(), method)(*arguments)
         return [*answer, *self._told()] if method == "metrics" else answer
 
+    async def _metrics(self) -> list[Reading]:
+        readings: list[Reading] = await self.call("metrics", ())
+        return readings
+
     def _told(self) -> list[Reading]:
         return [*metrics.own(self), *metrics.own(self._process)]
 
@@ -145,6 +154,7 @@ class HostProcess:
     async def stop(self) -> None:
         """Stop the object, if it was started; otherwise it does not start any more by itself."""
         await self._tasks.stop()
+        await self._near.stop()
         if self._object is not None:
             await self._object.stop()
 

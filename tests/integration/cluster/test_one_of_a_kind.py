@@ -1,10 +1,7 @@
 """Two processes of what there is one of: the older is paused, the newer starts, and the older goes on."""
 
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -13,53 +10,10 @@ import pytest
 from cluster.events import encode_batch
 from cluster.launch.fencing import EXIT_FENCED
 from cluster.topology import ACTORS
+from tests.integration.cluster.hosted import MAX_WAIT_S, Started
 from tests.unit.analytics.samples import processed
 
 KINDS = [spec.kind for spec in ACTORS if spec.per == "cluster"]
-MAX_WAIT_S = 20.0
-
-
-class Process:
-    """One of a kind. What it says is in a file."""
-
-    def __init__(self, kind: str, dsn: str, data_dir: Path) -> None:
-        data_dir.mkdir(exist_ok=True)
-        self._said = data_dir / f"{time.monotonic_ns()}.out"
-        with self._said.open("wb") as out:
-            self.popen = subprocess.Popen(
-                [sys.executable, "-m", "tests.integration.cluster.one_of_a_kind", kind, dsn, str(data_dir)], stdout=out
-            )
-
-    @property
-    def said(self) -> list[str]:
-        return self._said.read_text(encoding="utf-8").splitlines()
-
-    def until_said(self, beginning: str, after: int = 0) -> None:
-        """Return when it has said this, in a line after so many others."""
-        deadline = time.monotonic() + MAX_WAIT_S
-        while not any(line.startswith(beginning) for line in self.said[after:]):
-            assert self.popen.poll() is None, "it ended"
-            assert time.monotonic() < deadline, self.said
-            time.sleep(0.02)
-
-
-Started = Callable[[str, Path], Process]
-
-
-@pytest.fixture
-def started(journal_dsn: str) -> Iterator[Started]:
-    """Starts a process of a kind with a data directory; returns when it runs."""
-    processes: list[Process] = []
-
-    def start(kind: str, data_dir: Path) -> Process:
-        processes.append(Process(kind, journal_dsn, data_dir))
-        processes[-1].until_said("running")
-        return processes[-1]
-
-    yield start
-    for process in processes:
-        process.popen.kill()
-        process.popen.wait()
 
 
 def sessions(dsn: str, kind: str) -> set[int]:
