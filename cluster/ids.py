@@ -116,11 +116,23 @@ class _Ulids:
         self._ms = ms
         # The highest bit stays 0, so that the count cannot overflow.
         self._high, self._next = divmod(int.from_bytes(os.urandom(10), "big") >> 1, _COUNTED)
-        self._stem = _digits(ms, 10) + _digits(self._high, 12)
+        self._stem = _stem(ms, self._high)
 
     def _carry(self) -> None:
         self._high, self._next = self._high + 1, 0
-        self._stem = _digits(self._ms, 10) + _digits(self._high, 12)
+        self._stem = _stem(self._ms, self._high)
+
+
+def _stem(ms: int, high: int) -> str:
+    """The 10 digits of ``ms`` and the 12 of ``high``. Written out, as nearly every event of a message has its own."""
+    pairs = _PAIRS
+    left, right = high >> 30, high & 0x3FFFFFFF
+    return (
+        f"{pairs[ms >> 40]}{pairs[ms >> 30 & 1023]}{pairs[ms >> 20 & 1023]}"
+        f"{pairs[ms >> 10 & 1023]}{pairs[ms & 1023]}"
+        f"{pairs[left >> 20]}{pairs[left >> 10 & 1023]}{pairs[left & 1023]}"
+        f"{pairs[right >> 20]}{pairs[right >> 10 & 1023]}{pairs[right & 1023]}"
+    )
 
 
 def _digits(number: int, length: int) -> str:

@@ -6,12 +6,12 @@ own. dkim.py decides what is signed.
 """
 
 from collections.abc import Sequence
-from ctypes import CDLL, Array, addressof, c_char, c_uint32, create_string_buffer
+from ctypes import CDLL, c_uint32, create_string_buffer
 from functools import cache
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from actors.compose.multibuffer import LANES, Pointers, filled, lanes_of, load_library
+from actors.compose.multibuffer import LANES, Blocks, LaneKey, Pointers, SpareRooms, load_library
 
 WORTH_IT = 2
 """From this many signatures the lanes are faster, even if some are unused."""
@@ -27,8 +27,10 @@ class SigningKey:
 
     def __init__(self, key: Ed25519PrivateKey) -> None:
         self.openssl = key
-        self.private = create_string_buffer(key.private_bytes_raw(), _KEY_OCTETS)
-        self.public = create_string_buffer(key.public_key().public_bytes_raw(), _KEY_OCTETS)
+        self.lane = LaneKey(
+            create_string_buffer(key.private_bytes_raw(), _KEY_OCTETS),
+            create_string_buffer(key.public_key().public_bytes_raw(), _KEY_OCTETS),
+        )
 
 
 def sign_all(wanted: Sequence[tuple[SigningKey, bytes]]) -> list[bytes]:
@@ -53,25 +55,31 @@ class SigningLanes:
         self._sign.argtypes = [Pointers, Pointers, Pointers, _Lengths, Pointers, Pointers]
         self._sign.restype = c_uint32  # four bits a lane, zero for success
         self._lengths = _Lengths(*[_DIGEST_OCTETS] * LANES)
+        self._rooms = SpareRooms(_Room)
 
     def sign(self, wanted: Sequence[tuple[SigningKey, bytes]]) -> list[bytes]:
         """Signatures over digests, at most as many as there are lanes."""
-        digests = filled([digest for _, digest in wanted])
-        keys = [key for key, _ in wanted]
-        keys += keys[-1:] * (LANES - len(keys))
-        made: Array[c_char] = create_string_buffer(LANES * _OCTETS)
-        status = self._sign(
-            lanes_of(made, _OCTETS),
-            lanes_of(made, _OCTETS, _OCTETS // 2),
-            lanes_of(digests, _DIGEST_OCTETS),
-            self._lengths,
-            Pointers(*[addressof(key.private) for key in keys]),
-            Pointers(*[addressof(key.public) for key in keys]),
-        )
+        private, public = LaneKey.in_lanes([key.lane for key, _ in wanted])
+        with self._rooms.one() as room:
+            room.given.fill([digest for _, digest in wanted])
+            status = self._sign(
+                room.made.lanes,
+                room.second_halves,
+                room.given.lanes,
+                self._lengths,
+                private,
+                public,
+            )
+            signatures = room.made.taken(len(wanted))
         if status:  # no argument can be wrong but by a fault of ours
             raise RuntimeError(f"crypto_mb: mbx_ed25519_sign_mb8 answered {status:#x}")
-        signatures = made.raw
-        return [signatures[lane * _OCTETS : (lane + 1) * _OCTETS] for lane in range(len(wanted))]
+        return signatures
+
+
+class _Room:
+    def __init__(self) -> None:
+        self.given, self.made = Blocks(_DIGEST_OCTETS), Blocks(_OCTETS)
+        self.second_halves = self.made.lanes_from(_OCTETS // 2)
 
 
 @cache

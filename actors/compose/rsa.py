@@ -6,16 +6,15 @@ again that do not verify. dkim.py decides what is signed.
 """
 
 from collections.abc import Sequence
-from ctypes import CDLL, Array, addressof, c_char, c_char_p, c_int, c_uint32, c_void_p, create_string_buffer
+from ctypes import CDLL, Array, c_char, c_char_p, c_int, c_uint32, c_void_p, create_string_buffer
 from functools import cache
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
-from msgspec import Struct
 
-from actors.compose.multibuffer import LANES, Pointers, filled, lanes_of, load_library
+from actors.compose.multibuffer import LANES, Blocks, LaneKey, Pointers, SpareRooms, load_library
 
 BITS = 2048
 """Size of the keys that the library is used for; other sizes are rare."""
@@ -36,18 +35,19 @@ class SigningKey:
 
     def __init__(self, key: RSAPrivateKey) -> None:
         self.openssl = key
-        self.lane: _LaneKey | None = None
+        self.lane: LaneKey | None = None
         numbers = key.private_numbers()
         if key.key_size == BITS and numbers.public_numbers.e == _EXPONENT:
+            # RFC 8017 §3.2: p, q, d mod (p - 1), d mod (q - 1), 1/q mod p; and the modulus.
             crt = (numbers.p, numbers.q, numbers.dmp1, numbers.dmq1, numbers.iqmp)
             modulus = _little_endian(numbers.public_numbers.n, _OCTETS)
-            self.lane = _LaneKey(tuple(_little_endian(number, _OCTETS // 2) for number in crt), modulus)
+            self.lane = LaneKey(*(_little_endian(number, _OCTETS // 2) for number in crt), modulus)
 
 
-class _LaneKey(Struct, frozen=True):
-    crt: tuple[Array[c_char], ...]
-    """p, q, d mod (p - 1), d mod (q - 1), 1/q mod p (RFC 8017 §3.2)."""
-    modulus: Array[c_char]
+class _Room:
+    def __init__(self, work_octets: int) -> None:
+        self.given, self.signed, self.opened = Blocks(_OCTETS), Blocks(_OCTETS), Blocks(_OCTETS)
+        self.work = create_string_buffer(work_octets)
 
 
 def sign_all(wanted: Sequence[tuple[SigningKey, bytes]]) -> list[bytes]:
@@ -80,24 +80,23 @@ class SigningLanes:
             _method(library, f"mbx_RSA2K_{kind}_Method") for kind in ("private_crt", "pub65537")
         )
         library.mbx_RSA_Method_BufSize.argtypes = [c_void_p]
-        self._room = max(library.mbx_RSA_Method_BufSize(method) for method in (self._private, self._public))
+        work_octets = max(library.mbx_RSA_Method_BufSize(method) for method in (self._private, self._public))
+        self._rooms = SpareRooms(lambda: _Room(work_octets))
 
-    def sign(self, wanted: Sequence[tuple[_LaneKey, bytes]]) -> list[bytes | None]:
+    def sign(self, wanted: Sequence[tuple[LaneKey, bytes]]) -> list[bytes | None]:
         """Signatures over digests, at most as many as there are lanes; None for one that did not verify, since a fault
         in the arithmetic with the two primes would reveal the key."""
         blocks = [_PADDING + digest for _, digest in wanted]
-        keys = [wanted[min(lane, len(wanted) - 1)][0] for lane in range(LANES)]
-        given, signed, opened = filled(blocks), filled([bytes(_OCTETS)]), filled([bytes(_OCTETS)])
-        room = create_string_buffer(self._room)
-        crt = [Pointers(*(addressof(key.crt[number]) for key in keys)) for number in range(5)]
-        moduli = Pointers(*(addressof(key.modulus) for key in keys))
-        self._sign(lanes_of(given, _OCTETS), lanes_of(signed, _OCTETS), *crt, BITS, self._private, room)
-        self._verify(lanes_of(signed, _OCTETS), lanes_of(opened, _OCTETS), moduli, BITS, self._public, room)
-        signatures = []
-        for lane, block in enumerate(blocks):
-            part = slice(lane * _OCTETS, (lane + 1) * _OCTETS)
-            signatures.append(signed.raw[part] if opened.raw[part] == block else None)
-        return signatures
+        *crt, moduli = LaneKey.in_lanes([key for key, _ in wanted])
+        with self._rooms.one() as room:
+            room.given.fill(blocks)
+            self._sign(room.given.lanes, room.signed.lanes, *crt, BITS, self._private, room.work)
+            self._verify(room.signed.lanes, room.opened.lanes, moduli, BITS, self._public, room.work)
+            signed, opened = room.signed.taken(len(wanted)), room.opened.taken(len(wanted))
+        return [
+            signature if again == block else None
+            for signature, again, block in zip(signed, opened, blocks, strict=True)
+        ]
 
 
 @cache

@@ -164,13 +164,16 @@ class Committer:
                 await self._commit_rejected(batch)
                 return
         self.commits.observe(len(batch))
-        committed = self.committed
+        committed, accepted = self.committed, 0
         for outcome, event in batch:
             committed[outcome.status] += 1
-            if isinstance(event, Deferred | Bounced):
-                of_kind = self.deferrals if isinstance(event, Deferred) else self.bounces
-                of_kind[event.bounce_class or BounceClass.OTHER] += 1
-        self._ledger.settle(len(accepted_of(batch)))
+            if isinstance(event, Delivered):
+                accepted += 1
+            elif isinstance(event, Deferred):
+                self.deferrals[event.bounce_class or BounceClass.OTHER] += 1
+            elif isinstance(event, Bounced):
+                self.bounces[event.bounce_class or BounceClass.OTHER] += 1
+        self._ledger.settle(accepted)
         self._keys.difference_update(map(_key, batch))
 
     async def _commit_rejected(self, batch: list[OutcomeWithEvent]) -> None:

@@ -29,6 +29,10 @@ CLAIMED_PER_CONNECTION = 6
 """Jobs claimed for each connection: one on the wire, the others composed and ready, so that no connection waits for the
 journal and claims are large. A claimed job cannot be cancelled, so more would only cost the chance to cancel."""
 
+SIGNED_TOGETHER = 8
+"""Signatures are made so many at a time (actors/compose/multibuffer.py), and a few that are left over cost as much. So
+while more is queued, a claim leaves them to the next one, if it becomes only a little smaller by it."""
+
 AHEAD_S = 0.5
 """Under a rate limit, jobs are claimed this long before their turn: composed and ready, but not much earlier."""
 
@@ -215,6 +219,9 @@ class Site:
         wanted = min(self.queue.ready, self._places() - self.in_flight)
         if self.allowance is not None:
             wanted = min(wanted, self.allowance.remaining)
+        rounds, left_over = divmod(wanted, SIGNED_TOGETHER)
+        if wanted < self.queue.ready and left_over <= rounds:
+            wanted -= left_over
         return max(0, wanted)
 
     @property

@@ -51,10 +51,13 @@ def test_a_signature_that_does_not_verify_is_never_given_out(keys: list[RSAPriva
         pytest.skip(lanes)
     sound, faulty = rsa.SigningKey(keys[0]).lane, rsa.SigningKey(keys[1]).lane
     assert sound is not None and faulty is not None
-    faulty.crt[4][0] = bytes([faulty.crt[4].raw[0] ^ 2])  # 1/q mod p is another, as after a fault in the arithmetic
+    faulty.numbers[4][0] = bytes(
+        [faulty.numbers[4].raw[0] ^ 2]
+    )  # 1/q mod p is another, as after a fault in the arithmetic
     made = lanes.sign([(sound, b"d" * 32), (faulty, b"d" * 32)])
     assert made[0] is not None
     assert made[1] is None
+    assert lanes.sign([(faulty, b"e" * 32)]) == [None], "nor one of the round before"
 
 
 def test_openssl_signs_what_the_lanes_did_not(keys: list[RSAPrivateKey], monkeypatch: pytest.MonkeyPatch) -> None:

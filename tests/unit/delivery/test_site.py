@@ -80,6 +80,16 @@ def test_no_more_is_claimed_than_connections_can_soon_carry() -> None:
     assert site.wanted() == 0
 
 
+@pytest.mark.parametrize(
+    ("places", "queued", "wanted"),
+    [(54, 100, 48), (48, 100, 48), (54, 49, 49), (18, 100, 16), (12, 100, 12), (6, 100, 6), (54, 54, 54)],
+)
+def test_a_claim_leaves_over_what_would_be_signed_apart(places: int, queued: int, wanted: int) -> None:
+    site = a_site(Clock(), some_limits(places // CLAIMED_PER_CONNECTION), bound=2 * queued)
+    assert fill(site, queued) == queued
+    assert site.wanted() == wanted
+
+
 def test_the_recipients_of_a_message_share_a_transaction_up_to_the_limit_and_the_same_next_hop() -> None:
     site = a_site(Clock(), some_limits(recipients_per_transaction=3))
     for recipient_no in range(5):
