@@ -9,6 +9,7 @@ supervisor starts the others.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from importlib.metadata import version
 from typing import Any
 
 from actors.growing import Growing
@@ -38,7 +39,9 @@ SILENT_S = 45.0
 SETTLE_S = 3.0
 """Timeout for an actor to settle what the ledger of a lost one holds."""
 METRICS_S = 5.0
-"""Timeout for the metrics of an actor, and for its release, which are in its memory."""
+"""Timeout for the metrics of an actor, which are in its memory."""
+RELEASE_S = 10.0
+"""After this an actor is asked again for its release."""
 NOT_ASKED = "not asked yet"
 STARTING = f"{DEGRADED}starting"
 STARTING_S = 30.0
@@ -88,6 +91,8 @@ class Supervisor:
         self._tasks = make_tasks()
         self._watches: dict[str, asyncio.Task[None]] = {}
         self._answered: set[str] = set()
+        self._releases: dict[str, tuple[str, float]] = {}
+        """Of each actor that answers: its release, and when it was asked, in the seconds of the event loop."""
         self._reached_since: float | None = None
         self._problems: dict[str, str | None] = {"journal": NOT_ASKED}
 
@@ -127,24 +132,15 @@ class Supervisor:
     async def nodes(self) -> list[NodeState]:
         """The nodes, as the last round has seen them, and what each carries now."""
         facts = self._keeping.facts
-        names = [one.name for one in facts.living]
-        asked = asyncio.gather(*map(self._release_of, names))
-        collected, releases = await asyncio.gather(self.collected_metrics(), asked)
+        collected = await self.collected_metrics()
+        releases = {actor: release for actor, (release, _) in self._releases.items()}
         return node_states(
             facts,
             self._keeping.left,
             self._all_problems(),
-            dict(zip(names, releases, strict=True)),
+            releases | {SUPERVISOR: version("postray")},
             collected.readings,
         )
-
-    async def _release_of(self, actor: str) -> str:
-        """Empty for an actor that does not answer."""
-        try:
-            release: str = await self._answer(actor, "release", METRICS_S)
-        except NoAnswer:
-            return ""
-        return release
 
     async def bring_back(self, node_ids: list[str]) -> None:
         """Let actors run again on nodes that were taken out. Raises Unavailable."""
@@ -218,6 +214,7 @@ class Supervisor:
             self._watches.pop(gone).cancel()
             del self._problems[gone]
             self._answered.discard(gone)
+            self._releases.pop(gone, None)
             log.info("forgotten actor=%s", gone)
         for actor in actors:
             if actor not in self._watches:
@@ -257,13 +254,28 @@ class Supervisor:
         was added and has not answered yet is starting."""
         try:
             problem = await self._answer(actor, "problem", ANSWER_S)
+            await self._ask_release(actor)
             self._answered.add(actor)
             self._note(actor, problem)
         except NoAnswer as error:
+            self._releases.pop(actor, None)
             if not (may_start and self._problems[actor] == STARTING):
                 self._note(actor, str(error))
             return False
         return True
+
+    async def _ask_release(self, actor: str) -> None:
+        """Ask for the release now and then. It is a call through Ray, as those of others are, while an actor of this
+        machine may answer other questions without it (cluster/near_asks.py). Raises NoAnswer."""
+        now = asyncio.get_running_loop().time()
+        known = self._releases.get(actor)
+        if known is not None and now - known[1] < RELEASE_S:
+            return
+        try:
+            release: str = await self._answer(actor, "release", ANSWER_S)
+        except AttributeError:  # an actor of an earlier release
+            release = ""
+        self._releases[actor] = release, now
 
     async def _answer(self, actor: str, method: str, timeout_s: float) -> Any:
         """The result of a call of an actor. Raises NoAnswer."""

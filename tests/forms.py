@@ -38,6 +38,8 @@ from cluster.journal.records import Content, DueDelivery, Outcome, PreparedPerso
 from cluster.journal.suppressions import EntryPlace, Position
 from cluster.journal.webhook_replays import ReplayFilter
 from cluster.launch.host_process import HostProcess
+from cluster.metrics import Reading
+from cluster.nodes import NodeState, WantedNodes
 from cluster.policy.balance.assignment import Assignment
 from cluster.policy.balance.loads import ActorLoad
 from cluster.policy.forms import FORMS, Form, made
@@ -65,6 +67,11 @@ STORED: dict[str, tuple[Any, str]] = {
     "offer": (list[DueDelivery], "msgpack"),
     "requests.content": (Content, "msgpack"),
     "run": (Run, "json"),
+    "asked.metrics": (list[Reading], "msgpack"),
+    "asked.nodes": (list[NodeState], "msgpack"),
+    "asked.problem": (str | None, "msgpack"),
+    "asked.readiness": (dict[str, str | None], "msgpack"),
+    "asked.wanted_nodes": (WantedNodes | None, "msgpack"),
     "backup": (Manifest, "json"),
     "export": (State, "json"),
     "pages.entries": (EntryPlace, "json"),

@@ -29,8 +29,8 @@ from cluster.launch.handles import Handles
 from cluster.launch.places import NAMESPACE
 from cluster.launch.questions import Questions
 from cluster.metrics import CountersByName, Reading
-from cluster.monitoring import near
 from cluster.monitoring.process import ProcessMetrics
+from cluster.near_asks import NearAsks, answering, place_of
 from cluster.near_calls import NearServer
 from cluster.peers import PeerGone
 from cluster.policy.forms import FORMS
@@ -106,8 +106,8 @@ class HostProcess:
         if calls and context.settings.ray.address:  # in place, all ends with Ray's control service
             self._tasks.spawn("handles", self._handles.keep_ahead())
         self._tasks.spawn("lag", self._process.run())
-        self._near = NearServer(near.telling(self._metrics))
-        if (place := near.place_of(context.data_path, context.name)) is not None:
+        self._near = NearServer(answering(lambda method: self.call(method, ())))
+        if (place := place_of(context.data_path, context.name)) is not None:
             self._tasks.spawn("near", self._near.start(place))
 
     async def start(self) -> None:
@@ -130,10 +130,6 @@ class HostProcess:
             return version("postray")
         answer = await getattr(await self._started(), method)(*arguments)
         return [*answer, *self._told()] if method == "metrics" else answer
-
-    async def _metrics(self) -> list[Reading]:
-        readings: list[Reading] = await self.call("metrics", ())
-        return readings
 
     def _told(self) -> list[Reading]:
         return [*metrics.own(self), *metrics.own(self._process)]
@@ -263,7 +259,8 @@ def _links(context: Context, control: Questions, handles: Handles) -> Links:
     async def ask_for(cpus: Sequence[float]) -> None:
         await control.ask("ray", places.ask_for, cpus)
 
-    return Links(call=handles.call, kill=kill, share=share, look=look, start=start, end=end, ask_for=ask_for)
+    call = NearAsks(handles.call, context.data_path).call
+    return Links(call=call, kill=kill, share=share, look=look, start=start, end=end, ask_for=ask_for)
 
 
 def _now() -> float:

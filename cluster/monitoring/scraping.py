@@ -15,7 +15,6 @@ from cluster.installation.owners import SERVER_FOLDER
 from cluster.intake.backpressure import MIB
 from cluster.metrics import Gauge, GaugesByName, Reading
 from cluster.monitoring.machine import MachineMetrics
-from cluster.monitoring.near import NearMetrics
 from cluster.monitoring.postgres import PostgresMetrics
 from cluster.peers import Call, PeerGone, call_within
 
@@ -122,5 +121,4 @@ def scraping_of(context: Context, links: Links) -> Scraping:
     """That of a process's node."""
     machine = MachineMetrics(context.data_path, context.settings.http.min_free_disk_mb * MIB)
     postgres = PostgresMetrics(context.data_path / SERVER_FOLDER)
-    call = NearMetrics(links.call, context.data_path).call
-    return Scraping(context.node_id, links.look, call, machine, postgres, clock=time.monotonic)
+    return Scraping(context.node_id, links.look, links.call, machine, postgres, clock=time.monotonic)

@@ -4,7 +4,17 @@ import asyncio
 from types import SimpleNamespace
 from typing import cast
 
-from actors.supervisor import METRICS_S, NOT_ASKED, ROUND_S, SETTLE_S, SILENT_S, STARTING, STARTING_S, Supervisor
+from actors.supervisor import (
+    METRICS_S,
+    NOT_ASKED,
+    RELEASE_S,
+    ROUND_S,
+    SETTLE_S,
+    SILENT_S,
+    STARTING,
+    STARTING_S,
+    Supervisor,
+)
 from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.records import DeliveryActor
 from cluster.journal.scheduling import Lane
@@ -107,6 +117,43 @@ async def test_what_is_wrong_is_said_and_a_silent_actor_is_killed() -> None:
     await asyncio.sleep(SILENT_S + ROUND_S)
     assert killed == ["gone", "ill"]
     await watch.stop()
+
+
+@in_virtual_time
+async def test_the_release_of_an_actor_is_asked_now_and_then_and_when_it_is_back() -> None:
+    answers: dict[str, str | Exception | None] = {"problem": None, "release": "1.0", "metrics": None}
+    asked: list[str] = []
+
+    async def call(actor: str, method: str) -> str | None:
+        asked.append(method)
+        answer = answers[method]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    supervisor = Supervisor(cast(Journal, Reachable()), call, keeping_of(["api-0-0"]), never)
+
+    def release() -> str | None:
+        known = supervisor._releases.get("api-0-0")
+        return None if known is None else known[0]
+
+    await supervisor.start()
+    await asyncio.sleep(RELEASE_S - ROUND_S / 2)
+    assert (release(), asked.count("release"), asked.count("problem")) == ("1.0", 1, 10)
+    await asyncio.sleep(ROUND_S)
+    assert asked.count("release") == 2
+    answers["problem"] = PeerGone("api-0-0", "dead")
+    await asyncio.sleep(ROUND_S)
+    assert release() is None
+    answers |= {"problem": None, "release": "2.0"}
+    await asyncio.sleep(ROUND_S)
+    assert release() == "2.0", "at once"
+    answers["problem"], answers["release"] = PeerGone("api-0-0", "dead"), AttributeError("release")
+    await asyncio.sleep(ROUND_S)
+    answers["problem"] = None
+    await asyncio.sleep(ROUND_S)
+    assert release() == "", "one of an earlier release does not know the question"
+    await supervisor.stop()
 
 
 @in_virtual_time

@@ -1,4 +1,4 @@
-"""Metrics that the actors of a machine tell at their sockets."""
+"""Questions that the actors of a machine answer at their sockets."""
 
 import tempfile
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import pytest
 
 from cluster.installation import run_folder
 from cluster.metrics import Reading
-from cluster.monitoring.near import NearMetrics, place_of, telling
+from cluster.near_asks import NearAsks, answering, place_of
 from cluster.near_calls import NearServer
 from cluster.peers import Call
 from tests.integration.cluster.hosted import Started
@@ -39,28 +39,44 @@ class ByRay:
 
 @contextmanager
 def asking(ray: ByRay, data_dir: Path) -> Iterator[Call]:
-    near = NearMetrics(ray.call, data_dir)
+    near = NearAsks(ray.call, data_dir)
     yield near.call
     near.close()
 
 
-async def tell() -> list[Reading]:
-    return [SENT, LATE]
+async def tell(method: str) -> Any:
+    return {"metrics": [SENT, LATE], "problem": None}[method]
 
 
 async def test_an_actor_of_this_machine_is_asked_at_its_socket(data_dir: Path) -> None:
-    ray, server = ByRay(), NearServer(telling(tell))
+    ray, server = ByRay(), NearServer(answering(tell))
     place = place_of(data_dir, "api-0-0")
     assert place is not None
     with asking(ray, data_dir) as ask:
         await server.start(place)
         try:
             assert await ask("api-0-0", "metrics") == [SENT, LATE]
+            assert await ask("api-0-0", "problem") is None
+            assert ray.asked == []
             assert await ask("delivery-0-0", "metrics") == [SENT]
-            assert ray.asked == ["delivery-0-0"]
+            assert await ask("api-0-0", "offer", ["a delivery"]) == [SENT], "no question"
+            assert ray.asked == ["delivery-0-0", "api-0-0"]
         finally:
             await server.stop()
-        assert await ask("api-0-0", "metrics") == [SENT]
+        assert await ask("api-0-0", "metrics") == [SENT], "it has ended"
+
+
+async def test_at_the_socket_nothing_is_called_but_questions(data_dir: Path) -> None:
+    called: list[str] = []
+
+    async def note(method: str) -> None:
+        called.append(method)
+
+    answer = answering(note)
+    with pytest.raises(ValueError, match="'stop' is no question"):
+        await answer(b"stop")
+    await answer(b"problem")
+    assert called == ["problem"]
 
 
 async def _fail(_: bytes) -> bytes:
@@ -72,7 +88,7 @@ async def _tell_otherwise(_: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("answer", [_fail, _tell_otherwise])
-async def test_an_actor_that_fails_or_tells_them_otherwise_is_asked_through_ray(data_dir: Path, answer: Any) -> None:
+async def test_an_actor_that_fails_or_answers_otherwise_is_asked_through_ray(data_dir: Path, answer: Any) -> None:
     ray, server = ByRay(), NearServer(answer)
     place = place_of(data_dir, "api-0-0")
     assert place is not None
@@ -84,7 +100,7 @@ async def test_an_actor_that_fails_or_tells_them_otherwise_is_asked_through_ray(
         await server.stop()
 
 
-async def test_the_process_of_an_actor_tells_them(data_dir: Path, started: Started) -> None:
+async def test_the_process_of_an_actor_answers(data_dir: Path, started: Started) -> None:
     ray = ByRay()
     started("scheduler", data_dir)
     with asking(ray, data_dir) as ask:
