@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from cluster.events import encode_batch
+from cluster.journal.fence import LOCKS
 from cluster.launch.fencing import EXIT_FENCED
 from cluster.topology import ACTORS
 from tests.integration.cluster.hosted import MAX_WAIT_S, Started
@@ -17,10 +18,14 @@ KINDS = [spec.kind for spec in ACTORS if spec.per == "cluster"]
 
 
 def sessions(dsn: str, kind: str) -> set[int]:
-    """The backends of processes of this kind."""
+    """The backends of processes of this kind that were admitted: one that just connects is refused before it writes."""
     with psycopg.connect(dsn) as connection:
-        query = "SELECT pid FROM pg_stat_activity WHERE application_name = %s AND datname = current_database()"
-        return {pid for (pid,) in connection.execute(query, [kind])}
+        query = """
+            SELECT a.pid FROM pg_stat_activity a JOIN pg_locks l ON l.pid = a.pid
+            WHERE a.application_name = %s AND a.datname = current_database()
+                AND l.locktype = 'advisory' AND l.classid = %s::bigint::oid AND l.granted
+        """
+        return {pid for (pid,) in connection.execute(query, [kind, LOCKS])}
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("capture", "recorder")])
