@@ -72,7 +72,7 @@ class Console:
         self._live = Live()
         sessions = Sessions(journal.console_sessions, admin.operators)
         commands = Commands(Notes(journal.operator_audit), trusted)
-        tenants = Tenants(journal.known_names, admin.names)
+        tenants = Tenants(journal.known_names, admin.names, journal.tenants.find)
         self._entering = Entering(self._pages, sessions, commands, trusted)
         parts = (
             MessagePages(
@@ -85,9 +85,7 @@ class Console:
                 lifetime_s=lifetime_s,
                 limits=limits,
             ),
-            SitePages(
-                self._pages, commands, admin, journal.tenants.find, limits_of, self._live, self._entering.is_admitted
-            ),
+            SitePages(self._pages, commands, admin, tenants, limits_of, self._live, self._entering.is_admitted),
             OwningPages(self._pages, commands, admin),
             RunningPages(self._pages, commands, admin),
             BatchPages(self._pages, commands, tenants, journal, estimate),

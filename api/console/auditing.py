@@ -19,7 +19,7 @@ PAGE_SIZE = 100
 COLUMNS = ("At", "Operator", "By", "From", "Command", "To what", "Outcome")
 SHOWN = 200
 """Characters of what a command was done to, in the list."""
-_WAYS: dict[Way, str] = {"console": "the console", "http": "HTTP", "command": "a command"}
+_WAYS: dict[Way, str] = {"console": "console", "http": "HTTP", "command": "command"}
 
 
 class AuditPages:
@@ -48,7 +48,7 @@ class AuditPages:
         one = await self._audit.find(id) if id is not None else None
         if one is None:
             raise NotFound("No such note", help=help_texts.CONSOLE_AUDIT)
-        facts = list(zip(COLUMNS, _cells(one, one.subject), strict=True))
+        facts = [(name, cell) for name, cell in zip(COLUMNS, _cells(one, one.subject), strict=True) if cell.text]
         if one.command in SQL_COMMANDS:
             facts.append(("Once more", Cell("open in SQL", query("/sql", query=one.subject))))
         return self._pages.lists(request, "What an operator did", facts=[Facts(one.command, facts)])

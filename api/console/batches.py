@@ -72,6 +72,7 @@ class BatchPages:
             batch=status,
             counts=[(name, getattr(status.status_counts, name)) for name in _TONES],
             tenant_id=tenant_id,
+            tenant_name=await self._tenants.name_of(tenant_id),
             bar=bar(status),
             done=done_at(status.estimate),
             sites=sites_table(status.estimate),
@@ -119,7 +120,7 @@ def sites_table(estimate: BatchEstimate | None) -> Table | None:
         return None
     return Table(
         title="What decides, by site",
-        columns=("Site", "Recipients", "What decides, and how long it takes", "Earliest", "Latest"),
+        columns=("Site", "Recipients", "What decides", "Earliest", "Latest"),
         rows=[
             (
                 Cell(_place(one), query("/site", name=one.site)),

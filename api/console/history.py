@@ -41,10 +41,10 @@ def whole_curves(history: History) -> list[Curve]:
             ("bounced", Tone.RED, lambda point: point.bounced_per_s),
         ),
         _lines(
-            "How long what is due first has waited",
+            "Longest wait of due mail in the journal",
             moments,
             points,
-            ("due for", Tone.VIOLET, lambda point: max(point.overdue_s, 0.1)),
+            ("longest wait", Tone.VIOLET, lambda point: max(point.overdue_s, 0.1)),
             is_duration=True,
         ),
     ]

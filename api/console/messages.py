@@ -29,7 +29,7 @@ from api.messages.views import summary
 from cluster.ids import first_id
 from cluster.journal.journal import Journal
 from cluster.journal.message_filter import MessageFilter
-from cluster.policy.lifecycle import Status
+from cluster.policy.lifecycle import UNFINISHED, Status
 from cluster.settings import MessageSettings
 
 PAGE_SIZE = 50
@@ -119,10 +119,12 @@ class MessagePages:
             session=request.auth,
             message=shown,
             tenant_id=tenant_id,
+            tenant_name=await self._tenants.name_of(tenant_id),
             explained=explained,
             events=[(event, said_of(event)) for event in events[-EVENTS_SHOWN:]],
             left_out=max(0, len(events) - EVENTS_SHOWN),
             is_over=shown.status in ENDED,
+            is_unfinished=shown.status in UNFINISHED,
         )
 
     async def cancel(self, request: ConsoleRequest) -> Redirect:

@@ -130,11 +130,13 @@ def name_of(site: SiteView) -> str:
 def _tiles(facts: NowFacts, sites: Sequence[SiteView] | None) -> Iterator[Tile]:
     if (queue := facts.queue) is not None:
         yield Tile("in the queue, about", number(queue.unfinished))
-        yield Tile("waited by what is due first", lasting(queue.overdue_s) if queue.overdue_s else "0 s")
-        yield Tile("oldest unfinished, accepted before", age(queue.oldest_at, facts.at) if queue.oldest_at else "none")
+        yield Tile("longest wait of due mail in the journal", lasting(queue.overdue_s) if queue.overdue_s else "0 s")
+        yield Tile(
+            "age of the oldest unfinished message", age(queue.oldest_at, facts.at) if queue.oldest_at else "none"
+        )
     if sites is not None:
         yield Tile("accepted by hosts a second", number(round(sum(site.accepted_per_s for site in sites), 1)))
-        yield Tile("sites with mail", number(sum(1 for site in sites if site.depth or site.in_flight)))
+        yield Tile("sites with mail", number(sum(1 for site in sites if site.depth or site.in_flight or site.put_off)))
     if facts.nodes is not None:
         yield Tile("being sent", number(sum(node.counts.in_flight for node in facts.nodes)))
         yield Tile("connections to hosts", number(sum(node.counts.smtp_connections for node in facts.nodes)))

@@ -42,8 +42,8 @@ class OwningPages:
         after = request.query_params.get("after", "")
         found = await self._admin.tenants.listing(limit=PAGE_SIZE, after=after)
         table = Table(
-            title="In the order in which they were made",
-            columns=("Tenant", "State", "Hard bounces", "Complaints", "Made"),
+            title="Oldest first",
+            columns=("Tenant", "State", "Hard bounces", "Complaints", "Created"),
             rows=[
                 (
                     Cell(one.name, query("/tenant", id=one.id)),
@@ -68,7 +68,7 @@ class OwningPages:
             ("State", _tenant_state(one)),
             ("Hard bounces", Cell(share(one.bounce_rate))),
             ("Complaints", Cell(share(one.complaint_rate))),
-            ("Made", Cell(moment(one.created_at))),
+            ("Created", Cell(moment(one.created_at))),
             ("Its messages", Cell("messages", query("/messages", tenant=one.id))),
             ("Its lists", Cell("suppressions", query("/suppressions", tenant=one.id))),
             ("Its endpoints", Cell("webhooks", query("/webhooks", tenant=one.id))),
@@ -81,14 +81,14 @@ class OwningPages:
         )
         key_table = Table(
             title="API keys",
-            columns=("Key", "Begins with", "Scopes", "Last used", "Ends"),
+            columns=("Key", "Begins with", "Scopes", "Last used", "Expires"),
             rows=[
                 (
                     Cell(key.name),
                     Cell(f"{key.prefix}…"),
                     Cell("sandbox: " * key.sandbox + ", ".join(key.scopes)),
                     Cell(moment(key.last_used_at) or "never"),
-                    Cell(moment(key.expires_at)),
+                    Cell(moment(key.expires_at) or "never"),
                 )
                 for key in keys
             ],
@@ -130,8 +130,8 @@ class OwningPages:
             ("State", Cell(one.state, tone=_STATES.get(one.state, ""))),
             ("Tenant", Cell(one.tenant_id, query("/tenant", id=one.tenant_id))),
             ("Return path", Cell(one.return_path)),
-            ("Looked at", Cell(moment(one.checked_at) or "not yet")),
-            ("Wrong since", Cell(moment(one.wrong_since) or "it is not")),
+            ("Checked", Cell(moment(one.checked_at) or "not yet")),
+            ("Wrong since", Cell(moment(one.wrong_since) or "no")),
             ("Verified", Cell(moment(one.verified_at) or "not yet")),
         ]
         table = Table(
@@ -185,7 +185,7 @@ class OwningPages:
 
 def _tenant_state(one: TenantRecord) -> Cell:
     if one.suspended_at is None:
-        return Cell("works", tone="green")
+        return Cell("active", tone="green")
     why = f": {one.suspended_for}" if one.suspended_for else ""
     return Cell(f"suspended since {moment(one.suspended_at)}{why}", tone="red")
 
@@ -193,7 +193,7 @@ def _tenant_state(one: TenantRecord) -> Cell:
 def _domain_table(title: str, found: list[Domain]) -> Table:
     return Table(
         title=title,
-        columns=("Domain", "State", "What is wrong", "Looked at"),
+        columns=("Domain", "State", "What is wrong", "Checked"),
         rows=[
             (
                 Cell(one.domain, query("/domain", id=one.id)),
@@ -208,6 +208,4 @@ def _domain_table(title: str, found: list[Domain]) -> Table:
 
 def _record_state(status: str, reason: str | None, *, is_needed: bool) -> Cell:
     tone: Tone = "green" if status == "valid" else "red" if is_needed and status != "unknown" else "amber"
-    return Cell(
-        f"{status}{': ' + reason if reason else ''}{'' if is_needed else ' (mail does not need it)'}", tone=tone
-    )
+    return Cell(f"{status}{': ' + reason if reason else ''}{'' if is_needed else ' (optional)'}", tone=tone)

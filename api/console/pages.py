@@ -40,25 +40,26 @@ SAID_S = 30
 
 
 class Place(Struct, frozen=True):
-    """An entry of the navigation."""
+    """An entry of the navigation. ``detail``: the page of one of what its page lists."""
 
     path: str
     name: str
+    detail: str = ""
 
 
 PLACES: Sequence[Place] = (
     Place("/", "Now"),
-    Place("/sites", "Sites"),
-    Place("/messages", "Messages"),
-    Place("/batches", "Batches"),
-    Place("/tenants", "Tenants"),
-    Place("/domains", "Domains"),
+    Place("/sites", "Sites", "/site"),
+    Place("/messages", "Messages", "/message"),
+    Place("/batches", "Batches", "/batch"),
+    Place("/tenants", "Tenants", "/tenant"),
+    Place("/domains", "Domains", "/domain"),
     Place("/suppressions", "Suppressions"),
-    Place("/webhooks", "Webhooks"),
+    Place("/webhooks", "Webhooks", "/webhook"),
     Place("/sources", "Sources"),
     Place("/sql", "SQL"),
     Place("/storage", "Storage"),
-    Place("/audit", "Audit"),
+    Place("/audit", "Audit", "/audited"),
 )
 
 

@@ -2,7 +2,7 @@
 hosts said, what was done to it, its dialogues live, and suspending it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 
 from litestar import Response, get, post
@@ -18,10 +18,10 @@ from api.console.history import site_curves, what_bound
 from api.console.live import Live, event
 from api.console.pages import Pages, query
 from api.console.requests import ConsoleRequest, form
+from api.console.tenants import Tenants
 from api.http.refusals import Fault, Invalid
 from cluster.intake.backpressure import Overloaded
 from cluster.policy.limits.shaping import Setting
-from cluster.tenancy.tenant import Tenant
 
 SITES_SHOWN = 200
 ACTIONS_SHOWN = 30
@@ -35,7 +35,6 @@ HOURS = (1, 4, 24, 168)
 
 LimitsOf = Callable[[str], Sequence[Setting]]
 """The limits in force at a site, each with the rule that gave it."""
-FindTenant = Callable[[str], Awaitable[Tenant | None]]
 
 
 class SitePages:
@@ -46,7 +45,7 @@ class SitePages:
         pages: Pages,
         commands: Commands,
         admin: Admin,
-        find_tenant: FindTenant,
+        tenants: Tenants,
         limits_of: LimitsOf,
         live: Live,
         is_admitted: Callable[[ConsoleRequest], Awaitable[bool]],
@@ -55,7 +54,7 @@ class SitePages:
         self._pages = pages
         self._commands = commands
         self._admin = admin
-        self._find_tenant = find_tenant
+        self._tenants = tenants
         self._limits_of = limits_of
         self._live = live
         self._is_admitted = is_admitted
@@ -87,6 +86,7 @@ class SitePages:
         standing = await self._admin.suspensions.listing()
         since = request.query_params.get("since", "")
         views = [view for view in found.sites if view.site == name]
+        waiting = {one.tenant_id for view in views for one in view.turns}
         past, missing = await self._past(name, SINCE.get(since, SINCE[USUAL]))
         return self._pages.page(
             request,
@@ -94,7 +94,7 @@ class SitePages:
             session=request.auth,
             name=name,
             views=views,
-            names=await self._names_of({one.tenant_id for view in views for one in view.turns}),
+            names={id: await self._tenants.name_of(id) for id in waiting},
             binding={view.binds for view in views},
             silent=found.silent,
             limits=self._limits_of(name),
@@ -107,11 +107,6 @@ class SitePages:
             spans=list(SINCE),
             since=since if since in SINCE else USUAL,
         )
-
-    async def _names_of(self, tenants: Collection[str]) -> dict[str, str]:
-        """The names of tenants by their ids; one that is deleted has none."""
-        found = [await self._find_tenant(id) for id in tenants]
-        return {one.id: one.name for one in found if one is not None}
 
     async def _past(self, name: str, since_s: int) -> tuple[History | None, str]:
         """What the flight recorder sampled of a site, or why that cannot be told."""

@@ -66,10 +66,11 @@ class Window(Struct, frozen=True, kw_only=True):
         return min(self.bad / self.of, 1.0) if self.of >= rate.least else None
 
     def plus(self, of: int, bad: int, size: int) -> "Window":
-        """With further recipients; the window has room for ``size``."""
+        """With further recipients; the window has room for ``size``. All numbers are floats: the journal takes those of
+        several tenants as one array, which may not have whole numbers beside others."""
         if of >= size:
-            return Window(of=size, bad=size * bad / of, is_over=self.is_over)
-        kept = min(self.of, size - of)
+            return Window(of=float(size), bad=size * bad / of, is_over=self.is_over)
+        kept = min(self.of, float(size - of))
         former = self.bad * kept / self.of if self.of else self.bad
         return Window(of=kept + of, bad=former + bad, is_over=self.is_over)
 

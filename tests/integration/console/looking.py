@@ -3,9 +3,10 @@ nothing is forbidden by their policy."""
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tests.browser import Page, a_page
@@ -16,6 +17,7 @@ PICTURES = os.environ.get("POSTRAY_TEST_PICTURES")
 WIDTHS = (360, 1200, 2000)
 MOST_STOPS = 400
 """Of the key Tab on one page."""
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 HARD_TO_READ = """
 (() => {
@@ -49,7 +51,7 @@ CUT_OFF = """
 [...document.querySelectorAll("main *, header *")].filter((one) => {
   const style = getComputedStyle(one), box = one.getBoundingClientRect()
   if (!box.width || one.closest("svg, thead, .skip, .hidden")) return false
-  if (box.right > innerWidth + 0.5 && !one.closest(".numbers")) return true
+  if (box.right > document.documentElement.clientWidth + 0.5 && !one.closest(".numbers")) return true
   return style.overflowX !== "visible" && style.overflowX !== "auto" && one.scrollWidth > one.clientWidth + 1
     && !["INPUT", "SELECT", "TEXTAREA"].includes(one.tagName)
 }).map((one) => `${one.tagName}.${one.className}: ${one.textContent.trim().slice(0, 40)}`)
@@ -61,6 +63,13 @@ IN_ONE_ROW = """
 )
 """
 """Whether the header with its menu has one row."""
+SQUEEZED = """
+[...document.querySelectorAll("table.stack td > span")].filter((one) => {
+  const box = one.getBoundingClientRect()
+  return box.width > 0 && box.width < 70 && box.height > 5 * parseFloat(getComputedStyle(one).lineHeight)
+}).map((one) => one.textContent.trim().slice(0, 40))
+"""
+"""What is in a column so narrow that it has a few letters in each line."""
 REACHABLE = """
 [...document.querySelectorAll("a[href], button, input:not([type=hidden]), select, textarea, [tabindex='0']")]
   .filter((one) => one.checkVisibility() && !one.disabled).length
@@ -94,30 +103,43 @@ def past_hour(make: Callable[..., Any]) -> list[Any]:
     ]
 
 
-async def look(console: Console, tmp_path: Path, width: int, pages: dict[str, str]) -> list[str]:
-    """The texts of pages, by the names of their pictures, each with its path."""
+async def look(
+    console: Console, tmp_path: Path, width: int, pages: dict[str, str], presses: Mapping[str, str] = NOTHING
+) -> list[str]:
+    """The texts of pages, by the names of their pictures, each with its path. ``presses``: the button that leads from
+    one of them to another page, which is looked at too and has the text. The login is looked at with each."""
     texts = []
     async with a_page(tmp_path / f"profile-{width}", width) as page:
         await page.go(f"{console.postray.server.console_url}/login")
+        await inspect(page, "login", width)
         await page.write("token", console.token)
         await page.press("Log in")
         for name, path in pages.items():
             await page.go(f"{console.postray.server.console_url}{path}")
-            for scheme in ("light", "dark"):
-                await page.dark(scheme)
-                if PICTURES:
-                    await page.picture(Path(PICTURES) / f"{name}-{width}-{scheme}.png")
-                assert await page.json(HARD_TO_READ) == [], (path, scheme)
-            window, content = await page.width()
-            assert content <= window, f"{path} is {content} px wide at {window}"
-            assert await page.json(CUT_OFF) == [], path
-            assert width < WIDTHS[1] or await page.json(IN_ONE_ROW), path
+            await inspect(page, name, width)
             if width == WIDTHS[0]:
                 await walk(page, path)
+            if (button := presses.get(name)) is not None:
+                await page.press(button)
+                await inspect(page, f"{name}-pressed", width)
             texts.append(await page.text())
         expected = [said for said in page.complaints if "failure" in pages and "status of 4" in said]
         assert [said for said in page.complaints if said not in expected] == []
     return texts
+
+
+async def inspect(page: Page, name: str, width: int) -> None:
+    """What is shown is whole and can be read, light and dark."""
+    for scheme in ("light", "dark"):
+        await page.dark(scheme)
+        if PICTURES:
+            await page.picture(Path(PICTURES) / f"{name}-{width}-{scheme}.png")
+        assert await page.json(HARD_TO_READ) == [], (name, scheme)
+    _, content = await page.width()
+    assert content <= width, f"{name} is {content} px wide at {width}"  # a phone's window grows with what is in it
+    assert await page.json(CUT_OFF) == [], name
+    assert await page.json(SQUEEZED) == [], name
+    assert width < WIDTHS[1] or await page.json(IN_ONE_ROW), name
 
 
 async def walk(page: Page, path: str) -> None:

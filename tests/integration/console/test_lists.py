@@ -7,6 +7,7 @@ import pytest
 
 from cluster.events import WebhookAttempt
 from cluster.ids import new_id
+from cluster.journal.operator_audit import NEWEST
 from cluster.journal.suppressions import new_entries
 from cluster.keys import new_key
 from cluster.suppression.lists import SuppressionList
@@ -34,6 +35,7 @@ async def test_a_tenant_with_its_keys_and_domains_is_suspended_and_resumed(conso
     )
     await a_domain(journal, tenant, "mail.acme.example", verified=False)
     assert "acme" in (await console.http.get("/tenants")).text
+    assert "active" in (await console.http.get("/tenants")).text
     page = (await console.http.get(f"/tenant?id={tenant}")).text
     assert prefix in page and secret not in page and EVIL not in page
     assert "mail.acme.example" in page and "pending" in page
@@ -127,6 +129,8 @@ async def test_sources_storage_and_what_was_done(console: Console, monkeypatch: 
     assert (await console.http.get("/audit?before=x")).status_code == 200
     note = newest.partition('href="/audited?id=')[2].partition('"')[0]
     assert "suspend tenant" in (await console.http.get(f"/audited?id={note}")).text
+    note = (await console.http.get(f"/audit?before={older}")).text.partition('href="/audited?id=')[2].partition('"')[0]
+    assert "To what" not in (await console.http.get(f"/audited?id={note}")).text  # a login is done to nothing
     for id in ("", "x", "0", "9" * 30):
         assert (await console.http.get("/audited", params={"id": id})).status_code == 404
 
@@ -139,6 +143,8 @@ async def test_they_are_read_at_every_width(console: Console, tmp_path: Path, wi
     domain = await a_domain(journal, tenant, "mail.acme.example", verified=False)
     webhook = await an_endpoint(journal, tenant, "https://hooks.example.com/in")
     await suppress(console, tenant, "ada@example.com")
+    await console.send("/sql", "/sql", query=f"SELECT '{'long' * 60}' FROM events_once")
+    (note,) = await journal.operator_audit.latest(NEWEST, 1)
     pages = {
         "tenants": "/tenants",
         "tenant": f"/tenant?id={tenant}",
@@ -150,6 +156,7 @@ async def test_they_are_read_at_every_width(console: Console, tmp_path: Path, wi
         "sources": "/sources",
         "storage": "/storage",
         "audit": "/audit",
+        "audited": f"/audited?id={note.id}",
     }
     texts = await look(console, tmp_path, width, pages)
-    assert len(texts) == len(pages)
+    assert "Once more" in texts[-1]

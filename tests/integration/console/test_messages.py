@@ -85,6 +85,8 @@ async def test_a_message_with_its_timeline_and_what_may_be_asked_of_it(console: 
     await accepted(console, tenant, message)
     page = (await console.http.get(f"/message?id={message.id}")).text
     assert "Accepted" in page and "ada@example.com" in page
+    assert f'<a href="/tenant?id={tenant}">acme</a>' in page
+    assert '<a href="/messages" aria-current="true">' in page
     assert "greylisted" in page and "\x1b" not in page
     answer = await console.send("/", "/message/cancel", id=message.id)
     assert answer.status_code == 303
@@ -115,6 +117,8 @@ async def test_a_message_is_retried(console: Console) -> None:
     message = a_message("ada@example.com")
     await accepted(console, tenant, message)
     await console.send("/", "/message/fail", id=message.id)
+    page = (await console.http.get(f"/message?id={message.id}")).text
+    assert "/message/retry" in page and "/message/cancel" not in page and "/message/fail" not in page
     answer = await console.send("/", "/message/retry", id=message.id)
     assert answer.status_code == 303
     assert await status(console.postray.journal, tenant, message) is Status.QUEUED
@@ -126,7 +130,8 @@ async def test_a_batch_stands_and_is_cancelled(console: Console) -> None:
     batch = await journal.batches.create(tenant)
     await accepted(console, tenant, a_message("ada@example.com"), a_message("bob@example.com"), batch_id=batch)
     assert batch in (await console.http.get("/batches")).text
-    assert "Not complete" in (await console.http.get(f"/batch?id={batch}")).text
+    page = (await console.http.get(f"/batch?id={batch}")).text
+    assert "Not complete" in page and f'<a href="/tenant?id={tenant}">acme</a>' in page
     answer = await console.send("/", "/batch/cancel", id=batch)
     page = (await console.http.get(answer.headers["location"])).text
     assert "Cancelled 2 messages" in page and "Complete since" in page

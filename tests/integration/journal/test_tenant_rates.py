@@ -42,6 +42,17 @@ async def test_a_limit_that_is_passed_is_told_once(journal: Journal) -> None:
     assert record.complaint_rate is None
 
 
+@pytest.mark.parametrize("rounds", [(1000,), (600, 600)])
+async def test_a_full_window_is_counted_beside_one_with_room(journal: Journal, rounds: tuple[int, ...]) -> None:
+    full, other = await a_tenant(journal), await a_tenant(journal, "other")
+    for ended in rounds:
+        await sent(journal, full, ended, 0)
+        await sent(journal, other, 99, 1)
+        assert await count(journal) == []
+    records = [await journal.tenants.record(id) for id in (full, other)]
+    assert [one and one.bounce_rate for one in records] == [0.0, 0.01]
+
+
 async def test_a_tenant_is_suspended_with_the_reason_and_resumed_with_a_new_count(journal: Journal) -> None:
     tenant_id, other = await a_tenant(journal), await a_tenant(journal, "other")
     queued = a_message()

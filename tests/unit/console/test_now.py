@@ -64,7 +64,12 @@ def test_nothing_is_wrong_where_nothing_is() -> None:
         )
     )
     assert view.troubles == []
-    assert Tile("oldest unfinished, accepted before", "none") in view.tiles
+    assert Tile("age of the oldest unfinished message", "none") in view.tiles
+
+
+def test_sites_with_mail_are_counted_with_what_they_put_off() -> None:
+    sites = [a_site(depth=0, in_flight=0, put_off=put_off) for put_off in (0, 2)]
+    assert Tile("sites with mail", "1") in now_view(NowFacts(at=NOW, sites=sites)).tiles
 
 
 def test_what_stops_mail_comes_before_what_slows_it() -> None:
