@@ -1,4 +1,5 @@
-"""The flight recorder's samples, and their columns in ClickHouse (schema/0012_samples.sql, 0013_troubles.sql). Pure.
+"""The flight recorder's samples, and their columns in ClickHouse (schema/0012_samples.sql, 0013_troubles.sql,
+0014_happenings.sql). Pure.
 
 What a host said may name a recipient, and samples belong to no tenant, so no erasure finds them: addresses are masked
 here, and of a reply about a mailbox only the codes are kept.
@@ -80,6 +81,7 @@ SAMPLES = Table(
         "connections_failed": "UInt32",
         "connections_lost": "UInt32",
         "partitions": "UInt32",
+        "happened": "Array(Tuple(LowCardinality(String), LowCardinality(String), DateTime64(3), DateTime64(3)))",
     },
 )
 """In the order of the fields of ``Sample``."""
@@ -117,6 +119,10 @@ class SiteSample(Form, frozen=True, kw_only=True):
     policy_version: int = 0
 
 
+Happened = tuple[str, str, int, int]
+"""What happened, to which actor, and from and until when, in milliseconds since the epoch."""
+
+
 class Sample(Form, frozen=True, kw_only=True):
     """The whole; the schema says what each field is. ``at`` is in seconds since the epoch."""
 
@@ -152,6 +158,7 @@ class Sample(Form, frozen=True, kw_only=True):
     connections_failed: int = 0
     connections_lost: int = 0
     partitions: int = 0
+    happened: tuple[Happened, ...] = ()
 
 
 def sample_columns(samples: Sequence[SiteSample] | Sequence[Sample]) -> list[Sequence[Any]]:

@@ -8,6 +8,7 @@ from msgspec import Struct, field
 
 from cluster.journal.fence import Fence
 from cluster.journal.journal import Journal
+from cluster.journal.silences import Silences
 from cluster.metrics import Reading
 from cluster.peers import Call
 from cluster.policy.forms import Form
@@ -39,6 +40,8 @@ class Context(Form, frozen=True, kw_only=True):
     """The id of the journal."""
     fence: Fence | None = None
     """Of a process there is one of in a cluster; its journals have it. The process itself sets it."""
+    silences: Silences | None = None
+    """When the journal did not answer this process. The process itself sets it."""
 
     @property
     def data_path(self) -> Path:
@@ -64,6 +67,7 @@ class Context(Form, frozen=True, kw_only=True):
             connections=connections,
             offer_grace_s=self.settings.delivery.offer_grace_s,
             fence=self.fence,
+            silences=self.silences,
         )
         await journal.open()
         return journal

@@ -35,6 +35,7 @@ from cluster.installation.running import Run
 from cluster.journal.excerpts import ContentShort, PersonalizationShort, References, ReportTerms, SuppressionTerms
 from cluster.journal.fence import Fence
 from cluster.journal.records import Content, DueDelivery, Outcome, PreparedPersonalization
+from cluster.journal.silences import Silences
 from cluster.journal.suppressions import EntryPlace, Position
 from cluster.journal.webhook_replays import ReplayFilter
 from cluster.launch.host_process import HostProcess
@@ -153,7 +154,7 @@ def example(hint: Any) -> Any:
     """A value of a type, the same each time, with every field set."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
-        several = [one for one in arguments if one not in (NoneType, Fence)]
+        several = [one for one in arguments if one not in (NoneType, Fence, Silences)]
         return example(several[0]) if several else None
     if origin is Literal:
         return arguments[0]

@@ -17,7 +17,8 @@ from actors.sampling.lanes import ParkedCounts
 from actors.sampling.whole import WholeCounting, whole_sample
 from actors.supervisor import Collected
 from analytics.client import ClickHouseRejected, ClickHouseUnavailable
-from analytics.samples import Sample, SiteSample
+from analytics.samples import Happened, Sample, SiteSample
+from cluster.journal.happenings import Happening
 from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.queue import QueueAges
 from cluster.journal.server import ServerBegan
@@ -41,6 +42,12 @@ ANSWER_S = 4.0
 METRICS_S = 8.0
 """For the metrics of all actors, which the supervisor collects."""
 JOURNAL_S = 4.0
+NOTES_KEPT_S = 86_400.0
+"""What was noted is in the journal for so long, and the first sample of a process tells of all of it."""
+NOTED_AGAIN_S = 60.0
+"""What was noted so long before the last sample that was stored is told again: it may have been committed after it."""
+MOST_NOTES = 2000
+"""In a sample."""
 Store = Callable[[Sequence[SiteSample], Sample], Awaitable[None]]
 """Raises ClickHouseUnavailable, ClickHouseRejected."""
 
@@ -82,6 +89,8 @@ class Sampler:
         self._names: list[str] = []
         self._suspended: frozenset[str] = frozenset()
         self._last_at: float | None = None
+        self._noted_until: float | None = None
+        """When the notes were read that the last stored sample has, by ``clock``."""
         self._took_s = 0.0
         self._tasks = Tasks()
         self._history: deque[Mapping[Key, SiteSample]] = deque(maxlen=KEPT)
@@ -123,6 +132,8 @@ class Sampler:
         self._history.append({(one.source, one.site): one for one in sites})
         try:
             await self._store(sites, whole)
+            if whole.journal_ms is not None:
+                self._noted_until = began
             self.stored += len(sites) + 1
         except (ClickHouseUnavailable, ClickHouseRejected) as error:
             self.dropped += len(sites) + 1
@@ -157,7 +168,7 @@ class Sampler:
             left_out=sum(answer.left_out for answer in sampled.values()),
         )
         if found is not None:
-            ages, began_at = found
+            ages, began_at, happened = found
             oldest_s = 0.0 if ages.oldest_at is None else max(0.0, self._now() - ages.oldest_at.timestamp())
             recovered_at = began_at.recovered_at
             whole = replace(
@@ -167,24 +178,32 @@ class Sampler:
                 overdue_s=ages.overdue_s,
                 journal_started=round(began_at.started_at.timestamp()),
                 journal_recovered=None if recovered_at is None else round(recovered_at.timestamp()),
+                happened=happened,
             )
         missing = {*silent, *collected.missing}
         return sites, replace(whole, journal_ms=journal_ms, silent=tuple(sorted(missing)))
 
-    async def _asked_journal(self) -> tuple[QueueAges, ServerBegan] | None:
-        """How the queue stands, and since when the server runs; also which actors there are, and what is suspended.
-        None when the journal is away: then the actors are those that were known last."""
+    async def _asked_journal(self) -> tuple[QueueAges, ServerBegan, tuple[Happened, ...]] | None:
+        """How the queue stands, since when the server runs, and what processes noted; also which actors there are, and
+        what is suspended. None when the journal is away: then the actors are those that were known last."""
         try:
             async with asyncio.timeout(JOURNAL_S):
                 ages = await self._journal.queue.ages()
                 began = await self._journal.server.began()
+                noted = await self._journal.happenings.since(self._age_of_notes_s(), MOST_NOTES)
                 self._names = [actor.name for actor in await self._journal.membership.actors(ACTOR_ALIVE_S)]
                 suspensions = await self._journal.suspensions.active()
         except (Unavailable, TimeoutError) as error:
             log.warning("the journal is not sampled reason=%r", error)
             return None
         self._suspended = frozenset(one.site for one in suspensions if not one.tenant_id)
-        return ages, began
+        return ages, began, tuple(sorted(map(_happened, noted)))
+
+    def _age_of_notes_s(self) -> float:
+        """A process that begins does not know what the one before it has told."""
+        if self._noted_until is None:
+            return NOTES_KEPT_S
+        return min(NOTES_KEPT_S, self._clock() - self._noted_until + NOTED_AGAIN_S)
 
     async def _collected(self) -> Collected:
         try:
@@ -192,3 +211,7 @@ class Sampler:
         except PeerGone as gone:
             return Collected(readings={}, missing={SUPERVISOR: gone.reason})
         return collected
+
+
+def _happened(one: Happening) -> Happened:
+    return one.kind, one.actor, round(one.began_at * 1000), round(one.ended_at * 1000)

@@ -7,6 +7,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from analytics.troubles.of_events import of_events
+from analytics.troubles.of_happenings import known_exactly, of_happenings
 from analytics.troubles.of_samples import of_samples
 from analytics.troubles.recorded import Recorded, Trouble, TroubleKind
 
@@ -40,7 +41,10 @@ class Told(Struct, frozen=True, kw_only=True):
 
 def all_troubles(recorded: Recorded) -> list[Trouble]:
     """All troubles of a time, in order of time."""
-    found = [_within(recorded, one) for one in (*of_samples(recorded), *of_events(recorded))]
+    exact = list(of_happenings(recorded))
+    is_known = known_exactly(exact)
+    sampled = (one for one in of_samples(recorded) if not is_known(one))
+    found = [_within(recorded, one) for one in (*exact, *sampled, *of_events(recorded))]
     return sorted(found, key=lambda one: (one.begin, one.end, one.kind, one.subject))
 
 

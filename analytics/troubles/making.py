@@ -92,6 +92,8 @@ def _sample(row: Sequence[Any]) -> Sample:
         value = next(values)
         if name in ("started", "stood_s"):
             value = dict(zip(value, next(values), strict=True))
+        if name == "happened":
+            value = [(kind, actor, int(began), int(ended)) for kind, actor, began, ended in value]
         fields[name] = tuple(value) if isinstance(value, list) else value
     return Sample(**fields)
 

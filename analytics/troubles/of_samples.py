@@ -1,7 +1,7 @@
 """Troubles that the samples of the flight recorder tell. Pure.
 
-A sample tells of the seconds since the one before, so what is found begins up to ten seconds before it is seen; starts
-of processes and of the journal are told with their own times.
+A sample tells of the seconds since the one before, so what is found begins up to ten seconds before it is seen. What
+has exact times is told by ``of_happenings``.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,17 +11,10 @@ from analytics.samples import Sample
 from analytics.troubles.recorded import Held, Recorded, Trouble, TroubleKind
 from cluster.policy.limits.binding import Bound
 from cluster.policy.limits.quantities import duration_text
-from cluster.policy.placement import kind_of
 
 EVERY_S = 10
 APART_S = 2.5 * EVERY_S
 """Samples that are farther apart have others missing between them."""
-TOGETHER_S = 20.0
-"""Starts that follow each other so soon have one cause, where …"""
-MANY_KINDS = 5
-"""… they are of so many kinds of actors. Not all: one of them may have been killed again before it was seen."""
-SAME_S = 3.0
-"""Times so near are those of one start."""
 STOOD_S = 1.5
 """An event loop stands still for so long in an interval: less is a busy machine."""
 CALLS = 5
@@ -35,9 +28,7 @@ _Told = Callable[[Sequence[Sample]], str]
 def of_samples(recorded: Recorded) -> Iterator[Trouble]:
     """In no order."""
     samples = recorded.samples
-    yield from _starts(recorded)
     yield from _not_sampled(recorded)
-    yield from _journal(recorded)
     yield from _by_actor(samples)
     yield from _changes(samples)
     yield from _held(recorded.held)
@@ -79,36 +70,6 @@ def of_samples(recorded: Recorded) -> Iterator[Trouble]:
     )
 
 
-def _starts(recorded: Recorded) -> Iterator[Trouble]:
-    starts = sorted({(at, actor) for one in recorded.samples for actor, at in one.started.items()})
-    starts = [(at, actor) for at, actor in starts if at >= recorded.span.since]
-    first = 0
-    while first < len(starts):
-        last = first
-        while last + 1 < len(starts) and starts[last + 1][0] - starts[first][0] <= TOGETHER_S:
-            last += 1
-        group = starts[first : last + 1]
-        kinds = {kind_of(actor) for _, actor in group}
-        if len(kinds) >= MANY_KINDS:
-            yield Trouble(
-                kind=TroubleKind.BEGAN,
-                begin=float(group[0][0]),
-                end=float(group[-1][0]),
-                words=f"postray began: {len({actor for _, actor in group})} actors started",
-            )
-            first = last + 1
-            continue
-        at, actor = starts[first]
-        yield Trouble(
-            kind=TroubleKind.RESTARTED,
-            subject=actor,
-            begin=float(at),
-            end=float(at),
-            words=f"the process of {actor} was new",
-        )
-        first += 1
-
-
 def _not_sampled(recorded: Recorded) -> Iterator[Trouble]:
     times = [one.at for one in recorded.samples]
     for before, after in zip(times, times[1:] + ([recorded.span.until] if times else []), strict=True):
@@ -119,30 +80,6 @@ def _not_sampled(recorded: Recorded) -> Iterator[Trouble]:
                 end=float(after),
                 words=f"no samples for {duration_text(after - before)}: the recorder or ClickHouse was away",
             )
-
-
-def _journal(recorded: Recorded) -> Iterator[Trouble]:
-    since = recorded.span.since
-    started = _apart(one.journal_started for one in recorded.samples)
-    for at in started:
-        if at >= since:
-            yield Trouble(kind=TroubleKind.JOURNAL_STARTED, begin=at, end=at, words="the journal's server was started")
-    for at in _apart(one.journal_recovered for one in recorded.samples):
-        if at >= since and all(abs(at - other) > SAME_S for other in started):
-            yield Trouble(
-                kind=TroubleKind.JOURNAL_RECOVERED,
-                begin=at,
-                end=at,
-                words="the journal's server recovered: one of its processes was lost",
-            )
-
-
-def _apart(times: Iterator[int | None]) -> list[float]:
-    found: list[float] = []
-    for at in sorted({at for at in times if at is not None}):
-        if not found or at - found[-1] > SAME_S:
-            found.append(float(at))
-    return found
 
 
 def _by_actor(samples: Sequence[Sample]) -> Iterator[Trouble]:

@@ -16,6 +16,11 @@ _SECONDS = "at >= toDateTime({since:UInt32}, 'UTC') AND at < toDateTime({until:U
 _PLACE = "intDiv(toUnixTimestamp(at) - {since:Int64}, {step:Int64})"
 _ATTEMPTED = "('delivered', 'deferred', 'bounce', 'blocked')"
 _TIMES = ("at", "journal_started", "journal_recovered")
+_HAPPENED = (
+    "arrayMap(one -> (one.1, one.2, toString(toUnixTimestamp64Milli(one.3)), toString(toUnixTimestamp64Milli(one.4))),"
+    " happened)"
+)
+"""Times as texts: JSON has numbers of 64 bits as such or not, by a setting."""
 
 
 def _column(name: str) -> str:
@@ -25,6 +30,8 @@ def _column(name: str) -> str:
         return "mapKeys(started), arrayMap(at -> toUnixTimestamp(at), mapValues(started))"
     if name == "stood_s":
         return "mapKeys(stood_s), mapValues(stood_s)"
+    if name == "happened":
+        return _HAPPENED
     return name
 
 

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -100,10 +100,10 @@ def _name() -> str:
     return f"prune-{uuid4().hex[:12]}"
 
 
-def rewrites(data_dir: Path) -> int:
-    """Partitions that were rewritten in a run, by the scheduler's log."""
-    log = data_dir / "logs" / "scheduler.log"
-    return log.read_text(encoding="utf-8", errors="replace").count(REWRITTEN)
+def rewritten_at(data_dir: Path) -> list[float]:
+    """When partitions were rewritten in a run, by the scheduler's log; in seconds since the epoch."""
+    log = (data_dir / "logs" / "scheduler.log").read_text(encoding="utf-8", errors="replace")
+    return [datetime.fromisoformat(line.split()[0]).timestamp() for line in log.splitlines() if REWRITTEN in line]
 
 
 def left_of_past(dsn: str) -> int:

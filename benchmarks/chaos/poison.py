@@ -42,7 +42,8 @@ class Poisoner:
         self._markers: list[Path] = []
         self._ended = threading.Event()
         self._threads = [threading.Thread(target=work, daemon=True) for work in (self._ask, self._look)]
-        self.kills = 0
+        self.killed: list[tuple[float, int]] = []
+        """When it killed which processes; in seconds since the epoch."""
 
     def __enter__(self) -> Self:
         for thread in self._threads:
@@ -82,4 +83,4 @@ class Poisoner:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(life.pid, signal.SIGKILL)
                         killed.add(life.epoch)
-                        self.kills += 1
+                        self.killed.append((time.time(), life.pid))

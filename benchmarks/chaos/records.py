@@ -233,8 +233,8 @@ class VerdictFacts(Struct, frozen=True, kw_only=True):
     """Messages on which reports are still awaited."""
     past: list[SentRequest] = []
     """Those of ``sent`` that are of past days."""
-    rewrites: int = 0
-    """Partitions that were rewritten."""
+    rewritten_at: list[float] = []
+    """When partitions were rewritten, in seconds since the epoch."""
     ended_left: int = 0
     """Messages that ended on past days and are still there, though all past days have gone."""
     lacking: list[str] = []

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from benchmarks.blocking import cancel_once_on_signals, to_its_end
 from benchmarks.chaos import facts, report
-from benchmarks.chaos.days import Days, left_of_past, rewrites
+from benchmarks.chaos.days import Days, left_of_past, rewritten_at
 from benchmarks.chaos.faults import DEALT, ChaosFault, FaultKind, FaultLane, possible, schedule
 from benchmarks.chaos.load import LoadStream
 from benchmarks.chaos.past import PastMail, days_until
@@ -31,7 +31,7 @@ from benchmarks.chaos.report import ChaosRecord
 from benchmarks.chaos.reporters import Reporters
 from benchmarks.chaos.rolling import SIDE_BY_SIDE_S, Rolled, lateness, one_sided, rolling, too_late
 from benchmarks.chaos.storm import API_KILLS, OUTAGES, Storm
-from benchmarks.chaos.told import NEAR_S, FoundTrouble, FoundTroubles, ToldStorm, compare
+from benchmarks.chaos.told import NEAR_S, FoundTrouble, FoundTroubles, ToldStorm, compare, with_poison
 from benchmarks.chaos.verdict import judge
 from benchmarks.chaos.world import ChaosWorld
 from benchmarks.client import Client, HttpAnswer
@@ -122,7 +122,7 @@ async def run(options: ChaosOptions, console: Console) -> ChaosRecord:
             found, back, rolled = await _afterwards(world, storm, load, past, readers, reporters, left, options, phases)
             verdict = judge(found)
             keep = keep or bool(verdict.broken)  # what the logs tell cannot be had again
-            told = _told(troubles, storm, found)
+            told = _told(troubles, storm, poisoner, found)
         finally:
             with phases.phase("ending"):
                 try:
@@ -141,7 +141,7 @@ async def run(options: ChaosOptions, console: Console) -> ChaosRecord:
         commit=commit(),
         schedule=faults,
         done=storm.done,
-        kills=report.kills(storm.done, poisoner.kills),
+        kills=report.kills(storm.done, len(poisoner.killed)),
         nodes=options.nodes,
         remembers=options.remembers,
         recoveries=back,
@@ -184,11 +184,12 @@ def _time(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
 
 
-def _told(troubles: Sequence[FoundTrouble], storm: Storm, found: VerdictFacts) -> ToldStorm | None:
+def _told(troubles: Sequence[FoundTrouble], storm: Storm, poisoner: Poisoner, found: VerdictFacts) -> ToldStorm | None:
     if not storm.done or not troubles:
         return None
     begin, end = storm.lasted
-    return compare(storm.done, begin, end - begin, troubles, found.sink, found.posts)
+    done = with_poison(storm.done, begin, poisoner.killed)
+    return compare(done, begin, end - begin, troubles, found.sink, found.posts, found.rewritten_at)
 
 
 def _stop(postray: PostrayProcess) -> list[str]:
@@ -359,7 +360,7 @@ async def _afterwards(
     found = VerdictFacts(
         sent=[*load.sent, *of_past],
         past=of_past,
-        rewrites=rewrites(world.postray.data_dir),
+        rewritten_at=rewritten_at(world.postray.data_dir),
         ended_left=ended_left,
         lacking=facts.read_lacking(world.sink.directory, sink, keys),
         cancels=load.cancels,

@@ -1,8 +1,9 @@
 """What the flight recorder tells of a storm: each fault that took place, compared with the troubles that
 ``postray report --about troubles`` has found in ClickHouse alone. Pure.
 
-A fault is told by a trouble that names what it did, within NEAR_S of its time. In a storm there is a trouble at nearly
-any time, so the same comparison is made with the faults at other times than they had: what that finds is chance.
+A fault is told by a trouble that names what it did, at its time: within EXACT_S where what happened is noted with its
+time, and within NEAR_S where the time is that of samples or of counts of events. In a storm there is a trouble at
+nearly any time, so the same comparison is made with the faults at other times than they had: what that finds is chance.
 """
 
 from collections import Counter
@@ -19,6 +20,14 @@ from benchmarks.sink_log import Line, Receipt
 from cluster.policy.placement import kind_of
 
 NEAR_S = 15.0
+EXACT_S = 5.0
+EXACT = frozenset(
+    {
+        *(TroubleKind.BEGAN, TroubleKind.RESTARTED, TroubleKind.STOOD_STILL, TroubleKind.DAYS),
+        *(TroubleKind.JOURNAL_STARTED, TroubleKind.JOURNAL_RECOVERED, TroubleKind.JOURNAL_AWAY),
+    }
+)
+"""What is noted with its time."""
 MET = 3
 """A receiver's fault took place where it met so many messages; in a storm, many meet none."""
 SHIFTS = (0.31, 0.47, 0.67)
@@ -118,8 +127,10 @@ def naming(kind: FaultKind) -> _Names:
     return _either(_is(TroubleKind.RESTARTED, actor=ACTORS[kind]), _is(TroubleKind.BEGAN))
 
 
-def took_place(done: Done, began_at: float, sink: Sequence[Line], posts: Sequence[Post]) -> bool:
-    """Whether a fault did anything: a process was there for it, or mail met it."""
+def took_place(
+    done: Done, began_at: float, sink: Sequence[Line], posts: Sequence[Post], rewritten_at: Sequence[float] = ()
+) -> bool:
+    """Whether a fault did anything: a process was there for it, mail met it, or days went."""
     begin, end = began_at + done.at_s, began_at + done.ended_s
     if done.kind in MANNERS:
         near = [line for line in sink if isinstance(line, Receipt) and begin <= line.at <= end]
@@ -130,7 +141,31 @@ def took_place(done: Done, began_at: float, sink: Sequence[Line], posts: Sequenc
     if done.kind in HOOK_MANNERS:
         met = [post for post in posts if begin <= post.at <= end]
         return bool(met) if done.kind is FaultKind.ENDPOINT_LATE else any(post.status != 200 for post in met)
-    return bool(done.pids) or done.kind in (FaultKind.POISON, FaultKind.PASS_DAYS)
+    if done.kind is FaultKind.PASS_DAYS:
+        return any(begin <= at <= end for at in rewritten_at)
+    return bool(done.pids)
+
+
+def with_poison(done: Sequence[Done], began_at: float, killed: Sequence[tuple[float, int]]) -> list[Done]:
+    """The faults, with each kill over a poison message in place of the message, which may have to wait. ``killed``:
+    when, and which process."""
+    kills = [
+        Done(kind=FaultKind.POISON, at_s=at - began_at, ended_s=at - began_at, pids=[pid])
+        for at, pid in killed
+        if at >= began_at
+    ]
+    return [*(one for one in done if one.kind is not FaultKind.POISON), *kills]
+
+
+def without_what_was_down(done: Sequence[Done]) -> list[Done]:
+    """Without the faults of Postgres that were over before postray was there again after all of it was killed: nothing
+    of it was there to be disturbed."""
+    down = [one for one in done if one.kind in ALL_KILLS]
+    return [
+        one
+        for one in done
+        if one.kind not in _JOURNAL or not any(all.at_s <= one.at_s and one.ended_s <= all.ended_s for all in down)
+    ]
 
 
 def compare(
@@ -140,15 +175,18 @@ def compare(
     found: Sequence[FoundTrouble],
     sink: Sequence[Line],
     posts: Sequence[Post],
+    rewritten_at: Sequence[float] = (),
 ) -> ToldStorm:
-    """``began_at``: of the storm, in seconds since the epoch; ``seconds``: its length."""
-    real = [one for one in done if took_place(one, began_at, sink, posts)]
-    is_told = [_is_told(one.kind, began_at + one.at_s, began_at + one.ended_s, found) for one in real]
+    """``began_at``: of the storm, in seconds since the epoch; ``seconds``: its length; ``rewritten_at``: when
+    partitions were, since the epoch."""
+    met = without_what_was_down(done)
+    real = [one for one in met if took_place(one, began_at, sink, posts, rewritten_at)]
+    is_told = [_is_told(one.kind, began_at + _struck_s(one), began_at + one.ended_s, found) for one in real]
     chance = 0
     for part in SHIFTS:
         for one in real:
-            at = (one.at_s + part * seconds) % seconds
-            chance += _is_told(one.kind, began_at + at, began_at + at + one.ended_s - one.at_s, found)
+            at = (_struck_s(one) + part * seconds) % seconds
+            chance += _is_told(one.kind, began_at + at, began_at + at + one.ended_s - _struck_s(one), found)
     whole, told = Counter(one.kind.value for one in real), Counter[str]()
     told.update(one.kind.value for one, is_one in zip(real, is_told, strict=True) if is_one)
     return ToldStorm(
@@ -164,11 +202,21 @@ def compare(
     )
 
 
+def _struck_s(done: Done) -> float:
+    """When a fault began to do something. A kill waits for a process, and is over with the signal."""
+    is_signal = done.kind in ACTORS and done.kind.startswith("kill")
+    return done.ended_s if is_signal else done.at_s
+
+
 def _is_told(kind: FaultKind, begin: float, end: float, found: Sequence[FoundTrouble]) -> bool:
     """``end``: what is told of a fault may begin until then, such as the start of what was killed."""
     names = naming(kind)
     return any(
         # One that began long before does not tell the fault's time.
-        names(trouble) and begin - NEAR_S <= trouble.begin <= end + NEAR_S
+        names(trouble) and begin - _near_s(trouble) <= trouble.begin <= end + _near_s(trouble)
         for trouble in found
     )
+
+
+def _near_s(trouble: FoundTrouble) -> float:
+    return EXACT_S if trouble.kind in EXACT else NEAR_S

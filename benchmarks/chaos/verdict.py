@@ -157,7 +157,7 @@ def judge(facts: VerdictFacts) -> ChaosVerdict:
         suppressed=sum(map(feedback.is_suppressed, facts.stored)),
         unsubscribes=sum(done.answered_at is not None for done in facts.unsubscribes),
         of_past_days=sum(len(sent.message_ids) for sent in facts.past),
-        rewrites=facts.rewrites,
+        rewrites=len(facts.rewritten_at),
         heard=len({event.event_id for post in facts.posts for event in post.events}),
         fetches=sum(fetch.is_answered for fetch in facts.fetches),
         copies=copies.total(),

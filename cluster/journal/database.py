@@ -6,6 +6,7 @@ Callers see ``Unavailable`` (the same call may succeed later) and ``Rejected`` (
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from time import perf_counter
@@ -17,6 +18,7 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRe
 
 from cluster.journal.arrays import ADAPTERS
 from cluster.journal.fence import Fence, Fenced
+from cluster.journal.silences import Silences
 from cluster.journal.statements import QUERIES
 from cluster.metrics import Counter, Gauge, Histogram
 
@@ -98,13 +100,16 @@ class Database:
         connections: int = 4,
         max_wait_s: float = 5.0,
         fence: Fence | None = None,
+        silences: Silences | None = None,
     ) -> None:
         """``application`` is this process's unique name in the cluster: it names the connections and is the shard of
         the tallies. ``max_wait_s`` is how long a call waits for a free connection before it raises Unavailable.
-        ``fence`` is that of a process there is one of in a cluster.
+        ``fence`` is that of a process there is one of in a cluster. ``silences`` are told when Postgres does not
+        answer.
         """
         self.shard = application
         self._fence = fence
+        self._silences = silences if silences is not None else Silences()
         self._max_wait_s = max_wait_s
         self._pool: AsyncConnectionPool[AsyncConnection[Row]] = AsyncConnectionPool(
             dsn,
@@ -132,8 +137,10 @@ class Database:
         try:
             async with failures_named(), self._pool.connection() as connection:
                 yield connection
-        except Unavailable:
+        except Unavailable as error:
             self.failures += 1
+            if not isinstance(error, TookTooLong):
+                self._silences.failed(perf_counter() - began, time.time())
             raise
         finally:
             self.seconds.observe(perf_counter() - began)
@@ -169,7 +176,7 @@ class Database:
             await self._fence.admit(connection)
 
     async def rows(self, name: str, /, **parameters: Any) -> list[Row]:
-        async with self.connection() as connection:
+        async with self._statement() as connection:
             return await rows(connection, name, **parameters)
 
     async def row(self, name: str, /, **parameters: Any) -> Row | None:
@@ -178,8 +185,16 @@ class Database:
 
     async def execute(self, name: str, /, **parameters: Any) -> int:
         """Run a named statement; returns the number of rows it changed."""
-        async with self.connection() as connection:
+        async with self._statement() as connection:
             return await execute(connection, name, **parameters)
+
+    @asynccontextmanager
+    async def _statement(self) -> AsyncIterator[AsyncConnection[Row]]:
+        """For a single statement, which takes long only where Postgres does not answer."""
+        began = perf_counter()
+        async with self.connection() as connection:
+            yield connection
+        self._silences.answered(perf_counter() - began, time.time())
 
 
 class JournalPart:

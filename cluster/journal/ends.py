@@ -46,6 +46,7 @@ ENDS = (
     End(table="storage_samples", column="at", after=timedelta(days=14)),
     End(table="strikes", column="at", after=timedelta(days=30)),
     End(table="suspensions", column="until", after=timedelta(days=1)),
+    End(table="happenings", column="noted_at", after=timedelta(days=1)),
     End(table="delivery_loads", column="at", after=timedelta(hours=1)),
     End(table="tenant_demand", column="at", after=timedelta(hours=1)),
     End(table="tenant_usage", column="day", after=timedelta(days=7)),

@@ -19,6 +19,7 @@ from cluster.journal.event_log import EventLog
 from cluster.journal.fates import Fates
 from cluster.journal.fence import Fence
 from cluster.journal.growth import GrowthRow
+from cluster.journal.happenings import HappeningNotes
 from cluster.journal.idempotency_keys import IdempotencyKeys
 from cluster.journal.images import Images
 from cluster.journal.intake import Acceptance
@@ -44,6 +45,7 @@ from cluster.journal.sealed import SealedValues
 from cluster.journal.secret_ages import SecretAges
 from cluster.journal.sender_domains import SenderDomains
 from cluster.journal.server import Server
+from cluster.journal.silences import Silences
 from cluster.journal.singletons import Singletons
 from cluster.journal.site_actions import SiteActions
 from cluster.journal.storage import Storage
@@ -87,13 +89,21 @@ class Journal:
         max_wait_s: float = 5.0,
         offer_grace_s: float = 10.0,
         fence: Fence | None = None,
+        silences: Silences | None = None,
     ) -> None:
         """``application`` is this process's unique name in the cluster: it names the connections and is the shard of
         the tallies. ``max_wait_s`` is how long a call waits for a free connection before it raises Unavailable.
         ``offer_grace_s`` is how long the scheduler leaves a newly accepted delivery to its direct offer. ``fence`` is
-        that of a process there is one of in a cluster.
+        that of a process there is one of in a cluster. ``silences`` are told when Postgres does not answer.
         """
-        database = Database(dsn, application=application, connections=connections, max_wait_s=max_wait_s, fence=fence)
+        database = Database(
+            dsn,
+            application=application,
+            connections=connections,
+            max_wait_s=max_wait_s,
+            fence=fence,
+            silences=silences,
+        )
         self._database = database
         self.intake = Acceptance(database, offer_grace_s)
         self.idempotency_keys = IdempotencyKeys(database)
@@ -111,6 +121,7 @@ class Journal:
         self.singletons = Singletons(database)
         self.left_nodes = LeftNodes(database)
         self.growth = GrowthRow(database)
+        self.happenings = HappeningNotes(database)
         self.strikes = Strikes(database)
         self.storage = Storage(database)
         self.event_log = EventLog(database)

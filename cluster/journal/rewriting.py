@@ -25,6 +25,7 @@ from cluster.journal.partitions import attach, bounds_check, by_table, lock_part
 from cluster.journal.rewrite_statements import Copy
 from cluster.journal.sessions import LOCK_MS, Act, run, session_lock, tried, value
 from cluster.journal.staying import each_block, gather_ended, gather_files, gather_messages
+from cluster.policy.happenings import HappeningKind
 from cluster.policy.retention import WORTH_SHARE, Cutoffs, Partition, Room, is_outdated, next_rewrite
 
 log = logging.getLogger(__name__)
@@ -365,6 +366,7 @@ async def _exchanged(copy: Copy, connection: AsyncConnection[Row]) -> float:
             bodies_before=copy.cutoffs.bodies,
             records_before=copy.cutoffs.records,
         )
+        await execute(connection, "note_rewriting", kind=HappeningKind.REWRITTEN)
     return locked_at
 
 

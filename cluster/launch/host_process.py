@@ -13,6 +13,7 @@ import resource
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -22,10 +23,13 @@ from cluster import logs, metrics
 from cluster.context import Actor, Build, Context, Facts, Links
 from cluster.installation.private_files import keep_to_ourselves
 from cluster.journal.fence import Fence
+from cluster.journal.happenings import note
 from cluster.journal.journal import Unavailable
+from cluster.journal.silences import Silences
 from cluster.launch import places
 from cluster.launch.fencing import fence_of
 from cluster.launch.handles import Handles
+from cluster.launch.noting import Noting, begun
 from cluster.launch.places import NAMESPACE
 from cluster.launch.questions import Questions
 from cluster.metrics import CountersByName, Reading
@@ -94,7 +98,14 @@ class HostProcess:
         self._object: Actor | None = None
         self._fence: Fence | None = None
         self._called: Counter[str] = Counter()
-        self._process = ProcessMetrics(_now)
+        self._silences = Silences()
+        self._process = ProcessMetrics(_now, lambda late_s: self._noting.late(late_s))
+        self._noting = Noting(
+            context.name,
+            begun(context.name),
+            self._silences,
+            partial(note, context.postgres_dsn, f"{context.name}-notes"),
+        )
         self._building = asyncio.Lock()
         # Not a call of itself through Ray: while Ray still takes the actor for restarting, such a call can get lost.
         self._tasks = make_tasks()
@@ -106,6 +117,7 @@ class HostProcess:
         if calls and context.settings.ray.address:  # in place, all ends with Ray's control service
             self._tasks.spawn("handles", self._handles.keep_ahead())
         self._tasks.spawn("lag", self._process.run())
+        self._tasks.spawn("noting", self._noting.run())
         self._near = NearServer(answering(lambda method: self.call(method, ())))
         if (place := place_of(context.data_path, context.name)) is not None:
             self._tasks.spawn("near", self._near.start(place))
@@ -172,6 +184,7 @@ class HostProcess:
                         # The caller gets PeerGone; the next call tries again.
                         log.exception("cannot start")
                         raise PeerGone(self._context.name, f"cannot start: {error}") from error
+                    self._noting.works()
                     log.info("running pid=%d", os.getpid())
         return self._object
 
@@ -182,7 +195,7 @@ class HostProcess:
         if self._fence is None:  # once: a start that failed is no other life
             self._fence = await fence_of(self._context)
         links = _links(self._context, self._control, self._handles)
-        actor = await build(structs.replace(self._context, fence=self._fence), links)
+        actor = await build(structs.replace(self._context, fence=self._fence, silences=self._silences), links)
         await actor.start()
         _collect_less()
         return actor

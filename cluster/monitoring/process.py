@@ -40,8 +40,10 @@ class ProcessMetrics:
         lambda process: process._process.create_time(),
     )
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], late: Callable[[float], None] = lambda late_s: None) -> None:
+        """``late`` is told how late the event loop came round, at each look."""
         self._clock = clock
+        self._late = late
         self._process = psutil.Process()
         self._this: tuple[float, float] = (clock(), 0.0)
         self._last_s = 0.0
@@ -57,6 +59,7 @@ class ProcessMetrics:
     def note(self, late_s: float) -> None:
         """The loop came round so late."""
         self.lag.observe(late_s)
+        self._late(late_s)
         since, worst = self._this
         if self._clock() - since >= 60.0:
             since, worst, self._last_s = self._clock(), 0.0, worst

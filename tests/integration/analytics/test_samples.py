@@ -11,13 +11,14 @@ from typing import Any, cast
 import pytest
 from msgspec.structs import replace
 
-from actors.sampling.sampler import Sampler
+from actors.sampling.sampler import NOTED_AGAIN_S, NOTES_KEPT_S, Sampler
 from actors.supervisor import Collected
 from analytics.client import ClickHouse, ClickHouseUnavailable, migrations
 from analytics.history import HistoryWanted, history
 from analytics.retention import keep_for
 from analytics.rows import Table
 from analytics.samples import SAMPLES, SITE_SAMPLES, Sample, SiteSample, sample_columns
+from cluster.journal.happenings import Happening
 from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.queue import QueueAges
 from cluster.journal.server import ServerBegan
@@ -95,10 +96,14 @@ def test_every_field_comes_back_as_it_was_stored(clickhouse: ClickHouse) -> None
     full = replace(SITE, held_back=1, parked=2, bounced=3, connections_per_ip=4, connection_rate=0.5)
     values: dict[str, Any] = dict.fromkeys(SAMPLES.columns, 3)
     maps = {"started": {"api-0": NOW, "recorder": NOW - 9}, "stood_s": {"api-0": 2.5}}
-    whole = Sample(**values | {"silent": ("a",)} | maps)
+    happened = (("began", "api-0", NOW * 1000 - 9, NOW * 1000 + 1), ("journal_away", "", 5, 7))
+    whole = Sample(**values | {"silent": ("a",), "happened": happened} | maps)
     clickhouse.insert(sample_columns([full]), SITE_SAMPLES)
     clickhouse.insert(sample_columns([whole]), SAMPLES)
     times = {name: f"toUnixTimestamp({name})" for name in ("at", "reply_at", "journal_started", "journal_recovered")}
+    times["happened"] = (
+        "arrayMap(one -> (one.1, one.2, toUnixTimestamp64Milli(one.3), toUnixTimestamp64Milli(one.4)), happened)"
+    )
     times["started"] = "mapApply((actor, at) -> (actor, toUnixTimestamp(at)), started)"
     samples: list[SiteSample | Sample] = [full, whole]
     for sample, table in zip(samples, (SITE_SAMPLES, SAMPLES), strict=True):
@@ -112,14 +117,15 @@ def _tupled(value: Any) -> Any:
 
 
 def test_samples_of_before_have_nothing_of_what_came_later(clickhouse: ClickHouse) -> None:
-    """From the state before 0013 the table has what it had, and takes the new columns."""
-    added = [name for name in SAMPLES.columns if name in _added_by("0013_troubles.sql")]
-    assert len(added) == 12
+    """From the state before these migrations the table has what it had, and takes the new columns."""
+    later = ["0013_troubles.sql", "0014_happenings.sql"]
+    added = [name for name in SAMPLES.columns if any(name in _added_by(script) for script in later)]
+    assert len(added) == 12 + 1
     clickhouse.command(f"ALTER TABLE samples {', '.join(f'DROP COLUMN {name}' for name in added)}")
-    clickhouse.command("ALTER TABLE migrations DELETE WHERE name = '0013_troubles.sql' SETTINGS mutations_sync = 2")
+    clickhouse.command("ALTER TABLE migrations DELETE WHERE name >= '0013' SETTINGS mutations_sync = 2")
     before = Table("samples", {name: kind for name, kind in SAMPLES.columns.items() if name not in added})
     clickhouse.insert(sample_columns([replace(WHOLE, unfinished=7)])[: len(before.columns)], before)
-    assert clickhouse.migrate() == ["0013_troubles.sql"]
+    assert clickhouse.migrate() == later
     clickhouse.insert(sample_columns([replace(WHOLE, at=NOW + 10, started={"api-0": NOW}, refused=4)]), SAMPLES)
     asked = "SELECT unfinished, mapKeys(started), journal_started IS NULL, refused FROM samples ORDER BY at"
     assert clickhouse.rows(asked) == [(7, [], True, 0), (9, ["api-0"], True, 4)]
@@ -153,6 +159,8 @@ class Cluster:
         self.membership = SimpleNamespace(actors=self.actors)
         self.suspensions = SimpleNamespace(active=self.nothing)
         self.queue_control = SimpleNamespace()
+        self.happenings = SimpleNamespace(since=self.noted)
+        self.ages_of_notes: list[float] = []
 
     async def call(self, actor: str, method: str, *arguments: Any) -> Any:
         if actor in self.away:
@@ -179,6 +187,10 @@ class Cluster:
 
     async def began(self) -> ServerBegan:
         return ServerBegan(started_at=moment(NOW - 100), recovered_at=None)
+
+    async def noted(self, age_s: float, most: int) -> list[Happening]:
+        self.ages_of_notes.append(age_s)
+        return [Happening(kind="began", actor="api-0", began_at=NOW - 4.5, ended_at=NOW - 4.5)]
 
     async def actors(self, alive_s: float) -> list[Any]:
         return [SimpleNamespace(name="delivery-0-0")]
@@ -229,6 +241,25 @@ async def test_where_clickhouse_does_not_take_them_samples_are_dropped_and_count
     assert (sampler.stored, sampler.dropped) == (0, 4)
     (standing,) = sampler.standings([("", "a.example"), ("", "b.example")])
     assert (standing.site, standing.waiting, standing.binds) == ("a.example", 4, "connections")
+
+
+async def test_a_sample_tells_what_was_noted_since_the_last_one_that_was_stored() -> None:
+    cluster, now, stored = Cluster(), [float(NOW)], list[Sample]()
+    is_away = False
+
+    async def store(sites: Sequence[SiteSample], whole: Sample) -> None:
+        if is_away:
+            raise ClickHouseUnavailable("away")
+        stored.append(whole)
+
+    sampler = Sampler(cast(Journal, cluster), cluster.call, store, now=lambda: now[0], clock=lambda: now[0])
+    for is_away, journal in ((True, ""), (False, ""), (False, "journal"), (False, ""), (False, "")):  # noqa: B007
+        cluster.away = {journal}
+        await sampler.sample()
+        now[0] += 10
+    assert cluster.ages_of_notes == [NOTES_KEPT_S, NOTES_KEPT_S, 20 + NOTED_AGAIN_S, 10 + NOTED_AGAIN_S]
+    began = ("began", "api-0", NOW * 1000 - 4500, NOW * 1000 - 4500)
+    assert [one.happened for one in stored] == [(began,), (), (began,), (began,)]
 
 
 async def test_an_actor_of_an_earlier_release_is_one_that_does_not_answer() -> None:

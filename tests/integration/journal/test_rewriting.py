@@ -33,6 +33,7 @@ async def test_bodies_go_but_those_of_unfinished_messages(world: World, clearing
     await world.end(reported[1:], Status.SENT)
     await clearing.clear(after(6))
     assert await world.is_whole(done[0])
+    before = len(await world.journal.happenings.since(600.0, 1000))
     rewritten = await clearing.clear(after(7))
     assert rewritten is not None
     assert {r.partition.name for r in rewritten} == {
@@ -40,6 +41,9 @@ async def test_bodies_go_but_those_of_unfinished_messages(world: World, clearing
         f"requests_{DAY:%Y%m%d}",
         f"attachments_before_{DAY + timedelta(days=1):%Y%m%d}",
     }
+    noted = await world.journal.happenings.since(600.0, 1000)
+    assert {(one.kind, one.actor) for one in noted} == {("rewritten", "")} and len(noted) == before + len(rewritten)
+    assert all(one.began_at <= one.ended_at for one in noted)
     assert await clearing.clear(after(7)) == []
     for id in (*done, reported[1]):
         row = await world.journal.messages.find(world.tenant_id, id)

@@ -165,12 +165,83 @@ def test_starts_of_processes_are_told_once_each_and_those_of_all_as_one() -> Non
         (restarted, "delivery-0-1", 93, 93),
         (restarted, "delivery-0-1", 295, 295),
     ]
-    whole = {"started": {actor: T0 + 200 + i for i, actor in enumerate(LIVING)}}
-    assert found(recorded(samples=samples({210: whole, 220: whole}))) == [(TroubleKind.BEGAN, "", 200, 207)]
-    some = {"started": {actor: T0 + 200 for actor in LIVING if actor != "supervisor"}}
-    assert [one[0] for one in found(recorded(samples=samples({210: some})))] == [TroubleKind.BEGAN]
+    whole = noted(
+        ("ray_began", "host", 199, 199), *(("began", actor, 200 + i, 200 + i) for i, actor in enumerate(LIVING))
+    )
+    assert found(recorded(samples=samples(whole))) == [(TroubleKind.BEGAN, "", 199, 207)]
+    twice = noted(
+        *(("ray_began", host, at, at) for host, at in (("a", 199), ("b", 210.5), ("b", 400))),
+        *(("began", actor, at, at) for actor, at in (("api-0", 201), ("api-1", 213), ("api-0", 214), ("api-1", 405))),
+    )
+    assert found(recorded(samples=samples(twice))) == [
+        (TroubleKind.BEGAN, "", 199, 213),
+        (TroubleKind.RESTARTED, "api-0", 214, 214),
+        (TroubleKind.BEGAN, "", 400, 405),
+    ]
     before = {"started": dict.fromkeys(LIVING, T0 - 20)}
     assert found(recorded(samples=samples({10: before}))) == [], "what began before the time is not of it"
+
+
+def noted(*some: tuple[str, str, float, float]) -> dict[int, dict[str, Any]]:
+    """Notes, by seconds, in two samples: each is told again."""
+    happened = tuple((kind, actor, round((T0 + at) * 1000), round((T0 + end) * 1000)) for kind, actor, at, end in some)
+    return {590: {"happened": happened}, 600: {"happened": happened}}
+
+
+def test_each_start_that_a_process_noted_is_told_though_samples_missed_it() -> None:
+    notes = noted(*(("began", "api-0", at, at) for at in (93.2, 97.4, 101.7)), ("began", "supervisor", 99.5, 99.5))
+    notes[590]["started"] = {"api-0": T0 + 102, "webhooks": T0 + 400}
+    assert found(recorded(samples=samples(notes, without=tuple(range(90, 590, 10)))))[1:] == [
+        (TroubleKind.RESTARTED, "api-0", pytest.approx(93.2), pytest.approx(93.2)),
+        (TroubleKind.RESTARTED, "api-0", pytest.approx(97.4), pytest.approx(97.4)),
+        (TroubleKind.RESTARTED, "supervisor", pytest.approx(99.5), pytest.approx(99.5)),
+        (TroubleKind.RESTARTED, "api-0", pytest.approx(101.7), pytest.approx(101.7)),
+        (TroubleKind.RESTARTED, "webhooks", 400, 400),
+    ]
+
+
+def test_a_process_that_stood_still_is_told_once_and_exactly() -> None:
+    notes = noted(("stood_still", "recorder", 93.5, 97), ("stood_still", "recorder", 300, 302), ("later", "x", 50, 60))
+    notes[100] = {"stood_s": {"recorder": 3.5, "api-0": 2.0}}
+    assert found(recorded(samples=samples(notes))) == [
+        (TroubleKind.STOOD_STILL, "api-0", 90, 100),  # it has noted nothing
+        (TroubleKind.STOOD_STILL, "recorder", 93.5, 97),
+        (TroubleKind.STOOD_STILL, "recorder", 300, 302),
+    ]
+
+
+def test_the_journal_was_away_where_several_processes_had_no_answer_at_the_same_time() -> None:
+    notes = noted(
+        *(("journal_away", actor, begin, end) for actor, begin, end in (("a", 50, 54), ("b", 51, 55), ("c", 53, 56))),
+        *(("journal_away", actor, begin, begin + 2.0) for actor, begin in (("a", 58), ("b", 59), ("a", 90))),
+    )
+    notes[60] = {"journal_slow": 40, "journal_ms": 4000.0}
+    away = TroubleKind.JOURNAL_AWAY
+    assert found(recorded(samples=samples(notes))) == [(away, "", 51, 55), (away, "", 59, 60)]
+    bridged = noted(
+        ("journal_away", "slow", 100, 130),
+        *(("journal_away", actor, at, at) for at in (104, 120) for actor in ("a", "b")),
+    )
+    assert found(recorded(samples=samples(bridged))) == [(away, "", 104, 104), (away, "", 120, 120)]
+
+
+def test_starts_of_the_journal_that_samples_missed_are_told_once() -> None:
+    notes = noted(("journal_started", "", 98.2, 98.2), ("journal_recovered", "", 98.4, 98.4))
+    recovered = noted(("journal_recovered", "", 140, 140), ("journal_recovered", "", 140, 140))
+    notes[600] = recovered[600] | {"journal_started": T0 + 99}
+    assert found(recorded(samples=samples(notes))) == [
+        (TroubleKind.JOURNAL_STARTED, "", pytest.approx(98.2), pytest.approx(98.2)),
+        (TroubleKind.JOURNAL_RECOVERED, "", 140, 140),
+    ]
+
+
+def test_days_that_went_are_told_by_their_courses() -> None:
+    notes = noted(*(("rewritten", "", at, at + 0.25) for at in (100, 101, 104.5, 120)))
+    notes[110] = {"partitions": 3}
+    assert found(recorded(samples=samples(notes))) == [
+        (TroubleKind.DAYS, "", 100, 104.75),
+        (TroubleKind.DAYS, "", 120, 120.25),
+    ]
 
 
 def test_the_journal_is_told_apart_when_it_starts_recovers_or_does_not_answer() -> None:
@@ -264,6 +335,8 @@ def as_row(sample: Sample) -> list[Any]:
     row: list[Any] = []
     for name in SAMPLES.columns:
         value = getattr(sample, name)
+        if name == "happened":
+            value = [[kind, actor, str(began), str(ended)] for kind, actor, began, ended in value]
         row += [list(value), list(value.values())] if isinstance(value, Mapping) else [value]
     return [list(value) if isinstance(value, tuple) else value for value in row]
 

@@ -5,7 +5,7 @@ import pytest
 from analytics.troubles.recorded import How, TroubleKind
 from benchmarks.chaos.faults import FaultKind
 from benchmarks.chaos.records import Done
-from benchmarks.chaos.told import NEAR_S, FoundTrouble, compare, naming, took_place
+from benchmarks.chaos.told import EXACT_S, NEAR_S, FoundTrouble, compare, naming, took_place, with_poison
 from benchmarks.hook_log import Post
 from benchmarks.sink_log import Line, Receipt
 
@@ -41,10 +41,10 @@ def test_every_fault_has_troubles_that_name_it() -> None:
     ("trouble", "is_told"),
     [
         (found(TroubleKind.RESTARTED, 52, "delivery-0-1"), True),
-        (found(TroubleKind.RESTARTED, 50 + NEAR_S, "delivery-0-1"), True),
-        (found(TroubleKind.RESTARTED, 51 + NEAR_S, "delivery-0-1"), False),
+        (found(TroubleKind.RESTARTED, 50 + EXACT_S, "delivery-0-1"), True),
+        (found(TroubleKind.RESTARTED, 51 + EXACT_S, "delivery-0-1"), False),
         (found(TroubleKind.RESTARTED, 52, "api-0"), False),
-        (found(TroubleKind.BEGAN, 60), True),
+        (found(TroubleKind.BEGAN, 53), True),
         (found(TroubleKind.FAILURES, 50, "delivery"), False),
     ],
 )
@@ -52,6 +52,43 @@ def test_a_kill_is_told_by_a_new_process_of_its_kind_within_seconds(trouble: Fou
     told = compare([done(FaultKind.KILL_DELIVERY, 50)], BEGAN, 120, [trouble], [], [])
     assert (told.told, told.of, told.words) == (is_told, 1, f"{int(is_told)} of 1")
     assert told.untold == ([] if is_told else ["kill-delivery at 50 s"])
+
+
+def test_a_kill_that_waits_for_its_process_strikes_at_its_end() -> None:
+    waited = done(FaultKind.KILL_API, 40, 50)
+    early, late = found(TroubleKind.RESTARTED, 42, "api-0"), found(TroubleKind.RESTARTED, 51, "api-0")
+    assert compare([waited], BEGAN, 120, [early], [], []).told == 0
+    assert compare([waited], BEGAN, 120, [late], [], []).told == 1
+
+
+def test_what_only_samples_tell_may_be_farther_from_its_time() -> None:
+    frozen = done(FaultKind.FREEZE_DELIVERY, 50, 54)
+    for kind, is_told in ((TroubleKind.SILENT, True), (TroubleKind.STOOD_STILL, False)):
+        trouble = found(kind, 50 - NEAR_S, "delivery-0-0")
+        assert compare([frozen], BEGAN, 120, [trouble], [], []).told == is_told
+
+
+def test_each_kill_over_a_poison_message_is_a_fault_of_its_own() -> None:
+    sent = [done(FaultKind.POISON, 10, hit=False), done(FaultKind.KILL_API, 20)]
+    faults = with_poison(sent, BEGAN, [(BEGAN - 3, 5), (BEGAN + 40, 6)])
+    assert [(one.kind, one.at_s, one.pids) for one in faults] == [
+        (FaultKind.KILL_API, 20, [7]),
+        (FaultKind.POISON, 40, [6]),
+    ]
+
+
+def test_what_happens_to_postgres_while_all_is_down_disturbs_nothing() -> None:
+    frozen = [done(FaultKind.FREEZE_POSTGRES, at, at + 4) for at in (10, 50, 78)]
+    told = compare([done(FaultKind.KILL_ALL, 40, 80), *frozen], BEGAN, 120, [], [], [])
+    assert (told.of, told.unmet) == (3, 1)
+
+
+def test_days_passed_where_partitions_were_rewritten() -> None:
+    passed = done(FaultKind.PASS_DAYS, 10, 14, hit=False)
+    assert took_place(passed, BEGAN, [], [], [BEGAN + 12]) and not took_place(passed, BEGAN, [], [], [BEGAN + 20])
+    days = found(TroubleKind.DAYS, 12)
+    told = compare([passed, done(FaultKind.PASS_DAYS, 40, 44, hit=False)], BEGAN, 120, [days], [], [], [BEGAN + 12])
+    assert (told.told, told.of, told.unmet) == (1, 1, 1)
 
 
 def test_a_trouble_that_began_long_before_tells_no_fault() -> None:
@@ -62,7 +99,7 @@ def test_a_trouble_that_began_long_before_tells_no_fault() -> None:
 
 
 def test_what_always_happens_is_seen_to_be_chance() -> None:
-    always = [found(TroubleKind.RESTARTED, at_s, "delivery-0-1") for at_s in range(0, 120, 10)]
+    always = [found(TroubleKind.RESTARTED, at_s, "delivery-0-1") for at_s in range(0, 120, 5)]
     told = compare([done(FaultKind.KILL_DELIVERY, 50), done(FaultKind.KILL_API, 70)], BEGAN, 120, always, [], [])
     assert (told.told, told.of, told.by_chance) == (1, 2, 1.0)
 
