@@ -19,8 +19,8 @@ from benchmarks.hook_log import Post
 from benchmarks.sink_log import Line, Receipt
 from cluster.policy.placement import kind_of
 
-NEAR_S = 15.0
-EXACT_S = 5.0
+NEAR_S = 10.0
+EXACT_S = 3.0
 EXACT = frozenset(
     {
         *(TroubleKind.BEGAN, TroubleKind.RESTARTED, TroubleKind.STOOD_STILL, TroubleKind.DAYS),

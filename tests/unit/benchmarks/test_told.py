@@ -92,7 +92,7 @@ def test_days_passed_where_partitions_were_rewritten() -> None:
 
 
 def test_a_trouble_that_began_long_before_tells_no_fault() -> None:
-    long = found(TroubleKind.JOURNAL_AWAY, 0, ended_s=120)
+    long = found(TroubleKind.JOURNAL_AWAY, 3, ended_s=120)
     faults = [done(FaultKind.FREEZE_POSTGRES, 5, 9), done(FaultKind.FREEZE_POSTGRES, 60, 64)]
     told = compare(faults, BEGAN, 120, [long], [], [])
     assert (told.told, told.by_kind) == (1, {"freeze-postgres": "1 of 2"})
