@@ -3,6 +3,7 @@
 A queued delivery is parked in the lane of its destination. One that was claimed and not begun is due again at once.
 """
 
+import asyncio
 import logging
 from collections.abc import Sequence
 
@@ -30,6 +31,7 @@ class GivingBack:
         self._ownership = ownership
         self._held = held
         self._doubtful: set[Key] = set()
+        self._unclaiming = asyncio.Lock()
         self._withdrawn: list[Withdrawn] = []
 
     async def park(self, misrouted: Misrouted) -> None:
@@ -74,9 +76,12 @@ class GivingBack:
     async def doubtful(self) -> None:
         """Give back what claims without an answer may have claimed; otherwise it waits for the end of its lease. It is
         held until then, so it cannot be offered and claimed again meanwhile. Raises Unavailable."""
-        if doubtful := list(self._doubtful):
-            had = await self._journal.queue.unclaim(doubtful, owner=self._ownership.epoch)
-            self.unclaimed += had
-            log.info("gave back deliveries=%d had=%d", len(doubtful), had)
-            self._doubtful.difference_update(doubtful)
-            self._held.discard(doubtful)
+        # One at a time: once the first has answered, what it gave back may be claimed again, and a second one for the
+        # same deliveries, still on its way, would take that claim back while they are sent.
+        async with self._unclaiming:
+            if doubtful := list(self._doubtful):
+                had = await self._journal.queue.unclaim(doubtful, owner=self._ownership.epoch)
+                self.unclaimed += had
+                log.info("gave back deliveries=%d had=%d", len(doubtful), had)
+                self._doubtful.difference_update(doubtful)
+                self._held.discard(doubtful)
