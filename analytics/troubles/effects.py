@@ -13,7 +13,7 @@ from analytics.troubles.recorded import Recorded, Trouble, TroubleKind
 
 AROUND_S = 30.0
 """Rates before and after are of so long."""
-MOST = 1000
+MOST = 2000
 """Troubles in a report: with more the time was one trouble."""
 _OF_SITES = (TroubleKind.FAILURES, TroubleKind.SLOW, TroubleKind.HELD)
 

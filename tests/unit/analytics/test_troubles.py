@@ -394,8 +394,8 @@ def test_of_too_many_troubles_the_longest_are_told_and_the_page_says_so() -> Non
         ("restarted", "api-0"),
     ]
     section = LexborHTMLParser(page).css("section[aria-labelledby=troubles]")[0].text()
-    assert "Only 1,000 of 1,002 are listed and drawn: those of sites that were shortest are left out." in section
-    assert "1,002" in LexborHTMLParser(page).css("dl, .tiles")[0].text()
+    assert "Only 2,000 of 2,002 are listed and drawn: those of sites that were shortest are left out." in section
+    assert "2,002" in LexborHTMLParser(page).css("dl, .tiles")[0].text()
 
 
 def test_what_the_questions_cut_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
