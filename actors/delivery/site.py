@@ -227,10 +227,11 @@ class Site:
     @property
     def is_low(self) -> bool:
         """Whether enough claimed transactions have ended to claim again. The rest keeps the connections busy for a
-        while, and a claim of a few costs as much as one of many."""
+        while, and a claim of a few costs as much as one of many. Two in five are six rounds of signatures where a site
+        has twenty connections of an actor."""
         places = self._places()
         free = places - self.in_flight
-        return free >= places // 3 or self.queue.ready <= free
+        return free >= places * 2 // 5 or self.queue.ready <= free
 
     def _places(self) -> int:
         """How many transactions may be claimed and not yet reported."""
