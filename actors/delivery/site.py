@@ -9,6 +9,7 @@ from math import ceil, isfinite, ldexp
 
 from msgspec import Struct
 
+from actors.compose.multibuffer import LANES
 from actors.delivery.job import Job
 from actors.delivery.pool import Pool
 from actors.delivery.site_stats import SiteStats
@@ -28,10 +29,6 @@ from cluster.policy.routes.next_hop import NextHop, Unreachable
 CLAIMED_PER_CONNECTION = 6
 """Jobs claimed for each connection: one on the wire, the others composed and ready, so that no connection waits for the
 journal and claims are large. A claimed job cannot be cancelled, so more would only cost the chance to cancel."""
-
-SIGNED_TOGETHER = 8
-"""Signatures are made so many at a time (actors/compose/multibuffer.py), and a few that are left over cost as much. So
-while more is queued, a claim leaves them to the next one, if it becomes only a little smaller by it."""
 
 AHEAD_S = 0.5
 """Under a rate limit, jobs are claimed this long before their turn: composed and ready, but not much earlier."""
@@ -219,7 +216,9 @@ class Site:
         wanted = min(self.queue.ready, self._places() - self.in_flight)
         if self.allowance is not None:
             wanted = min(wanted, self.allowance.remaining)
-        rounds, left_over = divmod(wanted, SIGNED_TOGETHER)
+        # Signatures are made in rounds, and a round of a few costs as much as a full one. So while more is queued, a
+        # few that are left over wait for the next claim, if this one becomes only a little smaller by it.
+        rounds, left_over = divmod(wanted, LANES)
         if wanted < self.queue.ready and left_over <= rounds:
             wanted -= left_over
         return max(0, wanted)
@@ -227,8 +226,8 @@ class Site:
     @property
     def is_low(self) -> bool:
         """Whether enough claimed transactions have ended to claim again. The rest keeps the connections busy for a
-        while, and a claim of a few costs as much as one of many. Two in five are six rounds of signatures where a site
-        has twenty connections of an actor."""
+        while, and a claim of a few costs as much as one of many. With twenty connections,
+        two fifths are six rounds of signatures."""
         places = self._places()
         free = places - self.in_flight
         return free >= places * 2 // 5 or self.queue.ready <= free

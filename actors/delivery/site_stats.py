@@ -36,8 +36,6 @@ class SiteStats:
         self._replies: deque[LastReply] = deque(maxlen=REPLIES_KEPT)
         self._seconds: deque[list[int]] = deque(maxlen=WINDOW_S)
         """[second, accepted in it], for seconds with acceptances."""
-        self._accepted_again_at = 0.0
-        """Seconds since the epoch: when a host last accepted once more."""
 
     def add(self, judgement: Judgement, host: str, text: str) -> None:
         self.counts[judgement] += 1
@@ -49,8 +47,7 @@ class SiteStats:
             else:
                 self._seconds.append([second, 1])
             if self._replies and self._replies[0].kind == judgement and self._replies[0].host == host:
-                self._accepted_again_at = time.time()
-                return  # of acceptances of a host in a row the first one is kept, with the time of the last
+                return  # of acceptances of a host in a row one is kept, with the time of the last
         self._replies.appendleft(LastReply(at=time.time(), host=host, text=text[:REPLY_KEPT], kind=judgement.value))
 
     def accepted_per_s(self) -> float:
@@ -63,5 +60,5 @@ class SiteStats:
         """The newest first."""
         if not self._replies or self._replies[0].kind != Judgement.ACCEPTED:
             return tuple(self._replies)
-        newest, *others = self._replies
-        return replace(newest, at=max(newest.at, self._accepted_again_at)), *others
+        accepted, *others = self._replies
+        return replace(accepted, at=time.time() - (self._clock() - self.heard_at)), *others

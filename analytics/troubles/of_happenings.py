@@ -4,7 +4,7 @@ The samples carry the notes (``actors/sampling``), each of them several times: w
 taken is in the next one.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from math import inf
 
@@ -61,13 +61,17 @@ def known_exactly(found: Collection[Trouble]) -> Callable[[Trouble], bool]:
 
 def _noted(recorded: Recorded, kind: HappeningKind) -> list[Noted]:
     """What was noted of a kind, once each, in order of time."""
-    found = {
+    return sorted(one for one in _of_kind(recorded.samples, kind) if one[1] >= recorded.span.since)
+
+
+def _of_kind(samples: Sequence[Sample], kind: HappeningKind) -> set[Noted]:
+    """The same, also from before the time of the report."""
+    return {
         (began / 1000, ended / 1000, actor)
-        for sample in recorded.samples
+        for sample in samples
         for noted, actor, began, ended in sample.happened
-        if noted == kind and ended / 1000 >= recorded.span.since
+        if noted == kind
     }
-    return sorted(found)
 
 
 def _groups(noted: Sequence[Noted], apart_s: float) -> Iterator[list[Noted]]:
@@ -107,7 +111,7 @@ def _witnessed(noted: Sequence[Noted]) -> Iterator[tuple[float, float, Collectio
 
 def _starts(recorded: Recorded) -> Iterator[Trouble]:
     since = recorded.span.since
-    starts = [one for one in all_starts(recorded.samples) if one[0] >= since]
+    starts = [one for one in _all_starts(recorded.samples) if one[0] >= since]
     nodes = _apart(begin for begin, _, _ in _noted(recorded, HappeningKind.RAY_BEGAN))
     groups = list(_groups([(at, at, "") for at in nodes if at >= since], TOGETHER_S))
     of_all = set[Start]()
@@ -152,17 +156,12 @@ def _apart(times: Iterable[float]) -> list[float]:
     return found
 
 
-def all_starts(samples: Sequence[Sample]) -> list[Start]:
+def _all_starts(samples: Sequence[Sample]) -> list[Start]:
     """When processes began: as they noted it, and as their metrics tell it where they could not. In order of time."""
-    exact = {
-        (began / 1000, actor)
-        for sample in samples
-        for kind, actor, began, _ in sample.happened
-        if kind == HappeningKind.BEGAN
-    }
-    by_actor: dict[str, list[float]] = {}
-    for at, actor in exact:
-        by_actor.setdefault(actor, []).append(at)
+    by_actor = defaultdict[str, list[float]](list)
+    for began, _, actor in _of_kind(samples, HappeningKind.BEGAN):
+        by_actor[actor].append(began)
+    exact = {(at, actor) for actor, times in by_actor.items() for at in times}
     told = {(float(at), actor) for sample in samples for actor, at in sample.started.items()}
     return sorted(
         exact | {(at, actor) for at, actor in told if all(abs(at - one) > SAME_S for one in by_actor.get(actor, ()))}

@@ -7,10 +7,10 @@ Callers see ``Unavailable`` (the same call may succeed later) and ``Rejected`` (
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import AsyncConnection, errors
@@ -25,6 +25,7 @@ from cluster.metrics import Counter, Gauge, Histogram
 log = logging.getLogger(__name__)
 
 Row = tuple[Any, ...]
+T = TypeVar("T")
 
 PLANNING = {"plan_cache_mode": "force_generic_plan"} | dict.fromkeys(
     ("enable_seqscan", "enable_hashjoin", "enable_mergejoin"), "off"
@@ -176,8 +177,7 @@ class Database:
             await self._fence.admit(connection)
 
     async def rows(self, name: str, /, **parameters: Any) -> list[Row]:
-        async with self._statement() as connection:
-            return await rows(connection, name, **parameters)
+        return await self._answered(rows, name, parameters)
 
     async def row(self, name: str, /, **parameters: Any) -> Row | None:
         found = await self.rows(name, **parameters)
@@ -185,16 +185,15 @@ class Database:
 
     async def execute(self, name: str, /, **parameters: Any) -> int:
         """Run a named statement; returns the number of rows it changed."""
-        async with self._statement() as connection:
-            return await execute(connection, name, **parameters)
+        return await self._answered(execute, name, parameters)
 
-    @asynccontextmanager
-    async def _statement(self) -> AsyncIterator[AsyncConnection[Row]]:
-        """For a single statement, which takes long only where Postgres does not answer."""
+    async def _answered(self, run: Callable[..., Awaitable[T]], name: str, parameters: Mapping[str, Any]) -> T:
+        """The result of a single statement, which takes long only where Postgres does not answer."""
         began = perf_counter()
         async with self.connection() as connection:
-            yield connection
+            found = await run(connection, name, **parameters)
         self._silences.answered(perf_counter() - began, time.time())
+        return found
 
 
 class JournalPart:

@@ -1,7 +1,8 @@
 -- What happened to processes and to the journal.
 
 -- name: note_happenings
--- And when the server began, where that is not noted yet: whoever notes anything has mostly lost it before.
+-- Also notes when the server began (as in server_began), unless that is noted already: a process that has something to note
+-- has often just lost its connections.
 INSERT INTO happenings (kind, actor, began_at, ended_at)
 SELECT kind, actor, to_timestamp(began_at), to_timestamp(ended_at)
 FROM unnest(%(kinds)s::text[], %(actors)s::text[], %(began)s::float8[], %(ended)s::float8[])

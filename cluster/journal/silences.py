@@ -32,5 +32,5 @@ class Silences:
     def take(self, now: float) -> list[Stretch]:
         """The stretches that are over; they are told once."""
         over = [one for one in self._stretches if one[1] < now - APART_S]
-        self._stretches = [one for one in self._stretches if one not in over]
+        self._stretches = [one for one in self._stretches if one[1] >= now - APART_S]
         return over

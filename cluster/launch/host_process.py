@@ -99,13 +99,13 @@ class HostProcess:
         self._fence: Fence | None = None
         self._called: Counter[str] = Counter()
         self._silences = Silences()
-        self._process = ProcessMetrics(_now, lambda late_s: self._noting.late(late_s))
         self._noting = Noting(
             context.name,
             begun(context.name),
             self._silences,
             partial(note, context.postgres_dsn, f"{context.name}-notes"),
         )
+        self._process = ProcessMetrics(_now, self._noting.late)
         self._building = asyncio.Lock()
         # Not a call of itself through Ray: while Ray still takes the actor for restarting, such a call can get lost.
         self._tasks = make_tasks()
