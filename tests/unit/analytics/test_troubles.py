@@ -1,75 +1,17 @@
 """Troubles are found in made-up series, and none where there is only noise."""
 
-import json
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from random import Random
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from selectolax.lexbor import LexborHTMLParser
 
-from analytics.samples import SAMPLES, Sample
-from analytics.troubles import effects, questions
-from analytics.troubles.effects import MOST, Told, all_troubles, longest
-from analytics.troubles.making import make, read
-from analytics.troubles.recorded import Failures, Flow, Held, How, Posts, Recorded, Span, TroubleKind
+from analytics.troubles.effects import Told
+from analytics.troubles.recorded import Failures, Flow, Held, How, Posts, Span, TroubleKind
 from analytics.troubles.sections import LOOKS
 from analytics.troubles.stretches import around, averaged, bursts, falls, joined, rises
-
-T0 = 1_800_000_000
-SECONDS = 600
-SITE = "google.com"
-LIVING = ("api-0", "capture", "delivery-0-0", "delivery-0-1", "recorder", "scheduler", "supervisor", "webhooks")
-
-
-def noise(mean: float, seed: int, count: int = SECONDS) -> list[int]:
-    """Counts that scatter as those of independent arrivals."""
-    random = Random(seed)
-    return [round(max(0.0, random.gauss(mean, mean**0.5))) for _ in range(count)]
-
-
-def within(values: list[int], first: int, last: int, change: Callable[[int], int]) -> list[int]:
-    return [change(value) if first <= i <= last else value for i, value in enumerate(values)]
-
-
-def a_sample(at: int, **changed: Any) -> Sample:
-    usual: dict[str, Any] = {"taken": 500, "journal_ms": 2.0, "unfinished": 40, "policy_version": 1, "nodes": 1}
-    return Sample(at=T0 + at, interval_s=10.0, **usual | {"journal_started": T0 - 5000} | changed)
-
-
-def samples(changed: Mapping[int, Mapping[str, Any]] | None = None, without: tuple[int, ...] = ()) -> list[Sample]:
-    """One each ten seconds; ``changed``: by when, in seconds."""
-    found = changed or {}
-    return [a_sample(at, **found.get(at, {})) for at in range(10, SECONDS + 1, 10) if at not in without]
-
-
-def recorded(seed: int = 1, **changed: Any) -> Recorded:
-    taken, delivered = noise(50, seed), noise(50, seed + 1)
-    flow = Flow(delivered=delivered, attempted=delivered, spent_ms=[20 * count for count in delivered])
-    zeros = [0] * SECONDS
-    values: dict[str, Any] = {
-        "samples": samples(),
-        "taken": taken,
-        "whole": flow,
-        "sites": {SITE: flow},
-        "failures": [],
-        "held": [],
-        "posts": Posts(all=noise(2, seed + 2), failed=zeros, slow=zeros),
-        "set_aside": zeros,
-    }
-    return Recorded(span=Span(since=T0, until=T0 + SECONDS), **values | changed)
-
-
-def told(of: Recorded) -> list[Told]:
-    return effects.told(of, longest(all_troubles(of)))
-
-
-def found(of: Recorded) -> list[tuple[TroubleKind, str, float, float]]:
-    return [(one.trouble.kind, one.trouble.subject, one.trouble.begin - T0, one.trouble.end - T0) for one in told(of)]
+from tests.unit.analytics.troubled import LIVING, SECONDS, SITE, T0, found, noise, recorded, samples, told, within
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -140,13 +82,6 @@ def test_failures_are_told_by_their_kind_their_site_and_what_was_said() -> None:
     assert (one.trouble.begin, one.trouble.end) == (T0 + 100, T0 + 103)
     assert one.trouble.words.startswith("connections were lost: 27 of 1")
     assert one.trouble.words.endswith("such as “closed by …”")
-
-
-def test_of_failures_only_the_places_are_kept_where_there_were_any() -> None:
-    rows = [[80, SITE, "rate_limited", 421, 0, 2, ""], [80, SITE, "policy", 421, 0, 3, ""]]
-    of = read(Door({"FAILURES": rows}), Span(since=T0, until=T0 + 120), lambda about: None)
-    (one,) = of.failures
-    assert (one.how, one.counts) == (How.CLOSED, {80: 5})
 
 
 def test_a_slow_host() -> None:
@@ -317,102 +252,6 @@ def test_a_long_time_has_longer_steps() -> None:
 
 def test_every_kind_has_its_place_in_the_picture() -> None:
     assert set(LOOKS) == set(TroubleKind)
-
-
-class Door:
-    """Answers by what a query is about."""
-
-    def __init__(self, answers: Mapping[str, list[list[Any]]]) -> None:
-        self.answers = answers
-
-    def __call__(self, query: str, parameters: Mapping[str, str]) -> list[list[Any]]:
-        assert parameters == {"since": str(T0), "until": str(T0 + 120), "step": "1"}
-        (name,) = [name for name, text in vars(questions).items() if text == query and name.isupper()]
-        return self.answers.get(name, [])
-
-
-def as_row(sample: Sample) -> list[Any]:
-    row: list[Any] = []
-    for name in SAMPLES.columns:
-        value = getattr(sample, name)
-        if name == "happened":
-            value = [[kind, actor, str(began), str(ended)] for kind, actor, began, ended in value]
-        row += [list(value), list(value.values())] if isinstance(value, Mapping) else [value]
-    return [list(value) if isinstance(value, tuple) else value for value in row]
-
-
-def test_the_page_names_each_trouble_and_is_closed_to_what_hosts_say() -> None:
-    hostile = "421 <script>alert(1)</script> ada@example.com"
-    answers = {
-        "SAMPLES_OF": [
-            as_row(a_sample(at, started={"api-0": T0 + 57} if at >= 60 else {})) for at in range(10, 121, 10)
-        ],
-        "FLOW": [[place, 50, 50, 50, 1000, 0] for place in range(120)],
-        "SITES": [[place, SITE, 50, 50, 1000] for place in range(120)],
-        "FAILURES": [[80, SITE, "rate_limited", 421, 0, 20, hostile]],
-        "HELD": [[T0 + 100, SITE, "back_off", 7]],
-        "POSTS": [[place, 1, 0, 0] for place in range(120)],
-    }
-    since, until = (datetime.fromtimestamp(at, UTC) for at in (T0, T0 + 120))
-    page, said = make(Door(answers), since, until)
-    answer = json.loads(said)
-    assert (answer["left_out"], answer["cut"]) == (0, [])
-    assert [(one["kind"], one["begin"] - T0) for one in answer["troubles"]] == [
-        ("restarted", 57),
-        ("failures", 80),
-        ("held", 90),
-    ]
-    tree = LexborHTMLParser(page)
-    (section,) = tree.css("section[aria-labelledby=troubles]")
-    rows = [row.css("th, td")[0].text() for row in section.css("tbody tr")]
-    assert rows[0] == "the process of api-0 was new"
-    assert rows[1].startswith(f"{SITE}: hosts were not available: 20 of 50 attempts, such as “421 <script>")
-    assert rows[2] == f"{SITE}: backing off: no connection could be made; up to 7 waited"
-    assert "left out" not in section.text() and "looked at" not in section.text()
-    assert not tree.css("script") and "ada@" not in page and len(section.css("svg rect.bar")) == 3
-    assert {node.attributes["id"] for node in tree.css("h2")} == {
-        *("troubles", "mail", "waiting", "ages", "journal", "failures", "webhooks")
-    }
-
-
-def test_a_time_without_anything_says_so() -> None:
-    page, said = make(Door({}), datetime.fromtimestamp(T0, UTC), datetime.fromtimestamp(T0 + 120, UTC))
-    assert "There are no events in this range." in page
-    assert json.loads(said) == {"troubles": [], "left_out": 0, "cut": []}
-
-
-def test_of_too_many_troubles_the_longest_are_told_and_the_page_says_so() -> None:
-    samples = [as_row(a_sample(at, started={"api-0": T0 + 119} if at == 120 else {})) for at in range(10, 121, 10)]
-    short = [[T0 + 10, f"site{i}.example", "back_off", 7] for i in range(MOST)]
-    long = [[T0 + at, "long.example", "back_off", 7] for at in range(60, 121, 10)]
-    since, until = (datetime.fromtimestamp(at, UTC) for at in (T0, T0 + 120))
-    page, said = make(Door({"SAMPLES_OF": samples, "HELD": [*short, *long]}), since, until)
-    answer = json.loads(said)
-    assert (len(answer["troubles"]), answer["left_out"], answer["cut"]) == (MOST, 2, [])
-    assert [(one["kind"], one["subject"]) for one in answer["troubles"][-2:]] == [
-        ("held", "long.example"),
-        ("restarted", "api-0"),
-    ]
-    section = LexborHTMLParser(page).css("section[aria-labelledby=troubles]")[0].text()
-    assert "Only 2,000 of 2,002 are listed and drawn: those of sites that were shortest are left out." in section
-    assert "2,002" in LexborHTMLParser(page).css("dl, .tiles")[0].text()
-
-
-def test_what_the_questions_cut_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(questions, "MOST_ROWS", 3)
-    rows = [[T0 + at, SITE, "back_off", 7] for at in (10, 20, 30, 40)]
-    failures = [[place, SITE, "rate_limited", 421, 0, 20, "421 later"] for place in (80, 81, 82, 83)]
-    flow = [[place, 50, 50, 50, 1000, 0] for place in range(120)]
-    answers: dict[str, list[list[Any]]] = {"FLOW": flow, "HELD": rows, "FAILURES": failures}
-    since, until = (datetime.fromtimestamp(at, UTC) for at in (T0, T0 + 120))
-    page, said = make(Door(answers), since, until)
-    answer = json.loads(said)
-    assert answer["cut"] == ["failures", "held"]
-    assert [one["end"] - T0 for one in answer["troubles"] if one["kind"] in answer["cut"]] == [30, 83]
-    assert "Attempts failed for so long at so many sites that only what lasted longest was looked at." in page
-    assert "Mail was held back for so long at so many sites that only what lasted longest was looked at." in page
-    _, said = make(Door({**answers, "HELD": rows[:3], "FAILURES": failures[:3]}), since, until)
-    assert json.loads(said)["cut"] == []
 
 
 def test_troubles_lie_within_the_time_that_was_asked_for() -> None:
