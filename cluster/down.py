@@ -1,12 +1,12 @@
 """Ends the postray of a cluster, from any of its machines: every actor on every node, in order, or those of a node."""
 
 import signal
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from cluster.context import Left
+from cluster.installation.signal_flag import SignalFlag
 from cluster.installation.stopping import StopProgress
 from cluster.launch import places, ray_node, together
 from cluster.launch.asking import asked
@@ -30,7 +30,7 @@ class NodeStays(Exception):
 def end_cluster(settings: Settings, say: Callable[[str], None]) -> bool:
     """Whether there was anything to end. ``say`` receives a line about what the end waits for; Ctrl-C ends that wait.
     Raises ray_node.NoCluster, and cluster.peers.PeerGone when Ray does not answer."""
-    hurry = threading.Event()
+    hurry = SignalFlag()
     ray_node.join(settings.ray.address, Path(settings.data_dir).resolve())
     # Ray sets its own handler when it joins, so ours is set after it.
     signal.signal(signal.SIGINT, lambda *_: hurry.set())

@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from queue import SimpleQueue
 
 import click
 
@@ -27,7 +28,7 @@ class HangUp:
         self._told = told
         self._stop = stop
         self._had_terminal = sys.stdin is not None and sys.stdin.isatty()
-        self._asked = threading.Event()
+        self._asked = SimpleQueue[None]()  # one signal may come while the handler of another runs
         threading.Thread(target=self._run, daemon=True, name="reload").start()
 
     def __call__(self, *_: object) -> None:
@@ -35,12 +36,13 @@ class HangUp:
             _print_nowhere()
             self._stop()
         else:
-            self._asked.set()
+            self._asked.put(None)
 
     def _run(self) -> None:
         while True:
-            self._asked.wait()
-            self._asked.clear()  # one that comes from now on may be about files that are not read yet
+            self._asked.get()
+            while not self._asked.empty():  # one that comes from now on may be about files that are not read yet
+                self._asked.get()
             try:
                 said = self._reload()
                 log.info("reloaded: %s", said)

@@ -6,7 +6,6 @@ import signal
 import ssl
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -31,6 +30,7 @@ from cluster.installation.private_files import (
     prepare_data_dir,
 )
 from cluster.installation.service import Service
+from cluster.installation.signal_flag import SignalFlag
 from cluster.journal.journal import Unavailable
 from cluster.policies import BadPolicies, read_files
 from cluster.settings import Settings
@@ -82,7 +82,7 @@ def check_files(settings: Settings) -> None:
 
 def _run(settings: Settings, config: str | None, tightened: list[str], show_key: bool, ready_fd: int | None) -> None:
     service = Service()
-    stop_requested = threading.Event()
+    stop_requested = SignalFlag()
     began = time.monotonic()
 
     def runs(part: str) -> None:
@@ -128,7 +128,7 @@ def _run(settings: Settings, config: str | None, tightened: list[str], show_key:
     except KeyboardInterrupt:
         console.print("interrupted while starting")
     finally:
-        hurry = threading.Event()
+        hurry = SignalFlag()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: hurry.set())
         service.stopping("stops")

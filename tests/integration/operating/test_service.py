@@ -120,9 +120,10 @@ def test_a_signal_during_a_reload_reloads_again() -> None:
 
 
 PROGRAM = """
-import signal, sys, threading
+import signal, sys
 from cluster.commands.hanging_up import HangUp
-stop = threading.Event()
+from cluster.installation.signal_flag import SignalFlag
+stop = SignalFlag()
 signal.signal(signal.SIGHUP, HangUp(lambda: "again", lambda text: print(text, flush=True), stop.set))
 print("ready", flush=True)
 stop.wait(30)
