@@ -139,7 +139,7 @@ async def costs(explained: Explained, deliveries: Sequence[DueDelivery], request
     claim = explained.taken()
     await Acceptance(database, 10.0).accept([request])
     intake = explained.taken()
-    await Scheduling(database).anything_due()
+    await Scheduling(database).due_in_s()
     due = explained.taken()
     await Scheduling(database).lanes()
     lanes = explained.taken()

@@ -190,7 +190,7 @@ class OutageMail:
             claimed = await self.claim(leased)
             await self._commit([_deferred(one) for one in claimed])
             tried += len(claimed)
-        while await self._journal.scheduling.anything_due():
+        while await self._journal.scheduling.due_in_s() <= 0:
             await self._journal.scheduling.page_in(PAGE, LEASE_S, self._park)
         return tried
 

@@ -32,7 +32,7 @@ STOP_MAX_WAIT_S = 5.0
 CONFIRMED_S = 5.0
 """For so long it holds that there was no newer process. It is far longer than from reading a page to inserting it."""
 CONFIRM_MAX_WAIT_S = 20.0
-UNREAD_S = 0.5
+UNREAD_S = 1.0
 """Between two looks whether the log is to be read."""
 REJECTED = "rejected"
 """The folder of rows of the log that cannot be handled."""

@@ -68,6 +68,8 @@ class Replaying:
     async def round(self) -> bool:
         """Take each replay one page on; returns whether one has more pages now. Raises Unavailable."""
         await self._known.refresh()
+        if not self._known.by_id:
+            return False
         now = self._clock()
         self._rest_until = {id: until for id, until in self._rest_until.items() if until > now}
         after, has_more = "", False

@@ -45,10 +45,10 @@ class Membership(JournalPart):
 
         None means that another life of this actor has begun, and this one must end.
         """
-        async with self._database.transaction() as connection:
-            if await execute(connection, "seen", name=name, epoch=epoch, ring=ring, sources=list(sources)) == 0:
-                return None
-            return _live(await rows(connection, "live_members", alive_s=alive_s))
+        found = await self._database.rows(
+            "heartbeat", name=name, epoch=epoch, ring=ring, sources=list(sources), alive_s=alive_s
+        )
+        return _live(found) if found else None
 
     async def live(self, alive_s: float) -> LiveMembers:
         """The live delivery actors, those that are draining included."""

@@ -26,9 +26,20 @@ SELECT epoch FROM delivery_actors WHERE name = %(name)s FOR UPDATE
 UPDATE deliveries SET status = 'queued', owner = NULL, due_at = now()
 WHERE owner = %(epoch)s AND status IN ('processing', 'sending')
 
--- name: seen
--- Heartbeat of a life, with the ring that it has acknowledged.
-UPDATE delivery_actors SET seen_at = now(), ring = %(ring)s, sources = %(sources)s WHERE name = %(name)s AND epoch = %(epoch)s
+-- name: heartbeat
+-- Of a life, with the ring that it has acknowledged; returns the live members, or nothing to a life that is over. What
+-- a statement reads is from before its own changes, so the life's own row is the one that was written.
+WITH own AS (
+    UPDATE delivery_actors SET seen_at = now(), ring = %(ring)s, sources = %(sources)s
+    WHERE name = %(name)s AND epoch = %(epoch)s
+    RETURNING name, ring, draining, sources
+), live AS (
+    SELECT * FROM own
+    UNION ALL
+    SELECT name, ring, draining, sources FROM delivery_actors
+    WHERE seen_at > now() - make_interval(secs => %(alive_s)s) AND name <> %(name)s AND EXISTS (SELECT FROM own)
+)
+SELECT name, ring, draining, sources, (SELECT version FROM site_assignment) FROM live ORDER BY name
 
 -- name: live_members
 SELECT name, ring, draining, sources, (SELECT version FROM site_assignment) FROM delivery_actors

@@ -96,11 +96,11 @@ locked meanwhile, so it must be quick."""
 class Scheduling(JournalPart):
     """Pages in due deliveries, and leases them from lanes."""
 
-    async def anything_due(self) -> bool:
-        """Whether any delivery is due."""
-        row = await self._database.row("anything_due")
+    async def due_in_s(self) -> float:
+        """The time until the next delivery is due, in seconds: 0 or less where one is, a day at most."""
+        row = await self._database.row("next_due")
         assert row is not None
-        return bool(row[0])
+        return float(row[0])
 
     async def page_in(self, limit: int, lease_s: float, decide: Decide) -> PagedIn:
         """Handle at most ``limit`` due deliveries, oldest first: lease or park them as ``decide`` returns, and end

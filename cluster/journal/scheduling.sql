@@ -26,9 +26,9 @@ SET expires_at = mine.expires_at,
 FROM mine WHERE d.message_id = ANY (ARRAY[mine.message_id]) AND d.recipient_no = ANY (ARRAY[mine.recipient_no])
 RETURNING d.message_id, d.recipient_no, d.paused_due_at IS NOT NULL
 
--- name: anything_due
+-- name: next_due
 -- The least due_at is the first entry of its index, whatever the planner assumes about the other rows.
-SELECT coalesce(min(due_at) <= now(), false) FROM deliveries
+SELECT extract(epoch FROM least(min(due_at), now() + interval '1 day') - now())::float8 FROM deliveries
 
 -- name: lease
 -- moves: queued, processing, sending -> processing (leased)

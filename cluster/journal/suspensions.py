@@ -20,6 +20,15 @@ class Suspension(Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
+class InForce(Struct, frozen=True):
+    """What holds now. Processes notice changes by it."""
+
+    policies: int
+    """The version of the policies (cluster/journal/policies.py), 0 for none."""
+    suspensions: list[Suspension]
+    """Those that have not ended, those of suspended tenants among them."""
+
+
 class Suspensions(JournalPart):
     """Suspends and resumes sites and tenants."""
 
@@ -54,9 +63,14 @@ class Suspensions(JournalPart):
             )
         return ended
 
+    async def in_force(self) -> InForce:
+        """What holds now, in one statement."""
+        found = await self._database.rows("in_force")
+        return InForce(found[0][0], [_suspension(row[1:]) for row in found if row[1] is not None])
+
     async def active(self) -> list[Suspension]:
         """The suspensions that have not ended, those of suspended tenants among them."""
-        return [_suspension(row) for row in await self._database.rows("suspensions")]
+        return (await self.in_force()).suspensions
 
 
 def _suspension(row: Row) -> Suspension:

@@ -12,13 +12,18 @@ WHERE excluded.made_by = 'operator' OR suspensions.made_by = 'automation' OR sus
 DELETE FROM suspensions WHERE site = coalesce(%(site)s, site) AND tenant_id = coalesce(%(tenant_id)s, tenant_id)
 RETURNING site, tenant_id, until, reason, made_by, created_at
 
--- name: suspensions
+-- name: in_force
+-- The version of the policies, with each suspension, or once without one: every process asks each second.
 -- A suspended tenant is one at every site, until it is resumed. It comes last of those of its key: it ends last.
-SELECT site, tenant_id, until, reason, made_by, created_at FROM suspensions WHERE until > now()
-UNION ALL
-SELECT '', id, '9999-12-31 00:00:00Z',
-    'the tenant is suspended' || CASE suspended_for WHEN '' THEN '' ELSE ': ' || suspended_for END,
-    CASE suspended_for WHEN '' THEN 'operator' ELSE 'automation' END, suspended_at
-FROM tenants
-WHERE suspended_at IS NOT NULL AND erased_at IS NULL
-ORDER BY site, tenant_id, until
+SELECT p.version, s.*
+FROM (SELECT coalesce(max(version), 0) AS version FROM policies) p
+LEFT JOIN (
+    SELECT site, tenant_id, until, reason, made_by, created_at FROM suspensions WHERE until > now()
+    UNION ALL
+    SELECT '', id, '9999-12-31 00:00:00Z',
+        'the tenant is suspended' || CASE suspended_for WHEN '' THEN '' ELSE ': ' || suspended_for END,
+        CASE suspended_for WHEN '' THEN 'operator' ELSE 'automation' END, suspended_at
+    FROM tenants
+    WHERE suspended_at IS NOT NULL AND erased_at IS NULL
+) s ON true
+ORDER BY s.site, s.tenant_id, s.until

@@ -81,9 +81,10 @@ class ActivePolicy:
 
     async def follow(self) -> PolicyChange:
         """Poll the journal and return what changed. Raises Unavailable."""
-        version = await self._journal.policies.version()
         learned = self._hosts_learned
-        suspensions = {(s.site, s.tenant_id): s.until for s in await self._journal.suspensions.active()}
+        in_force = await self._journal.suspensions.in_force()
+        version = in_force.policies
+        suspensions = {(s.site, s.tenant_id): s.until for s in in_force.suspensions}
         change = PolicyChange(
             version != self._followed or learned != self._hosts_followed,
             frozenset(key for key, until in suspensions.items() if self._suspensions.get(key) != until),

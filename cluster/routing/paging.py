@@ -25,7 +25,10 @@ log = logging.getLogger(__name__)
 
 PAGE = 1000
 IDLE_S = 0.1
-"""Pause when less than half a page was due: well under the second that a due message may wait."""
+"""Pause when less than half a page was due."""
+LONGEST_IDLE_S = 0.5
+"""Pause when nothing will be due for that long. What is made due meanwhile, as by an operator or by the death of its
+owner, waits for its end: well under the second that a due message may wait."""
 EMPTIED_PAGES = 10
 """Pages of a lane without a destination that one listing empties."""
 FULL_S = 1.0
@@ -71,6 +74,7 @@ class Paging:
         self._paging: asyncio.Task[None] | None = None
         self._is_ending = False
         self._hurry = asyncio.Event()
+        self._pause_s = IDLE_S
         self.problem: str | None = None
 
     def begin(self, tasks: Tasks) -> None:
@@ -107,12 +111,16 @@ class Paging:
                 await asyncio.sleep(UNAVAILABLE_S)
                 continue
             if len(page) < PAGE // 2:
-                await asyncio.sleep(IDLE_S)
+                await asyncio.sleep(self._pause_s)
 
     async def round(self) -> PagedIn:
         """Lease a page of due deliveries and offer them; park those that find no room. Raises Unavailable."""
         nothing = PagedIn([], 0, 0)
-        if not self._dispatcher.members or not await self._journal.scheduling.anything_due():
+        self._pause_s = IDLE_S
+        if not self._dispatcher.members:
+            return nothing
+        if (due_in_s := await self._journal.scheduling.due_in_s()) > 0:
+            self._pause_s = min(max(IDLE_S, due_in_s), LONGEST_IDLE_S)
             return nothing
         now = asyncio.get_running_loop().time()
         self._full = {lane: until for lane, until in self._full.items() if until > now}

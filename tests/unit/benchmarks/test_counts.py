@@ -16,7 +16,7 @@ def by(part: str, *statements: str) -> Transaction:
 RUN = CountedRun(idle_s=2.0, busy_s=4.0, single=4, bulk=2, messages=100)
 SEEN = ObservedCounts(
     start=(by("api", "abandoned"),),
-    idle=(by("api", "beat"), by("api", "beat"), by("scheduler", "anything_due")),
+    idle=(by("api", "beat"), by("api", "beat"), by("scheduler", "next_due")),
     busy=(by("delivery", "beat"),),
     single=(by("api", "BEGIN", "accept", "COMMIT"), by("api", "key_by_hash"), by("delivery", "claim")),
     bulk=(by("api", "accept"), by("api", "accept"), by("api", "abandoned")),

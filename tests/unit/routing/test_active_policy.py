@@ -9,7 +9,7 @@ from cryptography.fernet import Fernet
 
 from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.policies import Policies
-from cluster.journal.suspensions import Suspension
+from cluster.journal.suspensions import InForce, Suspension
 from cluster.journal.warm_up import WarmUpDay
 from cluster.routing.active_policy import MISSED, ActivePolicy, PolicyChange
 from cluster.settings import DeliverySettings
@@ -37,8 +37,8 @@ class Operators:
         self.suspended: dict[tuple[str, str], datetime] = {}
         self.used_up: list[WarmUpDay] = []
         self.is_down = self.has_no_warm_ups = False
-        self.policies = SimpleNamespace(version=self._version, active=self._policy)
-        self.suspensions = SimpleNamespace(active=self._suspensions)
+        self.policies = SimpleNamespace(active=self._policy)
+        self.suspensions = SimpleNamespace(in_force=self._in_force)
         self.warm_up = SimpleNamespace(exhausted=self._exhausted)
 
     def put(self, shaping: str = "", routing: str = "", vault: Vault | None = None) -> None:
@@ -46,19 +46,17 @@ class Operators:
         sealed = (vault or self.vault).seal(routing.encode())
         self.policy = Policies(version=self.version, shaping=shaping, routing=sealed)
 
-    async def _version(self) -> int:
+    async def _in_force(self) -> InForce:
         if self.is_down:
             raise Unavailable("down")
-        return self.version
-
-    async def _policy(self) -> Policies | None:
-        return self.policy
-
-    async def _suspensions(self) -> list[Suspension]:
-        return [
+        suspensions = [
             Suspension(site=site, tenant_id=tenant, until=until, reason="", made_by="operator", created_at=until)
             for (site, tenant), until in self.suspended.items()
         ]
+        return InForce(self.version, suspensions)
+
+    async def _policy(self) -> Policies | None:
+        return self.policy
 
     async def _exhausted(self, day: object) -> list[WarmUpDay]:
         if self.has_no_warm_ups:

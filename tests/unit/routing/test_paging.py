@@ -1,8 +1,11 @@
 """What is due is paged in for its owner, or parked in its lane."""
 
 import asyncio
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
+
+import pytest
 
 from cluster.journal.journal import Journal
 from cluster.journal.records import DeliveryActor, DueDelivery
@@ -17,6 +20,7 @@ from cluster.routing.paging import (
     END_S,
     LANES_AT_MOST_S,
     LANES_S,
+    LONGEST_IDLE_S,
     PAGE,
     Paging,
     lanes_pause_s,
@@ -39,10 +43,14 @@ class Backlog:
         self.emptied: list[str] = []
         self.emptied_rows: list[int] = []
         """What the next emptyings find."""
+        self.due_at = 0.0
+        self.looked_at: list[float] = []
         self.scheduling = self.membership = self.suppression_imports = self.recipient_erasure = self
 
-    async def anything_due(self) -> bool:
-        return bool(self.due)
+    async def due_in_s(self) -> float:
+        now = asyncio.get_running_loop().time()
+        self.looked_at.append(now)
+        return self.due_at - now if self.due else math.inf
 
     async def page_in(self, limit: int, lease_s: float, decide: Decide) -> PagedIn:
         decisions = await decide(self.due)
@@ -315,6 +323,21 @@ async def test_the_owner_is_told_of_a_full_lane_again_when_more_was_parked_in_it
     world.calls.clear()
     await world.dispatcher.tell_owners()
     assert world.calls == [("one", "fetch_from_lanes", [Lane("a.example", "tnt_1")])]
+
+
+@in_virtual_time
+async def test_while_nothing_is_due_the_journal_is_asked_seldom_and_when_something_will_be() -> None:
+    backlog = Backlog([])
+    world = await a_world(backlog)
+    tasks = Tasks()
+    world.paging.begin(tasks)
+    began = asyncio.get_running_loop().time()
+    await asyncio.sleep(10)
+    assert len(backlog.looked_at) == pytest.approx(10 / LONGEST_IDLE_S, abs=1)
+    backlog.due, backlog.due_at = deliveries("a.example"), began + 10.7
+    await asyncio.sleep(0.75)
+    assert backlog.decided
+    await tasks.stop()
 
 
 @in_virtual_time
