@@ -10,6 +10,7 @@ import pytest
 
 from analytics.client import ClickHouse
 from cluster.settings import ClickHouseSettings
+from tests.engine_files import lay_out_schema
 from tests.journal_effects import effects, faults, watch
 
 
@@ -31,7 +32,8 @@ def journal_dsn(journal_dsn: str) -> Iterator[str]:
 
 @pytest.fixture
 def clickhouse(tmp_path: Path) -> Iterator[ClickHouse]:
+    lay_out_schema(tmp_path)
     client = ClickHouse.open(ClickHouseSettings(), tmp_path)
-    client.migrate()
+    client.use_tables()
     yield client
     client.close()

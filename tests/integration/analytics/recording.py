@@ -20,6 +20,7 @@ from cluster.journal.journal import Journal
 from cluster.journal.journal import Unavailable as JournalUnavailable
 from cluster.journal.records import LogRow
 from cluster.settings import ClickHouseSettings, RetentionSettings
+from tests.engine_files import lay_out_schema
 from tests.integration.analytics.counting import event_counts
 
 SETTINGS = ClickHouseSettings(poll_interval_ms=1)
@@ -177,6 +178,7 @@ class Scene:
 async def recording(
     log: ListLog, data_dir: Path, *, refusals: int = 0, pacing: Pacing = QUICK, retention: RetentionSettings = LONG
 ) -> AsyncIterator[Scene]:
+    lay_out_schema(data_dir)
     scene = Scene(log, data_dir, pacing, retention)
     scene.refusals = refusals
     await scene.recorder.start()
