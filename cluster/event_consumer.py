@@ -22,6 +22,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from cluster.installation.private_files import make_folder, write_whole
 from cluster.journal.journal import Journal, Unavailable
@@ -83,6 +84,8 @@ class _Page(Struct, frozen=True):
     """Bytes of events."""
     is_full: bool
     """Whether there may be more rows."""
+    waits: bool = False
+    """It is little that followed a full page. It was not handled, and comes with the next page."""
 
 
 UNREAD = _Page([], 0, is_full=False)
@@ -192,11 +195,12 @@ class EventConsumer:
 
     async def _run(self) -> None:
         wait_s = self._pacing.first_wait_s
+        takes_little = True
         while True:
             # Read before the log, so that the last page has everything that was committed before stop().
             last = self._stopping.is_set()
             try:
-                page = await self._step()
+                page = await self._step(takes_little=takes_little or last)
             except (CannotHandle, Unavailable) as error:
                 self._failed(error)
             except Exception as error:
@@ -206,6 +210,7 @@ class EventConsumer:
             else:
                 self._recovered()
                 wait_s = self._pacing.first_wait_s
+                takes_little = not page.is_full
                 if not page.is_full:
                     if last:
                         return
@@ -216,12 +221,15 @@ class EventConsumer:
             await self._pause(wait_s)
             wait_s = min(wait_s * 2, self._pacing.longest_wait_s)
 
-    async def _step(self) -> _Page:
-        """Read and handle one page. Raises CannotHandle, Unavailable."""
+    async def _step(self, *, takes_little: bool) -> _Page:
+        """Read and handle one page; less than half of one only if it ``takes_little``. Raises CannotHandle,
+        Unavailable."""
         if not self._has_cursor:
             await self._journal.event_log.add_consumer(self.name)
             self._has_cursor = True
         page = await self._next_page() if await self._prepare() else UNREAD
+        if page.rows and not takes_little and self._is_little(page):
+            return replace(page, waits=True)
         if page.rows:
             await self._handle(page.rows)
             await self._journal.event_log.move_cursor(self.name, page.rows[-1].tx, page.rows[-1].id)
@@ -240,11 +248,16 @@ class EventConsumer:
         size = sum(len(row.events) for row in rows)
         return _Page(rows, size, is_full=len(rows) == most_rows or size >= most_bytes)
 
+    def _is_little(self, page: _Page) -> bool:
+        return len(page.rows) < self._pacing.page_rows / 2 and page.size < self._pacing.page_bytes / 2
+
     def _interval_s(self, page: _Page) -> float:
         """How long to wait for more rows after a page that was not full."""
         pacing = self._pacing
         if page is UNREAD:
             return UNREAD_S
+        if page.waits:
+            return pacing.busy_interval_s
         if not page.rows:
             return self._poll_interval_s
         interval_s = pacing.busy_interval_s if page.size >= pacing.busy_bytes else pacing.page_interval_s

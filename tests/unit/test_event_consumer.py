@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from msgspec.structs import replace
 
 from cluster.event_consumer import CannotHandle, EventConsumer, Pacing
 from cluster.journal.journal import Journal
@@ -55,7 +56,7 @@ class ListedLog:
 class Scene:
     """A consumer, the rows that it received, and when."""
 
-    def __init__(self, log: ListedLog, data_dir: Path, failures: int = 0) -> None:
+    def __init__(self, log: ListedLog, data_dir: Path, failures: int = 0, pacing: Pacing = PACING) -> None:
         self.failures = failures
         self.is_wanted = True
         self.prepared_at: list[float] = []
@@ -66,7 +67,7 @@ class Scene:
             self._handle,
             self._prepare,
             data_dir=data_dir,
-            pacing=PACING,
+            pacing=pacing,
             poll_interval_s=POLL_S,
             log=logging.getLogger("actors.webhooks"),
             work="calling webhooks",
@@ -88,8 +89,8 @@ class Scene:
 
 
 @asynccontextmanager
-async def consuming(log: ListedLog, data_dir: Path, failures: int = 0) -> AsyncIterator[Scene]:
-    scene = Scene(log, data_dir, failures)
+async def consuming(log: ListedLog, data_dir: Path, failures: int = 0, pacing: Pacing = PACING) -> AsyncIterator[Scene]:
+    scene = Scene(log, data_dir, failures, pacing)
     await scene.consumer.start()
     try:
         yield scene
@@ -112,6 +113,23 @@ async def test_full_pages_follow_at_once_and_the_rest_in_its_time() -> None:
         (0, [b"e"]),
         (1, [b"much" * 5]),
         (5, [b"g"]),
+    ]
+
+
+@in_virtual_time
+async def test_little_that_follows_a_full_page_comes_with_the_next_one_or_with_the_stop() -> None:
+    log = ListedLog(b"a", b"b", b"c", b"d", b"e")
+    async with consuming(log, Path(), pacing=replace(PACING, page_rows=4)) as scene:
+        await asyncio.sleep(1)
+        log.rows += [LogRow(7, 6, b"f")]
+        await asyncio.sleep(4)
+        log.rows += [LogRow(7, number, b"g") for number in range(7, 12)]
+        await asyncio.sleep(2)
+    assert scene.handled == [
+        (0, [b"a", b"b", b"c", b"d"]),
+        (4, [b"e", b"f"]),
+        (5, [b"g"] * 4),
+        (7, [b"g"]),
     ]
 
 
