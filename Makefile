@@ -17,7 +17,7 @@ test: $(READY)
 unit: $(READY)
 	$(BIN)/pytest --numprocesses 2 tests/unit
 
-# Acceptance tests that `make test` leaves out, since each takes minutes.
+# Acceptance tests that `make test` leaves out, since each takes a minute or more.
 long: $(READY)
 	$(BIN)/pytest -m long tests/acceptance
 

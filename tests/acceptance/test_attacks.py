@@ -3,11 +3,14 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.benchmark import benchmark
 
 ATTACKS = ("packed recipients", "long categories", "24 bodies of 19 MB")
 
 
+@pytest.mark.long
 def test_another_tenants_mail_arrives_once(tmp_path: Path) -> None:
     path = tmp_path / "attacks.json"
     only = [word for name in ATTACKS for word in ("--only", name)]

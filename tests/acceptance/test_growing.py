@@ -18,6 +18,8 @@ from tests.acceptance.test_cluster import VARIABLES, end, node_ids, nodes_of
 
 MAX_WAIT_S = 60.0
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def autoscaled(tmp_path: Path) -> Iterator[str]:

@@ -160,7 +160,7 @@ async def test_when_ray_dies_up_ends_and_the_next_goes_on(running_installation: 
     await running_installation.keeps_promises()
 
 
-@pytest.mark.parametrize("whom", ["group", "all"])
+@pytest.mark.parametrize("whom", [pytest.param("group", marks=pytest.mark.long), "all"])
 async def test_a_signal_to_all_of_its_processes_ends_it_at_once(running_installation: Installation, whom: str) -> None:
     """SIGTERM as ``timeout`` sends it to the group, and a service manager to all: Ray ends beside the command, which
     has then nothing to wait for."""
