@@ -60,6 +60,8 @@ class Installation:
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     installation = Installation(tmp_path_factory.mktemp("lives"))
     yield installation
+    if installation.postray.is_running:
+        installation.postray.stop()  # its Postgres outlives a kill
     installation.postray.kill()
 
 
