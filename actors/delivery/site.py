@@ -226,8 +226,8 @@ class Site:
     @property
     def is_low(self) -> bool:
         """Whether enough claimed transactions have ended to claim again. The rest keeps the connections busy for a
-        while, and a claim of a few costs as much as one of many. With twenty connections,
-        two fifths are six rounds of signatures."""
+        while, and a claim of a few costs as much as one of many. With twenty connections, two fifths are six rounds of
+        signatures."""
         places = self._places()
         free = places - self.in_flight
         return free >= places * 2 // 5 or self.queue.ready <= free

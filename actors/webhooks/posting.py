@@ -159,7 +159,8 @@ class Posting:
 
     async def _look_everywhere(self, now: float) -> None:
         await self._known.refresh()
-        for webhook_id in await self._journal.webhook_posting.owed() if self._known.by_id else ():
+        owed = await self._journal.webhook_posting.owed() if self._known.by_id else ()
+        for webhook_id in owed:
             if webhook_id not in self._coming:
                 self._look_at[webhook_id] = now
         for line in list(self._lines.values()):
