@@ -2,6 +2,7 @@
 
 import gc
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,24 @@ def test_a_table_of_before_there_were_classes_gets_the_column(clickhouse: ClickH
         ("blocked", "blocklisted"),
         ("bounce", ""),
     ]
+
+
+@pytest.mark.parametrize("table", ["events", "feed"])
+def test_parts_are_merged_ten_at_a_time(clickhouse: ClickHouse, table: str) -> None:
+    """From the state before, where it was a few at a time."""
+    clickhouse.command(f"ALTER TABLE {table} RESET SETTING min_parts_to_merge_at_once")
+    clickhouse.command("ALTER TABLE migrations DELETE WHERE name >= '0015' SETTINGS mutations_sync = 2")
+    assert clickhouse.migrate() == ["0015_fewer_merges.sql"]
+    parts = "SELECT count() FROM system.parts WHERE table = {table:String} AND active"
+    for number in range(9):
+        clickhouse.insert(columns([processed(number)], [(7, number)]))
+    assert clickhouse.rows(parts, table=table) == [(9,)]
+    clickhouse.insert(columns([processed(9)], [(7, 9)]))
+    deadline = time.monotonic() + 60
+    while clickhouse.rows(parts, table=table) != [(1,)]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert clickhouse.rows(f"SELECT count() FROM {table}") == [(10,)]
 
 
 def test_a_dropped_database_is_made_again(clickhouse: ClickHouse) -> None:
