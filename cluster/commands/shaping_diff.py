@@ -11,7 +11,7 @@ from msgspec import Struct
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from cluster.commands.instance import Json, settings_of
-from cluster.commands.output import console, errors, json_option, number, plain, print_json, table
+from cluster.commands.output import console, errors, json_option, moment, number, plain, print_json, table
 from cluster.commands.sql_door import SqlDoor
 from cluster.commands.suppressions import SinceType
 from cluster.ids import moment_ms
@@ -247,7 +247,7 @@ def _plain(examples: list[Any]) -> Json:
 def _show(found: Json) -> None:
     console.print(
         f"{found['replies']:,} replies that were no acceptance and {found['accepted']:,} deliveries, from "
-        f"{found['since']} to {found['until']}",
+        f"{moment(found['since'])} to {moment(found['until'])} UTC",
         markup=False,
         soft_wrap=True,
     )
@@ -317,6 +317,6 @@ def _table(title: str, rows: list[Json], columns: tuple[str, ...], keys: tuple[s
     for row in rows[:SHOWN]:
         for example in row.get("examples", ())[:1]:
             where = f"{example['site']}  {example['domain']}  attempt {example['attempt']}"
-            console.print(plain(f"  {example['at']}  {where}: {example['said']}"), soft_wrap=True)
+            console.print(plain(f"  {moment(example['at'])}  {where}: {example['said']}"), soft_wrap=True)
     if len(rows) > SHOWN:
         console.print(f"  and {len(rows) - SHOWN} more (--json)")
