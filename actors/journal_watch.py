@@ -33,7 +33,7 @@ class JournalWatch:
     )
     queued = Gauge(
         "postray_queue_deliveries",
-        "Unfinished deliveries, by Postgres' own count, some seconds old; NaN when it is not known.",
+        "Unfinished deliveries; of a long queue some seconds old. NaN when it is not known.",
         lambda watch: watch._of_queue(lambda ages: ages.unfinished),
     )
     oldest = Gauge(
@@ -48,7 +48,7 @@ class JournalWatch:
     )
     logged = Gauge(
         "postray_event_log_rows",
-        "Rows of the event log that are not deleted yet, by Postgres' own count.",
+        "Rows of the event log that are not deleted yet; of a long one some seconds old.",
         lambda watch: watch._logged if watch._is_known() else nan,
     )
     lags = GaugesByName(

@@ -1,9 +1,9 @@
 """Measures how full the system is, so that a request can be refused before it is read.
 
-The backlog is Postgres' own count of inserts and deletes. It is read in constant time, lags by a few seconds at most,
-and costs no extra writes. (``reltuples`` is as old as the last vacuum, the cost of ``count(*)`` grows with the queue,
-and a counter of our own would cost a write for each outcome.) Postgres loses the count when it crashes, so it is
-estimated again, from a sample of bounded size, each time the journal was unavailable.
+A short backlog is counted. A long one is Postgres' own count of inserts and deletes, which is read in constant time,
+lags by a few seconds at most, and costs no extra writes. (``reltuples`` is as old as the last vacuum, the cost of
+``count(*)`` grows with the queue, and a counter of our own would cost a write for each outcome.) Postgres loses the
+count when it crashes, so it is estimated again, from a sample of bounded size, each time the journal was unavailable.
 """
 
 import asyncio

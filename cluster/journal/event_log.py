@@ -46,7 +46,7 @@ class EventLog(JournalPart):
         return {consumer: max(0.0, lag_s) for consumer, lag_s in await self._database.rows("log_lags")}
 
     async def size(self) -> int:
-        """The rows of the log; lags by some seconds at most."""
+        """The rows of the log; of a long one they are some seconds old."""
         row = await self._database.row("log_size")
         assert row is not None
         return int(row[0])

@@ -44,8 +44,9 @@ FROM log_cursors c LEFT JOIN LATERAL (
 ) AS next ON true
 
 -- name: log_size
--- The rows of the log from Postgres' own count: constant time, and some seconds old at most.
-SELECT pg_stat_get_live_tuples('event_log'::regclass)
+-- The rows of the log, as backlog counts the queue.
+SELECT CASE WHEN pg_relation_size('event_log') <= 4194304 THEN (SELECT count(*) FROM event_log)
+    ELSE pg_stat_get_live_tuples('event_log'::regclass) END
 
 -- name: trim_log
 DELETE FROM event_log USING (SELECT tx, id FROM log_cursors ORDER BY tx, id LIMIT 1) AS slowest

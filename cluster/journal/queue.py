@@ -172,13 +172,14 @@ class Queue(JournalPart):
         )
 
     async def backlog(self) -> int:
-        """The number of deliveries in the queue. Takes constant time; lags by some seconds at most."""
+        """The number of deliveries in the queue, in a few milliseconds at most. That of a long queue is some seconds
+        old."""
         row = await self._database.row("backlog")
         assert row is not None
         return int(row[0])
 
     async def ages(self) -> QueueAges:
-        """The size of the queue, and how old what waits in it is. Takes constant time."""
+        """The size of the queue, as in ``backlog``, and how old what waits in it is."""
         row = await self._database.row("queue_ages")
         assert row is not None
         unfinished, first, overdue_s = row
