@@ -42,7 +42,9 @@ class Queries:
         lambda queries: len(queries._ending),
     )
     running = Gauge(
-        "postray_sql_queries", "Queries through the SQL door that run now.", lambda queries: queries._turns.running
+        "postray_sql_running_queries",
+        "Queries through the SQL door that run now.",
+        lambda queries: queries._turns.running,
     )
 
     def __init__(self, settings: AnalyticsSettings, backend: Backend, database: str) -> None:

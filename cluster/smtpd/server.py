@@ -66,7 +66,9 @@ class Totals(Struct, frozen=True):
 class SmtpServer:
     """``on_message`` may be synchronous (fastest) or return a future or coroutine; the answer None accepts."""
 
-    connections = Gauge("postray_smtpd_connections", "SMTP connections open now.", lambda server: server.totals.open)
+    connections = Gauge(
+        "postray_smtpd_open_connections", "SMTP connections open now.", lambda server: server.totals.open
+    )
     connected = Counter(
         "postray_smtpd_connections_total", "SMTP connections taken.", lambda server: server.totals.connected
     )

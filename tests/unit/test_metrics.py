@@ -203,6 +203,13 @@ def test_every_metric_has_a_name_of_its_own() -> None:
     assert sorted(set(names)) == sorted(names)
 
 
+def test_every_metric_has_a_family_of_its_own() -> None:
+    """OpenMetrics names the family of a counter without its _total."""
+    families = [metric.name.removesuffix("_total") for _, metric in declared()]
+    made = [name + end for name in families for end in ("", "_total", "_created", "_count", "_sum", "_bucket")]
+    assert [name for name in families if made.count(name) > 1] == []
+
+
 @pytest.mark.parametrize(("kind", "metric"), declared(), ids=lambda one: getattr(one, "name", ""))
 def test_a_metric_is_named_and_explained_as_prometheus_has_it(kind: str, metric: Metric[Any]) -> None:
     name = metric.name
