@@ -105,7 +105,8 @@ class SiteEstimate(Struct, frozen=True, kw_only=True):
     """None with ``unknown``, where it cannot be told."""
     binds: Bound
     limit: str
-    """The limit that binds, with its value, in words: "20 connections"; "" where none does."""
+    """The limit that binds, with its value, in words: "20 connections". Where none does, but mail is due later, that
+    is said; else ""."""
     wait_for_days: int
     """Deliveries that wait for tomorrow's warm-up, or a later day's."""
     unknown: str = ""
@@ -135,11 +136,15 @@ def estimate(mail: Remaining, terms: Terms, standing: SiteStanding | None) -> Si
     ready_s = max(start_s, mail.last_due_s)
     latest = max(start_s + _sent_s(waiting, slowest, terms, start_s), ready_s + mail.deferred / slowest)
     latest += SLACK_S + (MOVING_S if mail.moves else 0.0) + _again_s(mail, terms, standing)
+    limit = _words(binds, terms, standing)
+    if mail.last_due_s > start_s + _sent_s(waiting, slowest, terms, start_s):
+        # All that is due before it is sent by then.
+        binds, limit = Bound.NOTHING, "its next attempts" if mail.deferred else "its send time"
     return SiteEstimate(
         earliest_s=min(earliest, latest),
         latest_s=min(latest, max(terms.lifetime_s, earliest) + SLACK_S),
         binds=binds,
-        limit=_words(binds, terms, standing),
+        limit=limit,
         wait_for_days=over,
     )
 

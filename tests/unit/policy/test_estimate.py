@@ -92,6 +92,19 @@ def test_a_suspension_is_waited_for() -> None:
     assert known(found)[0] == pytest.approx(600 + 8)
 
 
+def test_what_is_due_later_than_all_before_it_is_sent_waits_for_its_time() -> None:
+    """A batch that is scheduled for two hours ahead was said to be bound by its site's connections."""
+    idle = replace(BUSY, waiting=0)
+    found = estimate(Remaining(count=5, last_due_s=7200.0), TERMS, idle)
+    assert known(found)[0] == 7200.0
+    assert (found.binds, found.limit) == (Bound.NOTHING, "its send time")
+    again = estimate(Remaining(count=5, deferred=1, last_due_s=7200.0), TERMS, idle)
+    assert (again.binds, again.limit) == (Bound.NOTHING, "its next attempts")
+    assert estimate(Remaining(count=5, last_due_s=60.0), TERMS, BUSY).binds is Bound.CONNECTIONS
+    suspended = estimate(Remaining(count=5, last_due_s=7200.0), replace(TERMS, suspended_s=9000.0), idle)
+    assert suspended.binds is Bound.SUSPENSION
+
+
 def test_what_is_put_off_is_tried_again() -> None:
     calm = estimate(Remaining(count=100), TERMS, BUSY)
     deferring = estimate(Remaining(count=100), TERMS, replace(BUSY, deferred=60))
