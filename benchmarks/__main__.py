@@ -20,13 +20,14 @@ from benchmarks.records import write_apart
 from benchmarks.redis_server import is_installed
 from benchmarks.simulate.command import simulate
 from benchmarks.soak.command import soak
+from cluster.commands.output import FiniteRange
 
 LONGEST_S = 3600.0
 MOST_RATE = 2000.0
 MOST_NODES = 8
-SECONDS = click.FloatRange(5, LONGEST_S)
-RATE = click.FloatRange(1, MOST_RATE)
-PATIENCE = click.FloatRange(1, LONGEST_S)
+SECONDS = FiniteRange(5, LONGEST_S)
+RATE = FiniteRange(1, MOST_RATE)
+PATIENCE = FiniteRange(1, LONGEST_S)
 FILE = click.Path(dir_okay=False, path_type=Path)
 KEEP = click.option(
     "--keep", is_flag=True, help="Leave the scratch directory with its logs, also where every promise was kept."

@@ -12,6 +12,8 @@ import msgspec
 from msgspec import Struct
 from msgspec.inspect import BoolType, Field, FloatType, IntType, Metadata, StrType, StructType, Type, VarTupleType
 
+from cluster.commands.output import FiniteRange
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -59,6 +61,6 @@ def _click_type(kind: Type) -> click.ParamType[Any]:
     if isinstance(kind, IntType):
         return click.IntRange(kind.ge, kind.le)
     if isinstance(kind, FloatType):
-        return click.FloatRange(kind.ge, kind.le)
+        return FiniteRange(kind.ge, kind.le)
     assert isinstance(kind, StrType), f"no option can be made of {kind}"
     return click.STRING

@@ -88,14 +88,20 @@ class Explaining:
     ) -> Explained:
         if at is not None and at.tzinfo is None:
             raise Invalid([Fault("Needs a time zone, such as 2026-11-30T14:05:00Z", "at")])
+        try:
+            at = at and at.astimezone(UTC)
+        except OverflowError:
+            raise Invalid([Fault("In UTC this is no time of the years 1 to 9999", "at")]) from None
         fate = await existing(MESSAGE, id, self._journal.fates.find)
         facts = await self._facts(id, fate)
         explained = explain(facts)
         if at is None:
             return explained
-        return structs.replace(explained, then=await self._then(facts, at.astimezone(UTC)))
+        return structs.replace(explained, then=await self._then(facts, at))
 
     async def _then(self, facts: MessageFacts, at: datetime) -> tuple[str, ...]:
+        if not facts.fate.created_at <= at <= facts.now:
+            return tuple(explain_then(facts, at, {}, None))  # no sample is needed for what is said
         sites = sites_then(facts, at)[:SITES_THEN]
         # The samples of the moment, and the last ones before.
         since = int(at.timestamp()) - LOOK_BACK_S

@@ -29,7 +29,9 @@ def sites_then(facts: MessageFacts, at: datetime) -> list[str]:
     return list(dict.fromkeys(site for site in (*of_attempts, *facts.sites.values()) if site))
 
 
-def explain_then(facts: MessageFacts, at: datetime, histories: Mapping[str, History], whole: History) -> Iterator[str]:
+def explain_then(
+    facts: MessageFacts, at: datetime, histories: Mapping[str, History], whole: History | None
+) -> Iterator[str]:
     """``histories`` has the samples of each site in the time until the moment, ``whole`` those of the whole."""
     yield f"At {clock(at, facts.now)}:"
     if at > facts.now:
@@ -44,7 +46,7 @@ def explain_then(facts: MessageFacts, at: datetime, histories: Mapping[str, Hist
             yield f"The flight recorder has no sample of {site} then: it had no work, or was not sampled."
         else:
             yield from _site(site, history.sites[-1])
-    if whole.whole:
+    if whole is not None and whole.whole:
         yield from _whole(whole.whole[-1])
     else:
         yield "The flight recorder has no sample of that time."

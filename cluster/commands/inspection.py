@@ -5,7 +5,19 @@ from datetime import datetime
 import click
 
 from cluster.commands.instance import ANSWER_S, Instance, Json, path_part
-from cluster.commands.output import DOMAIN, NAME, PAST, console, json_option, moment, number, plain, print_json, table
+from cluster.commands.output import (
+    DOMAIN,
+    NAME,
+    PAST,
+    FiniteRange,
+    console,
+    json_option,
+    moment,
+    number,
+    plain,
+    print_json,
+    table,
+)
 
 ARROWS = {"C": "[cyan]→[/]", "S": "[green]←[/]", "*": "[yellow]*[/]"}
 
@@ -13,7 +25,7 @@ ARROWS = {"C": "[cyan]→[/]", "S": "[green]←[/]", "*": "[yellow]*[/]"}
 @click.command()
 @click.argument("site", type=NAME, required=False)
 @click.option("--domain", type=NAME, help="Instead of SITE: one whose mail goes there.")
-@click.option("--seconds", default=30.0, show_default=True, type=click.FloatRange(0.1, 3600))
+@click.option("--seconds", default=30.0, show_default=True, type=FiniteRange(0.1, 3600))
 @json_option
 @click.pass_obj
 def trace(config: str | None, site: str | None, domain: str | None, seconds: float, as_json: bool) -> None:

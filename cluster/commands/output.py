@@ -4,6 +4,7 @@ codes."""
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, time, timedelta
+from math import isfinite
 from typing import Any, TextIO, TypeVar
 
 import click
@@ -78,6 +79,14 @@ class DomainType(NameType):
         return domain
 
 
+class FiniteRange(click.FloatRange):
+    """A number within bounds; NaN, which no comparison tells from one that is, is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        return number if isfinite(number) else self.fail(f"{value} is no number to count with", param, ctx)
+
+
 class PastType(click.ParamType[datetime]):
     """A moment of the past, UTC: a time of day such as 14:05 is the last one; or a date with a time."""
 
@@ -88,7 +97,7 @@ class PastType(click.ParamType[datetime]):
             return value
         try:
             return past_moment(value, datetime.now(UTC))
-        except ValueError:
+        except (ValueError, OverflowError):
             self.fail(f"{value!r} is no moment such as 14:05, 14:05:30 or 2026-11-30 14:05", param, ctx)
 
 

@@ -8,7 +8,7 @@ from rich.live import Live
 from rich.text import Text
 
 from cluster.commands.instance import Instance, Json
-from cluster.commands.output import NAME, console, number, plain, table
+from cluster.commands.output import NAME, FiniteRange, console, number, plain, table
 from cluster.commands.sparkline import sparkline
 from cluster.policy.limits.quantities import duration_text
 
@@ -18,7 +18,7 @@ WHOLE_S = 600
 
 @click.command()
 @click.argument("pattern", required=False, type=NAME)
-@click.option("--every", "every_s", default=2.0, show_default=True, type=click.FloatRange(0.5, 60), help="Seconds.")
+@click.option("--every", "every_s", default=2.0, show_default=True, type=FiniteRange(0.5, 60), help="Seconds.")
 @click.option("--limit", default=25, show_default=True, type=click.IntRange(1, 200), help="Sites shown.")
 @click.option("--once", is_flag=True, help="Show it once, and return.")
 @click.pass_obj

@@ -42,6 +42,21 @@ def test_the_table_has_every_command_in_the_folder() -> None:
     assert made == {module: set(names) for module, names in MODULES.items()}
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["top", "--every", "nan"],
+        ["trace", "a.example", "--seconds", "nan"],
+        ["explain", "msg_1", "--at", "0001-01-01T00:00+05:00"],
+        ["explain", "msg_1", "--at", "9999-12-31T23:00-05:00"],
+    ],
+)
+def test_a_value_that_cannot_be_counted_with_is_refused(command: list[str]) -> None:
+    answer = CliRunner().invoke(main, command)
+    assert answer.exit_code == 2, answer.output
+    assert "Invalid value for" in answer.output
+
+
 @pytest.mark.parametrize("command", [["up"], ["up", "--detach"], ["status"], ["down"]])
 def test_a_data_dir_that_is_a_file_is_told_in_one_line(tmp_path: Path, command: list[str]) -> None:
     file = tmp_path / "file"

@@ -252,6 +252,9 @@ async def test_explaining(postray: Postray) -> None:
     assert "greylisted" in said and "\x1b" not in said
     assert "click" in said and "https://shop.example/a" in said
     assert (await postray.json("explain", message.id))["recipients"][0]["site"] == "site.example"
+    for at in ("1900-01-01", "1969-12-31 23:59", "0001-01-01 00:00"):
+        assert "It was accepted only" in await postray.said("explain", message.id, "--at", at)
+    assert "yet to come" in await postray.said("explain", message.id, "--at", "9999-12-31 23:59:59")
     assert "The message does not exist" in await postray.refused("explain", "msg_none")
     await postray.journal.suppressions.add(
         [
