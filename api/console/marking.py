@@ -6,7 +6,7 @@ from cluster.suppression.cells import BEGINNINGS, written
 
 _CELL = re.compile(rb'"((?:[^"]|"")*+)"')
 """ClickHouse has quotes around texts and dates, and around no number."""
-_ANY = re.compile(rb'"\'*[%b]' % re.escape("".join(BEGINNINGS)).encode())
+_ANY = re.compile(rb'(?:\A|[,\n])"\'*[%b]' % re.escape("".join(BEGINNINGS)).encode())
 
 
 def marked(data: bytes) -> bytes:

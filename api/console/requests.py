@@ -63,7 +63,7 @@ async def _form(request: ConsoleRequest, token: str) -> dict[str, str]:
     if not is_from_here(request.headers):
         raise Forbidden(FOREIGN, help=help_texts.CONSOLE_FORM)
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM_TYPE:
-        raise UnsupportedMedia(f"A form is {FORM_TYPE}")
+        raise UnsupportedMedia(f"A form is {FORM_TYPE}", help=help_texts.CONSOLE_FORM)
     try:
         async with asyncio.timeout(_PATIENCE_S):
             body = await request.body()

@@ -125,7 +125,7 @@ class SqlPages:
         if isinstance(result, bytes):
             name = f"postray-{datetime.now(UTC):%Y%m%d-%H%M%S}.csv"
             headers = {"content-disposition": f'attachment; filename="{name}"'}
-            return Response(result, media_type="text/csv; charset=utf-8", headers=headers)
+            return Response(result, media_type="text/csv", headers=headers)
         return self._page(
             request,
             text,

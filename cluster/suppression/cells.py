@@ -4,8 +4,8 @@ A spreadsheet computes a cell that begins as a formula does. An apostrophe befor
 takes it off again. Addresses have none: programs compare them, and one may begin so.
 """
 
-BEGINNINGS = ("=", "+", "-", "@", "\t", "\r")
-"""Of formulas; the last two count since spreadsheets skip them."""
+BEGINNINGS = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""Of formulas; the last three count since spreadsheets skip them."""
 _MARK = "'"
 
 

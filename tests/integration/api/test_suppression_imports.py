@@ -66,7 +66,7 @@ async def test_an_import_and_an_export(site: Site, http: httpx.AsyncClient) -> N
     assert ada == {"created": 1767225600, "email": "Ada@example.com", "reason": "550 no, such user", "status": "5.1.1"}
 
     exported = await http.get(f"{PATH}/export", params={"email": "ada@"})
-    assert exported.headers["content-type"].startswith("text/csv")
+    assert exported.headers["content-type"] == "text/csv; header=present; charset=utf-8"
     row = 'Ada@example.com,1767225600,"550 no, such user",5.1.1'
     assert exported.text.splitlines() == ["email,created,reason,status", row]
     listed = await http.get(PATH, headers={"Accept": "text/csv"})

@@ -86,6 +86,7 @@ async def test_a_form_is_taken_from_a_page_of_the_console_alone(console: Console
         assert (await console.http.post("/logout", data=data)).status_code == 403
     json = await console.http.post("/logout", json={"csrf": token})
     assert json.status_code == 415
+    assert "Load the page again" in json.text and "JSON" not in json.text
     large = await console.http.post("/logout", data={"csrf": token, "more": "x" * FORM_BYTES})
     assert large.status_code == 413
     many = await console.http.post("/logout", data={"csrf": token, **{f"f{i}": "" for i in range(100)}})

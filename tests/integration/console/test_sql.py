@@ -121,7 +121,7 @@ async def test_a_file_has_all_rows_or_there_is_none(sql: Console) -> None:
     lines = answer.text.splitlines()
     assert answer.status_code == 200 and len(lines) == 20_001
     assert (lines[0], lines[-1]) == ('"n","t"', '19999,"a"')
-    assert answer.headers["content-type"].startswith("text/csv")
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
     assert answer.headers["content-disposition"].startswith("attachment; filename=")
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert (await last(sql))[0] == "download SQL"

@@ -17,6 +17,7 @@ from api.console.marking import marked
         ("@SUM(1)", "'@SUM(1)"),
         ("\t=1", "'\t=1"),
         ("\r=1", "'\r=1"),
+        ("\n=1", "'\n=1"),
         ("'=1", "''=1"),
         ("ann@example.com", "ann@example.com"),
         ("'quoted'", "'quoted'"),
