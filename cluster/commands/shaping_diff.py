@@ -55,6 +55,9 @@ SELECT * FROM (
 ORDER BY ms
 """
 
+OLDEST = "SELECT count(), toUnixTimestamp64Milli(min(at)) FROM events"
+"""ClickHouse knows it without reading the events."""
+
 
 class Row(Struct, array_like=True, frozen=True):
     ms: int
@@ -72,6 +75,7 @@ class Row(Struct, array_like=True, frozen=True):
 
 
 _decoder = msgspec.json.Decoder(Row, strict=False)  # ClickHouse may write large integers as texts
+_oldest_decoder = msgspec.json.Decoder(tuple[int, int], strict=False)
 
 
 class Lines:
@@ -166,10 +170,18 @@ def _run(replay: Replay, door: SqlDoor, routing: Routing, since: datetime, until
         SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=errors, transient=True
     ) as progress:
         task = progress.add_task("", total=None)
-        for begin, end in _slices(since, until):
+        for begin, end in _slices(max(since, _oldest(door) or until), until):
             progress.update(task, description=f"{begin:%Y-%m-%d %H:%M}  {replay.replies:,} replies")
             parameters = {"since": _moment(begin), "until": _moment(end)}
             door.ask(QUERY, "JSONCompactEachRow", Lines(take), parameters)
+
+
+def _oldest(door: SqlDoor) -> datetime | None:
+    """When the first recorded event happened; None: there is none."""
+    found: list[tuple[int, int]] = []
+    door.ask(OLDEST, "JSONCompactEachRow", Lines(lambda line: found.append(_oldest_decoder.decode(line))))
+    ((count, ms),) = found
+    return datetime.fromtimestamp(ms / 1000, UTC) if count else None
 
 
 def _slices(since: datetime, until: datetime) -> Iterator[tuple[datetime, datetime]]:

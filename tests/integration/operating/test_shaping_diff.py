@@ -67,6 +67,8 @@ async def test_what_would_have_been_otherwise(asked: Postray, clickhouse: ClickH
     assert (paced["site"], paced["before"]["suspended"], paced["after"]["suspended"]) == ("mx.example.com", 0, 88)
     assert {one["key"] for one in found["limits"]} == {"message_rate", "retry_schedule"}
     assert found["cannot_know"] == list(CANNOT_KNOW)
+    since_ever = (*arguments[:4], "0001-01-01", *arguments[5:])
+    assert (await asked.json(*since_ever))["replies"] == 90, "it begins with the first event"
     shown = await asked.said(*arguments)
     assert "60 replies that were no acceptance and 30 deliveries" in shown
     assert "1m → 7m" in shown and "This cannot be known" in shown and CANNOT_KNOW[0] in shown
