@@ -33,6 +33,8 @@ from cluster.topology import SUPERVISOR
 
 log = logging.getLogger(__name__)
 
+LATE_S = 0.02
+"""How long after its time a sample begins. A timer may fire a millisecond early, which is in the interval before."""
 MOST_SITES = 2000
 """In a sample."""
 KEPT = 7
@@ -116,7 +118,7 @@ class Sampler:
     async def _keep_sampling(self) -> None:
         while True:
             # The samples of all runs have the same times, so that those of an hour can be laid side by side.
-            await asyncio.sleep(self._every_s - self._now() % self._every_s)
+            await asyncio.sleep(self._every_s - self._now() % self._every_s + LATE_S)
             try:
                 await self.sample()
             except Exception:

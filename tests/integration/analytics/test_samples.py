@@ -229,6 +229,24 @@ async def test_a_sample_of_what_answers_is_stored_and_says_what_does_not(tmp_pat
     ]
 
 
+async def test_a_timer_that_fires_early_makes_no_two_samples_of_one_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster, now, times = Cluster(), [NOW + 3.0], list[int]()
+
+    async def store(sites: Sequence[SiteSample], whole: Sample) -> None:
+        times.append(whole.at)
+
+    async def fires_early(seconds: float) -> None:
+        if len(times) == 5:
+            raise asyncio.CancelledError
+        now[0] += seconds - 0.001
+
+    monkeypatch.setattr("actors.sampling.sampler.asyncio.sleep", fires_early)
+    sampler = Sampler(cast(Journal, cluster), cluster.call, store, now=lambda: now[0], clock=lambda: now[0])
+    with pytest.raises(asyncio.CancelledError):
+        await sampler._keep_sampling()
+    assert times == [NOW + 10 * number for number in range(1, 6)]
+
+
 async def test_where_clickhouse_does_not_take_them_samples_are_dropped_and_counted() -> None:
     cluster = Cluster()
 
