@@ -34,6 +34,8 @@ class SiteStats:
         """When something was last said or failed."""
         self._clock = clock
         self._replies: deque[LastReply] = deque(maxlen=REPLIES_KEPT)
+        self._accepted = ""
+        """What was said to the last message that was accepted."""
         self._seconds: deque[list[int]] = deque(maxlen=WINDOW_S)
         """[second, accepted in it], for seconds with acceptances."""
 
@@ -46,8 +48,9 @@ class SiteStats:
                 self._seconds[-1][1] += 1
             else:
                 self._seconds.append([second, 1])
+            self._accepted = text
             if self._replies and self._replies[0].kind == judgement and self._replies[0].host == host:
-                return  # of acceptances of a host in a row one is kept, with the time of the last
+                return  # of acceptances of a host in a row one is kept, with the time and the text of the last
         self._replies.appendleft(LastReply(at=time.time(), host=host, text=text[:REPLY_KEPT], kind=judgement.value))
 
     def accepted_per_s(self) -> float:
@@ -61,4 +64,5 @@ class SiteStats:
         if not self._replies or self._replies[0].kind != Judgement.ACCEPTED:
             return tuple(self._replies)
         accepted, *others = self._replies
-        return replace(accepted, at=time.time() - (self._clock() - self.heard_at)), *others
+        at = time.time() - (self._clock() - self.heard_at)
+        return replace(accepted, at=at, text=self._accepted[:REPLY_KEPT]), *others
