@@ -172,7 +172,8 @@ def _cannot_be_told(binds: Bound, terms: Terms, standing: SiteStanding | None) -
     if terms.allowances and not any(one is None or one for one in terms.allowances):
         return "the warm-up of the source allows nothing on any day"
     if not _rate(terms, standing) and not terms.tenant_rate and _transaction_s(standing) is None:
-        return "nothing has been sent there lately from which its speed could be told"
+        unknown = "nothing has been sent there lately from which its speed could be told"
+        return f"suspended for {about(terms.suspended_s)}, and {unknown}" if terms.suspended_s else unknown
     return ""
 
 

@@ -125,6 +125,7 @@ def test_what_is_put_off_is_tried_again() -> None:
         (TERMS, replace(BUSY, binds="silent_hosts"), "do not answer"),
         (TERMS, replace(BUSY, deferred=590), "put off nearly all"),
         (replace(TERMS, suspended_s=inf), BUSY, "nothing says until when"),
+        (replace(TERMS, suspended_s=3600.0), None, "suspended for 1h, and nothing has been sent there lately"),
         (replace(TERMS, allowances=(0, 0)), BUSY, "allows nothing"),
     ],
 )
