@@ -29,7 +29,7 @@ from api.messages.views import summary
 from cluster.ids import first_id
 from cluster.journal.journal import Journal
 from cluster.journal.message_filter import MessageFilter
-from cluster.policy.lifecycle import UNFINISHED, Status
+from cluster.policy.lifecycle import UNFINISHED, Status, Transition, can
 from cluster.settings import MessageSettings
 
 PAGE_SIZE = 50
@@ -125,6 +125,7 @@ class MessagePages:
             left_out=max(0, len(events) - EVENTS_SHOWN),
             is_over=shown.status in ENDED,
             is_unfinished=shown.status in UNFINISHED,
+            is_retried=can(shown.status, Transition.RETRIED),
         )
 
     async def cancel(self, request: ConsoleRequest) -> Redirect:

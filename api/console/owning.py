@@ -1,5 +1,7 @@
 """Tenants and what is theirs: keys, sender domains with their DNS records, and suppression lists."""
 
+from collections.abc import Sequence
+
 from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Redirect
@@ -12,6 +14,7 @@ from api.console.tables import Button, Cell, Facts, Field, Table, Tone
 from api.console.words import moment, share
 from api.domains.views import Domain
 from api.suppressions.lists import LISTS
+from cluster.journal.suspensions import Suspension
 from cluster.journal.tenants import TenantRecord
 
 PAGE_SIZE = 100
@@ -41,13 +44,14 @@ class OwningPages:
     async def tenants(self, request: ConsoleRequest) -> Response[str]:
         after = request.query_params.get("after", "")
         found = await self._admin.tenants.listing(limit=PAGE_SIZE, after=after)
+        suspensions = (await self._admin.suspensions.listing()).suspensions
         table = Table(
             title="Oldest first",
             columns=("Tenant", "State", "Hard bounces", "Complaints", "Created"),
             rows=[
                 (
                     Cell(one.name, query("/tenant", id=one.id)),
-                    _tenant_state(one),
+                    _tenant_state(one, suspensions),
                     Cell(share(one.bounce_rate)),
                     Cell(share(one.complaint_rate)),
                     Cell(moment(one.created_at)),
@@ -63,9 +67,10 @@ class OwningPages:
         one = await self._admin.tenants.one(request.query_params.get("id", ""))
         keys = (await self._admin.keys.listing(one.id)).api_keys
         domains = await self._admin.domains.listing(tenant=one.id, limit=PAGE_SIZE)
+        suspensions = await self._suspensions_of(one.id)
         facts: list[tuple[str, Cell]] = [
             ("Id", Cell(one.id)),
-            ("State", _tenant_state(one)),
+            ("State", _tenant_state(one, suspensions)),
             ("Hard bounces", Cell(share(one.bounce_rate))),
             ("Complaints", Cell(share(one.complaint_rate))),
             ("Created", Cell(moment(one.created_at))),
@@ -76,8 +81,21 @@ class OwningPages:
         of_it = {"id": one.id}
         button = (
             Button(name="Resume", path="/tenant/resume", fields=of_it)
-            if one.suspended_at is not None
+            if one.suspended_at is not None or suspensions
             else Button(name="Suspend", path="/tenant/suspend", fields=of_it, is_grave=True)
+        )
+        suspension_table = Table(
+            title="Suspensions that end by themselves",
+            columns=("Site", "Until", "By", "Reason"),
+            rows=[
+                (
+                    Cell(held.site, query("/site", name=held.site)) if held.site else Cell("every site"),
+                    Cell(moment(held.until)),
+                    Cell(held.made_by),
+                    Cell(held.reason),
+                )
+                for held in suspensions
+            ],
         )
         key_table = Table(
             title="API keys",
@@ -98,7 +116,7 @@ class OwningPages:
             f"Tenant {one.name}",
             facts=[Facts("The tenant", facts)],
             buttons=[button],
-            tables=[key_table, _domain_table("Sender domains", domains)],
+            tables=[*([suspension_table] if suspensions else []), key_table, _domain_table("Sender domains", domains)],
         )
 
     async def suspend(self, request: ConsoleRequest) -> Redirect:
@@ -113,9 +131,16 @@ class OwningPages:
         id = (await form(request)).get("id", "")
 
         async def work() -> str:
+            if await self._suspensions_of(id):
+                await self._admin.suspensions.resume(tenant_id=id)
             return f"{(await self._admin.tenants.resume(id)).name} is resumed: its queued mail goes on"
 
         return await self._commands.perform(request, "resume tenant", id, work, query("/tenant", id=id))
+
+    async def _suspensions_of(self, tenant_id: str) -> list[Suspension]:
+        """Those of this tenant that end by themselves; the suspended tenant's own one does not."""
+        found = (await self._admin.suspensions.listing()).suspensions
+        return [one for one in found if one.tenant_id == tenant_id and one.has_end]
 
     async def domains(self, request: ConsoleRequest) -> Response[str]:
         part = request.query_params.get("domain", "").strip()
@@ -142,7 +167,7 @@ class OwningPages:
                     Cell(record.host),
                     Cell(record.type),
                     _record_state(record.status, record.reason, is_needed=record.needed),
-                    Cell(record.expected or record.data),
+                    Cell(record.data if record.type == "MX" else record.expected or record.data),
                     Cell("\n".join(record.found)),
                 )
                 for record in one.records
@@ -183,9 +208,13 @@ class OwningPages:
         return self._pages.lists(request, "Suppressions", fields=fields, tables=[table])
 
 
-def _tenant_state(one: TenantRecord) -> Cell:
+def _tenant_state(one: TenantRecord, suspensions: Sequence[Suspension]) -> Cell:
+    """``suspensions``: also of others."""
     if one.suspended_at is None:
-        return Cell("active", tone="green")
+        of_it = [held for held in suspensions if held.tenant_id == one.id]
+        if everywhere := [held for held in of_it if not held.site]:
+            return Cell(f"suspended until {moment(everywhere[0].until)}", tone="red")
+        return Cell(f"suspended at {len(of_it)} sites", tone="amber") if of_it else Cell("active", tone="green")
     why = f": {one.suspended_for}" if one.suspended_for else ""
     return Cell(f"suspended since {moment(one.suspended_at)}{why}", tone="red")
 

@@ -86,7 +86,8 @@ class SitePages:
         standing = await self._admin.suspensions.listing()
         since = request.query_params.get("since", "")
         views = [view for view in found.sites if view.site == name]
-        waiting = {one.tenant_id for view in views for one in view.turns}
+        suspensions = [one for one in standing.suspensions if one.site in ("", name)]
+        named = {one.tenant_id for view in views for one in view.turns} | {one.tenant_id for one in suspensions} - {""}
         past, missing = await self._past(name, SINCE.get(since, SINCE[USUAL]))
         return self._pages.page(
             request,
@@ -94,12 +95,13 @@ class SitePages:
             session=request.auth,
             name=name,
             views=views,
-            names={id: await self._tenants.name_of(id) for id in waiting},
+            names={id: await self._tenants.name_of(id) for id in named},
             binding={view.binds for view in views},
             silent=found.silent,
             limits=self._limits_of(name),
             actions=(await self._admin.sites.actions(site=name, limit=ACTIONS_SHOWN)).actions,
-            suspensions=[one for one in standing.suspensions if one.site in ("", name)],
+            suspensions=suspensions,
+            is_resumed_here=any(one.site == name for one in suspensions),
             hours=HOURS,
             curves=site_curves(past) if past is not None else [],
             bound=what_bound(past) if past is not None else [],

@@ -7,10 +7,12 @@ from msgspec import Struct
 from cluster.journal.database import JournalPart, Row, execute, rows
 from cluster.journal.site_actions import Maker, SiteAction, write_actions
 
+NEVER = 9999
+
 
 class Suspension(Struct, frozen=True, kw_only=True):
     """No mail is sent to this site for this tenant. An empty site is every site, an empty tenant every tenant. The year
-    9999 as its end stands for a suspended tenant: it ends when that is resumed."""
+    9999 as its end stands for a suspended tenant (``has_end``): it ends when that is resumed."""
 
     site: str
     tenant_id: str
@@ -18,6 +20,10 @@ class Suspension(Struct, frozen=True, kw_only=True):
     reason: str
     made_by: Maker
     created_at: datetime
+
+    @property
+    def has_end(self) -> bool:
+        return self.until.year < NEVER
 
 
 class InForce(Struct, frozen=True):

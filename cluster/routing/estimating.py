@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from cluster.journal.batches import BatchLeft, LeftOfBatch
 from cluster.journal.journal import Journal
 from cluster.journal.records import BatchCounts, DueDelivery
+from cluster.journal.suspensions import NEVER
 from cluster.lookup.ttl_cache import TtlCache
 from cluster.policy.lifecycle import FINISHED
 from cluster.policy.limits.estimate import Remaining, SiteEstimate, SiteStanding, Terms, about, estimate, in_all
@@ -39,8 +40,6 @@ KEPT_S = 5.0
 """An estimate is given again for so long: asking more often costs nothing, and samples are of ten seconds."""
 KEPT = 200
 MOST_WARM_UPS = 10_000
-NEVER = 9999
-"""The year in which the suspension of a suspended tenant ends."""
 
 Key = tuple[str, str]
 """Source and site."""

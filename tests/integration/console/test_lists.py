@@ -1,6 +1,6 @@
 """Tenants, keys, domains, lists, endpoints, sources, storage and the audit, as the console shows them."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -47,6 +47,17 @@ async def test_a_tenant_with_its_keys_and_domains_is_suspended_and_resumed(conso
     await console.send("/", "/tenant/resume", id=tenant)
     record = await journal.tenants.record(tenant)
     assert record is not None and record.suspended_at is None
+    until = datetime.now(UTC) + timedelta(hours=1)
+    await journal.suspensions.suspend("site.example", tenant, until, "one", "operator")
+    assert "suspended at 1 sites" in (await console.http.get("/tenants")).text
+    await journal.suspensions.suspend("", tenant, until, "all", "operator")
+    assert "suspended until" in (await console.http.get("/tenants")).text
+    page = (await console.http.get(f"/tenant?id={tenant}")).text
+    assert "every site" in page and "site.example" in page and "/tenant/resume" in page
+    site = (await console.http.get("/site?name=site.example")).text
+    assert f'tenant <a href="/tenant?id={tenant}">acme</a>' in site and "end on its page" in site
+    await console.send("/", "/tenant/resume", id=tenant)
+    assert await journal.suspensions.active() == []
     for id in ("", "x", new_id("tnt_")):
         assert (await console.http.get("/tenant", params={"id": id})).status_code == 404
         assert (await console.send("/", "/tenant/suspend", id=id)).status_code == 404

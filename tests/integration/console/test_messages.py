@@ -88,6 +88,7 @@ async def test_a_message_with_its_timeline_and_what_may_be_asked_of_it(console: 
     assert f'<a href="/tenant?id={tenant}">acme</a>' in page
     assert '<a href="/messages" aria-current="true">' in page
     assert "greylisted" in page and "\x1b" not in page
+    assert "/message/retry" not in page, "what is queued is not retried"
     answer = await console.send("/", "/message/cancel", id=message.id)
     assert answer.status_code == 303
     page = (await console.http.get(answer.headers["location"])).text

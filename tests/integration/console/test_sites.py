@@ -1,5 +1,6 @@
 """A site in the console: what it waits for, its limits, what hosts said, and holding it back."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,13 @@ async def test_a_site_is_suspended_and_resumed(console: Console) -> None:
     assert "suspended for 4 h" in page and "&lt;b&gt;they asked&lt;/b&gt;" in page
     (standing,) = await console.postray.journal.suspensions.active()
     assert (standing.site, standing.tenant_id) == ("site.example", "")
+    assert "/site/resume" in page
+    await console.postray.journal.suspensions.suspend("", "", datetime.now(UTC) + timedelta(hours=1), "all", "operator")
+    answer = await console.send(SITE, "/site/resume", name="site.example")
+    page = (await console.http.get(answer.headers["location"])).text
+    assert "Ended 1 suspensions; 1 wider" in page and "/site/resume" not in page and "postray resume --all" in page
+    await console.postray.journal.suspensions.resume("", "", "operator")
+    await console.send(SITE, "/site/suspend", name="site.example", hours="4", reason="")
     answer = await console.send(SITE, "/site/resume", name="site.example")
     assert "Ended 1 suspensions" in (await console.http.get(answer.headers["location"])).text
     assert await console.postray.journal.suspensions.active() == []
