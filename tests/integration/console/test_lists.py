@@ -55,7 +55,7 @@ async def test_a_tenant_with_its_keys_and_domains_is_suspended_and_resumed(conso
     page = (await console.http.get(f"/tenant?id={tenant}")).text
     assert "every site" in page and "site.example" in page and "/tenant/resume" in page
     site = (await console.http.get("/site?name=site.example")).text
-    assert f'tenant <a href="/tenant?id={tenant}">acme</a>' in site and "end on its page" in site
+    assert f'tenant <a href="/tenant?id={tenant}">acme</a>' in site and "ends on the tenant" in site
     await console.send("/", "/tenant/resume", id=tenant)
     assert await journal.suspensions.active() == []
     for id in ("", "x", new_id("tnt_")):
