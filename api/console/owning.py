@@ -67,7 +67,8 @@ class OwningPages:
         one = await self._admin.tenants.one(request.query_params.get("id", ""))
         keys = (await self._admin.keys.listing(one.id)).api_keys
         domains = await self._admin.domains.listing(tenant=one.id, limit=PAGE_SIZE)
-        suspensions = await self._suspensions_of(one.id)
+        standing = (await self._admin.suspensions.listing()).suspensions
+        suspensions = [held for held in standing if held.tenant_id == one.id and held.has_end]
         facts: list[tuple[str, Cell]] = [
             ("Id", Cell(one.id)),
             ("State", _tenant_state(one, suspensions)),
@@ -131,16 +132,11 @@ class OwningPages:
         id = (await form(request)).get("id", "")
 
         async def work() -> str:
-            if await self._suspensions_of(id):
-                await self._admin.suspensions.resume(tenant_id=id)
-            return f"{(await self._admin.tenants.resume(id)).name} is resumed: its queued mail goes on"
+            resumed = await self._admin.tenants.resume(id)
+            await self._admin.suspensions.resume(tenant_id=id)
+            return f"{resumed.name} is resumed: its queued mail goes on"
 
         return await self._commands.perform(request, "resume tenant", id, work, query("/tenant", id=id))
-
-    async def _suspensions_of(self, tenant_id: str) -> list[Suspension]:
-        """Those of this tenant that end by themselves; the suspended tenant's own one does not."""
-        found = (await self._admin.suspensions.listing()).suspensions
-        return [one for one in found if one.tenant_id == tenant_id and one.has_end]
 
     async def domains(self, request: ConsoleRequest) -> Response[str]:
         part = request.query_params.get("domain", "").strip()

@@ -101,7 +101,6 @@ class SitePages:
             limits=self._limits_of(name),
             actions=(await self._admin.sites.actions(site=name, limit=ACTIONS_SHOWN)).actions,
             suspensions=suspensions,
-            is_resumed_here=any(one.site == name for one in suspensions),
             hours=HOURS,
             curves=site_curves(past) if past is not None else [],
             bound=what_bound(past) if past is not None else [],

@@ -80,7 +80,7 @@ class DomainType(NameType):
 
 
 class FiniteRange(click.FloatRange):
-    """A number within bounds; NaN, which no comparison tells from one that is, is none."""
+    """A number within bounds. NaN is outside of them: click lets it pass, as it is neither below nor above one."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         number = float(super().convert(value, param, ctx))

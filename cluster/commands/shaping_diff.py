@@ -75,7 +75,6 @@ class Row(Struct, array_like=True, frozen=True):
 
 
 _decoder = msgspec.json.Decoder(Row, strict=False)  # ClickHouse may write large integers as texts
-_oldest_decoder = msgspec.json.Decoder(tuple[int, int], strict=False)
 
 
 class Lines:
@@ -178,10 +177,8 @@ def _run(replay: Replay, door: SqlDoor, routing: Routing, since: datetime, until
 
 def _oldest(door: SqlDoor) -> datetime | None:
     """When the first recorded event happened; None: there is none."""
-    found: list[tuple[int, int]] = []
-    door.ask(OLDEST, "JSONCompactEachRow", Lines(lambda line: found.append(_oldest_decoder.decode(line))))
-    ((count, ms),) = found
-    return datetime.fromtimestamp(ms / 1000, UTC) if count else None
+    ((count, ms),) = door.rows(OLDEST, {})
+    return datetime.fromtimestamp(int(ms) / 1000, UTC) if int(count) else None
 
 
 def _slices(since: datetime, until: datetime) -> Iterator[tuple[datetime, datetime]]:

@@ -8,6 +8,7 @@ from cluster.journal.database import JournalPart, Row, execute, rows
 from cluster.journal.site_actions import Maker, SiteAction, write_actions
 
 NEVER = 9999
+"""The year in which the suspension of a suspended tenant ends."""
 
 
 class Suspension(Struct, frozen=True, kw_only=True):

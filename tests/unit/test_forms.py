@@ -38,7 +38,6 @@ FROM_OUTSIDE = {
     "analytics.door.proxied: dict[str, str]",  # ClickHouse
     "cluster.access.claims: _Claims",
     "cluster.commands.shaping_diff: Row",  # ClickHouse
-    "cluster.commands.shaping_diff: tuple[int, int]",
     "cluster.installation.base_backup: _Manifest",  # Postgres
     "cluster.templates.compiled: dict[str, Any]",  # the data that a client gave for its template
     "cluster.webhooks.bundles: list[msgspec.Raw]",  # a list of what is recorded

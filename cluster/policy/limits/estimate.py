@@ -134,11 +134,11 @@ def estimate(mail: Remaining, terms: Terms, standing: SiteStanding | None) -> Si
     now = mail.count - mail.deferred
     earliest = max(start_s + _sent_s(now, fastest, terms, start_s), mail.last_due_s)
     ready_s = max(start_s, mail.last_due_s)
-    latest = max(start_s + _sent_s(waiting, slowest, terms, start_s), ready_s + mail.deferred / slowest)
+    all_sent_s = start_s + _sent_s(waiting, slowest, terms, start_s)
+    latest = max(all_sent_s, ready_s + mail.deferred / slowest)
     latest += SLACK_S + (MOVING_S if mail.moves else 0.0) + _again_s(mail, terms, standing)
     limit = _words(binds, terms, standing)
-    if mail.last_due_s > start_s + _sent_s(waiting, slowest, terms, start_s):
-        # All that is due before it is sent by then.
+    if mail.last_due_s > all_sent_s:
         binds, limit = Bound.NOTHING, "its next attempts" if mail.deferred else "its send time"
     return SiteEstimate(
         earliest_s=min(earliest, latest),
