@@ -12,6 +12,8 @@ import re
 from binascii import b2a_base64, b2a_qp
 from collections.abc import Iterator
 
+from cluster.message.line_ends import are_all_crlf
+
 LINE = 76
 """RFC 2045 §6.7 (5), §6.8."""
 LINE_LIMIT = 998
@@ -94,7 +96,7 @@ def quoted_printable(value: str) -> bytes:
 def quoted_octets(data: bytes) -> bytes:
     """Octets in quoted-printable. If CR and LF stand in nothing but CRLF, these are its line ends; otherwise they are
     encoded like other octets."""
-    is_text = data.count(b"\r") == data.count(b"\n") == data.count(b"\r\n")
+    is_text = are_all_crlf(data)
     if len(data) <= SLICE:
         return _quoted_lines(data, is_text=is_text)
     pieces: list[bytes] = []

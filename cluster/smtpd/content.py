@@ -9,6 +9,7 @@ the server does not offer that.
 import re
 from enum import Enum, auto
 
+from cluster.message.line_ends import are_all_crlf
 from cluster.smtpd.protocol import Service
 
 _END = b"\r\n.\r\n"
@@ -87,9 +88,7 @@ class ContentReader:
         self._held = 0
 
     def _check_line_ends(self) -> None:
-        octets = self._octets
-        pairs = octets.count(b"\r\n")
-        if not pairs == octets.count(b"\n") == octets.count(b"\r"):
+        if not are_all_crlf(self._octets):
             self.problem = Problem.BARE_LINE_END
             self.release()
 

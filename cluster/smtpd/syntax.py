@@ -14,8 +14,8 @@ from cluster.smtpd.envelope import Extension, RecipientDsn, ServerReply
 
 _PATH = re.compile(
     r"""<(?:@[^:<>\s]+:)?                          # a source route is ignored, as RFC 5321 §3.6.1 allows
-        (?P<address>(?:"(?:\\.|[^"\\])*"|[^\s<>"])*)>
-        (?P<parameters>(?:[ ]+[A-Za-z0-9][A-Za-z0-9-]*(?:=[^\s=]+)?)*)[ ]*""",
+        (?P<address>(?:"(?:\\.|[^"\\])*+"|[^\s<>"]++)*+)>
+        (?P<parameters>(?:[ ]++[A-Za-z0-9][A-Za-z0-9-]*+(?:=[^\s=]++)?+)*+)[ ]*""",
     re.VERBOSE,
 )
 _MAX_PATH = 256  # RFC 5321 §4.5.3.1.3

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from actors.smtp import commands as writing
 from actors.smtp.commands import Envelope, Unsendable, check_lines, dot_stuffed, transaction_commands
+from cluster.message import line_ends
 
 ALL = {"SIZE": "1000", "8BITMIME": "", "SMTPUTF8": ""}
 
@@ -166,6 +167,7 @@ def test_large_messages_are_looked_through_piece_by_piece(pieces: list[bytes], s
     is_sound = data.endswith(b"\r\n") and not re.search(rb"(?<!\r)\n|\r(?!\n)", data)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(writing, "PIECE", size)
+        patch.setattr(line_ends, "PIECE", size)
         assert dot_stuffed(data) == meant
         if is_sound:
             check_lines(data)
