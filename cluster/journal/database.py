@@ -57,6 +57,10 @@ class Unavailable(Exception):
         super().__init__(reason)
         self.reason = reason
 
+UTC = {"TimeZone": "'UTC'"}
+"""All times that Postgres returns are in UTC, whatever its own zone. psycopg reads them in a third of the time that
+another zone takes."""
+
 
 class TookTooLong(Unavailable):
     """A search ran into its timeout and was cancelled to protect other work."""
@@ -171,7 +175,7 @@ class Database:
                 await self._fence.check(connection)
 
     async def _configure(self, connection: AsyncConnection[Row]) -> None:
-        settings = PLANNING | LOST_PEERS
+        settings = PLANNING | LOST_PEERS | UTC
         await connection.execute("; ".join(f"SET {name} TO {value}" for name, value in settings.items()).encode())
         if self._fence is not None:
             await self._fence.admit(connection)

@@ -5,7 +5,7 @@ operator does again and again within an hour, with nothing else between, is one 
 API once for each part.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal, get_args
 
 from msgspec import Struct
@@ -81,11 +81,11 @@ def _command(row: Row) -> OperatorCommand:
     id, at, operator, way, address, command, subject, outcome, times, last_at = row
     return OperatorCommand(
         id=id,
-        at=at.astimezone(UTC),
+        at=at,
         doer=Doer(way=way, operator=operator, address=address),
         command=command,
         subject=subject,
         outcome=outcome,
         times=times,
-        last_at=last_at.astimezone(UTC) if last_at is not None else None,
+        last_at=last_at,
     )

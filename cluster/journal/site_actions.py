@@ -4,7 +4,7 @@ Actions are for people to read, for as long as ``ends.py`` says.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal
 
 from msgspec import Struct
@@ -45,7 +45,7 @@ class SiteActions(JournalPart):
         )
         return [
             SiteAction(
-                at=at.astimezone(UTC),
+                at=at,
                 source=source,
                 site=name,
                 tenant_id=tenant_id,

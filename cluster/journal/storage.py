@@ -1,7 +1,7 @@
 """The journal's part for what takes how much of its disk: tables, the write-ahead log, shares of tenants, and the
 hourly samples that a forecast is made of."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from msgspec import Struct
 
@@ -84,7 +84,7 @@ class Storage(JournalPart):
     async def samples(self, now: datetime, back: timedelta) -> list[Sample]:
         """The samples of the time before ``now``, the oldest first."""
         found = await self._database.rows("samples", since=now - back, now=now)
-        return [Sample(at=at.astimezone(UTC), stored_bytes=stored, free_bytes=free) for at, stored, free in found]
+        return [Sample(at=at, stored_bytes=stored, free_bytes=free) for at, stored, free in found]
 
     async def last_sample_at(self, now: datetime) -> datetime | None:
         row = await self._database.row("last_sample", now=now)

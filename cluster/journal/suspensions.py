@@ -85,8 +85,8 @@ def _suspension(row: Row) -> Suspension:
     return Suspension(
         site=site,
         tenant_id=tenant_id,
-        until=until.astimezone(UTC),
+        until=until,
         reason=reason,
         made_by=made_by,
-        created_at=created_at.astimezone(UTC),
+        created_at=created_at,
     )

@@ -212,8 +212,8 @@ def _record(row: Row) -> TenantRecord:
     return TenantRecord(
         id=id,
         name=name,
-        created_at=created_at.astimezone(UTC),
-        suspended_at=suspended_at.astimezone(UTC) if suspended_at else None,
+        created_at=created_at,
+        suspended_at=suspended_at,
         suspended_for=suspended_for,
         pause_over_rates=pause_over_rates,
         bounce_rate=rates.bounces.share(Rate.BOUNCES),
