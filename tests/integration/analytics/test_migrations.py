@@ -38,22 +38,23 @@ def test_a_table_of_before_there_were_classes_gets_the_column(clickhouse: ClickH
     ]
 
 
-@pytest.mark.parametrize("table", ["events", "feed"])
-def test_parts_are_merged_ten_at_a_time(clickhouse: ClickHouse, table: str) -> None:
+@pytest.mark.parametrize(("table", "at_once"), [("events", 30), ("feed", 10)])
+def test_many_parts_are_merged_at_once(clickhouse: ClickHouse, table: str, at_once: int) -> None:
     """From the state before, where it was a few at a time."""
     clickhouse.command(f"ALTER TABLE {table} RESET SETTING min_parts_to_merge_at_once")
     clickhouse.command("ALTER TABLE migrations DELETE WHERE name >= '0015' SETTINGS mutations_sync = 2")
-    assert clickhouse.migrate() == ["0015_fewer_merges.sql"]
+    assert clickhouse.migrate() == ["0015_fewer_merges.sql", "0016_thirty_parts.sql"]
     parts = "SELECT count() FROM system.parts WHERE table = {table:String} AND active"
-    for number in range(9):
+    last = at_once - 1
+    for number in range(last):
         clickhouse.insert(columns([processed(number)], [(7, number)]))
-    assert clickhouse.rows(parts, table=table) == [(9,)]
-    clickhouse.insert(columns([processed(9)], [(7, 9)]))
+    assert clickhouse.rows(parts, table=table) == [(last,)]
+    clickhouse.insert(columns([processed(last)], [(7, last)]))
     deadline = time.monotonic() + 60
     while clickhouse.rows(parts, table=table) != [(1,)]:
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    assert clickhouse.rows(f"SELECT count() FROM {table}") == [(10,)]
+    assert clickhouse.rows(f"SELECT count() FROM {table}") == [(at_once,)]
 
 
 def test_a_dropped_database_is_made_again(clickhouse: ClickHouse) -> None:

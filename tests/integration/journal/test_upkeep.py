@@ -19,6 +19,8 @@ from tests.integration.journal.builders import a_tenant
 MANY = 20_000
 SCHEDULED = 3000
 MOST = 1.2
+EXTENDED_MIB = 0.5
+"""Postgres extends a file by up to 64 pages at once; some of the last ones may be empty."""
 
 
 @pytest.fixture
@@ -101,14 +103,14 @@ async def test_a_file_whose_end_could_not_be_cut_off_is_cut_later(
     await read(journal)
     monkeypatch.setattr(Working, "vacuum", vacuum_beside_others)
     await calm(journal, upkeep)
-    assert sizes(journal_dsn)["deliveries"].rows > MOST * before
+    assert sizes(journal_dsn)["deliveries"].rows > MOST * before + EXTENDED_MIB
     monkeypatch.undo()
     await upkeep.round()
-    assert sizes(journal_dsn)["deliveries"].rows <= MOST * before
+    assert sizes(journal_dsn)["deliveries"].rows <= MOST * before + EXTENDED_MIB
 
 
 def _exceeding(after: Size, before: Size) -> list[str]:
-    return [part for part in ("rows", "indexes") if getattr(after, part) > MOST * getattr(before, part)]
+    return [part for part in ("rows", "indexes") if getattr(after, part) > MOST * getattr(before, part) + EXTENDED_MIB]
 
 
 async def test_what_is_cancelled_while_its_row_moves_is_cancelled(journal: Journal) -> None:
