@@ -57,6 +57,7 @@ class Unavailable(Exception):
         super().__init__(reason)
         self.reason = reason
 
+
 UTC = {"TimeZone": "'UTC'"}
 """All times that Postgres returns are in UTC, whatever its own zone. psycopg reads them in a third of the time that
 another zone takes."""
