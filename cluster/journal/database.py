@@ -44,6 +44,10 @@ LOST_PEERS = {
 """Postgres ends the session of a machine without power after 11 s, instead of 15 minutes or two hours. With it go
 its locks and its transaction, which would hold up starts, the event log and vacuum."""
 
+IN_UTC = {"TimeZone": "'UTC'"}
+"""All times that Postgres returns are in UTC, whatever its own zone. psycopg reads them in a third of the time that
+another zone takes."""
+
 UNUSED_S = 60.0
 """A connection that a pool did not need for so long is closed: each is a process of Postgres, of 3 to 5 MB."""
 LONGEST_SEARCH_S = 20.0
@@ -56,11 +60,6 @@ class Unavailable(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
-
-
-UTC = {"TimeZone": "'UTC'"}
-"""All times that Postgres returns are in UTC, whatever its own zone. psycopg reads them in a third of the time that
-another zone takes."""
 
 
 class TookTooLong(Unavailable):
@@ -176,7 +175,7 @@ class Database:
                 await self._fence.check(connection)
 
     async def _configure(self, connection: AsyncConnection[Row]) -> None:
-        settings = PLANNING | LOST_PEERS | UTC
+        settings = PLANNING | LOST_PEERS | IN_UTC
         await connection.execute("; ".join(f"SET {name} TO {value}" for name, value in settings.items()).encode())
         if self._fence is not None:
             await self._fence.admit(connection)
